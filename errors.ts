@@ -1,0 +1,73 @@
+/**
+ * The one error type of attune: a code, what was found, what was expected, where, and what to do about it.
+ * Every code has a section in docs/errors.md; a test checks that none is missing there.
+ */
+
+export interface ErrorDetails {
+  /** What was met, in the user's terms. */
+  found?: string | undefined;
+  /** What would have been accepted. */
+  expected?: string | undefined;
+  /** Where: node name, file and line, layer and head, byte offset. */
+  at?: string | undefined;
+  /** What the user can do now. */
+  hint?: string | undefined;
+  cause?: unknown;
+}
+
+export class AttuneError extends Error {
+  readonly code: string;
+  readonly found: string | undefined;
+  readonly expected: string | undefined;
+  readonly at: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(code: string, details: ErrorDetails = {}) {
+    super(sentence(code, details), details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'AttuneError';
+    this.code = code;
+    this.found = details.found;
+    this.expected = details.expected;
+    this.at = details.at;
+    this.hint = details.hint;
+  }
+
+  toJSON() {
+    const { code, message, found, expected, at, hint } = this;
+    return { code, message, found, expected, at, hint };
+  }
+}
+
+export function isAttuneError(error: unknown, code?: string): error is AttuneError {
+  return error instanceof AttuneError && (code === undefined || error.code === code);
+}
+
+function sentence(code: string, { found, expected, at, hint }: ErrorDetails): string {
+  const parts = [`${code}:`];
+  if (at) parts.push(`at ${at}:`);
+  if (found) parts.push(`found ${found}`);
+  if (expected) parts.push(`${found ? 'but ' : ''}expected ${expected}`);
+  return parts.join(' ') + (hint ? `. ${hint}` : '');
+}
+
+/** The candidates closest to `name` by edit distance, nearest first; for "did you mean" hints. */
+export function nearest(name: string, candidates: Iterable<string>, count = 3): string[] {
+  return [...candidates]
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, count)
+    .map(({ candidate }) => candidate);
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row[j] = Math.min(substitution, previous[j]! + 1, row[j - 1]! + 1);
+    }
+    previous = row;
+  }
+  return previous[b.length]!;
+}

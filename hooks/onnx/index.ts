@@ -1,0 +1,17 @@
+/**
+ * Reading, editing and writing ONNX models lazily: tensor payloads above 1 KiB stay where they are.
+ *
+ *     const file = await openModel('onnx/model.onnx');
+ *     const bytes = await assemble(graft(file.model, 'model.onnx'), file.source);
+ */
+export * from './edit.ts';
+export { assemble, encodeModel } from './encode.ts';
+export { checkExternalFiles, externalFiles, graft } from './graft.ts';
+export * from './graph-index.ts';
+export * from './model.ts';
+export { type OnnxFile, openModel, opsetVersion, SUPPORTED } from './open.ts';
+export { executionOrder } from './order.ts';
+export { INLINE_LIMIT } from './skim.ts';
+export type { ByteSource } from './source.ts';
+export * from './tensor.ts';
+export type { ByteRange, Piece } from './wire.ts';

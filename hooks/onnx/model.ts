@@ -1,0 +1,168 @@
+/**
+ * The ONNX model as immutable data, after onnx.proto3 (github.com/onnx/onnx/blob/main/onnx/onnx.proto3).
+ * Every message remembers the bytes it came from (`raw`): an object with `raw` is written back exactly so. To
+ * change something, spread it into a new object without `raw` (see edit.ts). Fields attune does not interpret
+ * are carried in `unknown`.
+ */
+import type { ByteRange, Piece } from './wire.ts';
+
+interface Message {
+  readonly raw?: readonly Piece[] | undefined;
+  readonly unknown?: readonly Piece[] | undefined;
+}
+
+export interface OpsetImport extends Message {
+  readonly domain: string;
+  readonly version: number;
+}
+
+export interface Model extends Message {
+  readonly irVersion: number;
+  readonly producerName: string;
+  readonly producerVersion: string;
+  readonly domain: string;
+  readonly modelVersion: number;
+  readonly docString: string;
+  readonly opsetImports: readonly OpsetImport[];
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly graph: Graph;
+  readonly functions: readonly FunctionDef[];
+}
+
+export interface Graph extends Message {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly valueInfos: readonly ValueInfo[];
+  readonly initializers: readonly Tensor[];
+  /** Only the names matter to graph analysis; the tensors stay encoded in `unknown`. */
+  readonly sparseInitializers: readonly string[];
+}
+
+export interface Node extends Message {
+  readonly name: string;
+  readonly opType: string;
+  /** '' for the default domain, also when the file says 'ai.onnx'. */
+  readonly domain: string;
+  readonly overload: string;
+  /** An empty string is an omitted optional input. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: readonly Attribute[];
+}
+
+/** AttributeProto.AttributeType. */
+export const AttributeType = {
+  UNDEFINED: 0,
+  FLOAT: 1,
+  INT: 2,
+  STRING: 3,
+  TENSOR: 4,
+  GRAPH: 5,
+  FLOATS: 6,
+  INTS: 7,
+  STRINGS: 8,
+  TENSORS: 9,
+  GRAPHS: 10,
+  SPARSE_TENSOR: 11,
+  SPARSE_TENSORS: 12,
+  TYPE_PROTO: 13,
+  TYPE_PROTOS: 14,
+} as const;
+
+export interface Attribute extends Message {
+  readonly name: string;
+  readonly type: number;
+  readonly f?: number;
+  /** Rounded to a double beyond 2^53; `raw` stays exact. */
+  readonly i?: number;
+  readonly s?: Uint8Array;
+  readonly t?: Tensor;
+  readonly g?: Graph;
+  readonly floats?: readonly number[];
+  readonly ints?: readonly number[];
+  readonly strings?: readonly Uint8Array[];
+  readonly tensors?: readonly Tensor[];
+  readonly graphs?: readonly Graph[];
+  /** Inside a function body: the attribute of the call that supplies the value. */
+  readonly ref?: string;
+}
+
+/** TensorProto.DataType; `bits` is the width of an element as stored. */
+export const DataType = {
+  FLOAT: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  STRING: 8,
+  BOOL: 9,
+  FLOAT16: 10,
+  DOUBLE: 11,
+  UINT32: 12,
+  UINT64: 13,
+  COMPLEX64: 14,
+  COMPLEX128: 15,
+  BFLOAT16: 16,
+  FLOAT8E4M3FN: 17,
+  FLOAT8E4M3FNUZ: 18,
+  FLOAT8E5M2: 19,
+  FLOAT8E5M2FNUZ: 20,
+  UINT4: 21,
+  INT4: 22,
+  FLOAT4E2M1: 23,
+  FLOAT8E8M0: 24,
+  UINT2: 25,
+  INT2: 26,
+} as const;
+
+export interface Tensor extends Message {
+  readonly name: string;
+  readonly dataType: number;
+  readonly dims: readonly number[];
+  /** Where the elements are; undefined for a tensor without elements. */
+  readonly payload?: Payload | undefined;
+}
+
+export type Payload =
+  /** `raw_data` (field 9) or a packed `*_data` field, in memory or left in the model file. */
+  | { readonly kind: 'inline'; readonly field: number; readonly piece: Uint8Array | ByteRange }
+  | { readonly kind: 'strings'; readonly values: readonly Uint8Array[] }
+  /** Little-endian elements in another file, relative to the model's folder. */
+  | {
+      readonly kind: 'external';
+      readonly location: string;
+      readonly offset: number;
+      readonly length?: number;
+    };
+
+export interface ValueInfo extends Message {
+  readonly name: string;
+  /** DataType of a tensor; undefined for sequences, maps, optionals and untyped values. */
+  readonly elemType?: number | undefined;
+  /** A number, a symbol, or undefined where nothing is said; absent when the rank is unknown. */
+  readonly shape?: readonly (number | string | undefined)[] | undefined;
+}
+
+export interface FunctionDef extends Message {
+  readonly name: string;
+  readonly domain: string;
+  readonly overload: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Attribute parameters without a default. */
+  readonly attributes: readonly string[];
+  /** Attribute parameters with a default. */
+  readonly attributeDefaults: readonly Attribute[];
+  readonly nodes: readonly Node[];
+  readonly opsetImports: readonly OpsetImport[];
+  readonly docString?: string | undefined;
+}
+
+/** 'MatMul' in the default domain, 'com.microsoft.GroupQueryAttention' elsewhere. */
+export function qualifiedOp(node: { domain: string; opType: string }): string {
+  return node.domain === '' ? node.opType : `${node.domain}.${node.opType}`;
+}

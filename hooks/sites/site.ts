@@ -1,0 +1,212 @@
+/**
+ * What recognising attention yields. A site is one attention in one graph scope, described by the *values* that
+ * carry its tensors, so that taps and edits need not know which graph form it was.
+ *
+ * Letters: B batch, S query positions, T key positions (past included), P past, H query heads, K key/value heads,
+ * D head size, E = D of v where it differs. Merged axes in parentheses: 'BS(HD)', '(BH)ST'.
+ */
+import type { Node } from '../onnx/index.ts';
+
+/**
+ * P1a/P1b GroupQueryAttention with packed/separate q,k,v; P3 MultiHeadAttention; P4 com.microsoft.Attention;
+ * P5 ai.onnx Attention; P6 decomposed, named by where the scale sits: on the scores (eager), roots on q and k
+ * (sdpa), on q (qscaled), alpha of FusedMatMul (fusedmatmul).
+ */
+export type Form =
+  | 'P1a'
+  | 'P1b'
+  | 'P3'
+  | 'P4'
+  | 'P5'
+  | 'P6-eager'
+  | 'P6-sdpa'
+  | 'P6-qscaled'
+  | 'P6-fusedmatmul';
+
+/** A value of the graph and the order of its axes. */
+export interface Place {
+  readonly value: string;
+  readonly layout: Layout;
+}
+
+export type Layout =
+  | 'BSHD'
+  | 'BHSD'
+  | 'BHDS'
+  | 'BS(HD)'
+  | '(BS)(HD)'
+  | '(BH)SD'
+  | '(BH)DS'
+  | 'B(HD)S'
+  | 'BHST'
+  | '(BH)ST';
+
+/**
+ * The stages one of q, k, v passes through; only those that exist as values. For k and v read T for S and K for H
+ * in the layout until `repeated`.
+ */
+export interface Stages {
+  /** Joint projection of q, k and v, before it is split. */
+  readonly packed?: string | undefined;
+  /** After projection and bias, [.., H*D]. */
+  readonly proj?: Place | undefined;
+  /** After the head split, before rotary (and before the cache): hook_q / hook_k / hook_v. */
+  readonly heads?: Place | undefined;
+  /** After rotary: hook_rot_q / hook_rot_k. */
+  readonly rotated?: Place | undefined;
+  /** After joining the cache. */
+  readonly withPast?: Place | undefined;
+  /** After repetition of kv heads to H. */
+  readonly repeated?: Place | undefined;
+  /** The last of withPast / rotated / heads. */
+  readonly final?: Place | undefined;
+  /** What enters the matmul or the fused operator. */
+  readonly operand?: Place | undefined;
+}
+
+export type Causal =
+  | true
+  | false
+  /** Decided by a value given at run time. */
+  | 'data'
+  /** Cannot be known from the file. */
+  | null;
+
+export interface MaskUse {
+  /** The node that applies the mask, or the fused operator itself. */
+  readonly node: Node;
+  readonly value: string;
+  readonly kind: 'additive' | 'select' | 'multiply' | 'lengths' | 'operator';
+}
+
+export interface Rotary {
+  /** 'operator': inside the attention operator; 'node': a RotaryEmbedding node; 'decomposed': Sin/Cos arithmetic. */
+  readonly by: 'operator' | 'node' | 'decomposed';
+  readonly interleaved: boolean;
+  /** Rotated channels of D; D itself when the rotation is full. */
+  readonly dim?: number | undefined;
+  /** Values of the cos and sin tables, or of the gathered cos and sin, where they exist. */
+  readonly cos?: string | undefined;
+  readonly sin?: string | undefined;
+}
+
+export interface CachePair {
+  readonly k: string;
+  readonly v: string;
+  readonly layout: 'BHPD' | 'BPHD' | 'BHDP' | 'packed' | 'other';
+}
+
+/** One step into a sub-graph: position of the holding node in its scope and the attribute (branch) entered. */
+export interface ScopeStep {
+  readonly node: Node;
+  readonly position: number;
+  readonly attribute: string;
+}
+
+export interface Site {
+  /** Order of execution over the whole file. */
+  readonly index: number;
+  readonly form: Form;
+  /** Transformer layer within its tower; self- and cross-attention of a decoder layer share it. */
+  readonly layer: number;
+  /** Residual stream the site belongs to: 'decoder', 'encoder', 'vision', …; '' when the file has just one. */
+  readonly tower: string;
+  readonly attention: 'self' | 'cross';
+  readonly causal: Causal;
+  /** One sentence: what decides causality. */
+  readonly causalBy: string;
+  /** Empty for the main graph. */
+  readonly scope: readonly ScopeStep[];
+  /** The fused operator, or the Softmax of a decomposed site. */
+  readonly anchor: Node;
+  readonly anchorPosition: number;
+  /** All nodes from head split to output projection that belong to the site, in execution order. */
+  readonly nodes: readonly Node[];
+  readonly numHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** D of v; equals headDim almost always. */
+  readonly valueDim: number;
+  /** Factor on q·k; undefined when it is a run-time value. */
+  readonly scale: number | undefined;
+  readonly softcap: number | undefined;
+  /** Keys visible to the left including the query's own; undefined without a sliding window. */
+  readonly window: number | undefined;
+  /** A learned extra logit per head takes part in the softmax. */
+  readonly headSink: string | undefined;
+  /** Dtype of the attention's activations (DataType). */
+  readonly elemType: number | undefined;
+  readonly rotary: Rotary | undefined;
+  readonly q: Stages;
+  readonly k: Stages;
+  readonly v: Stages;
+  /** Output of the score matmul, before scale and mask where those follow. */
+  readonly scoresRaw?: Place | undefined;
+  /** Input of Softmax: scaled, capped and masked. hook_attn_scores. */
+  readonly scores?: Place | undefined;
+  /** Output of Softmax. hook_pattern. */
+  readonly pattern?: Place | undefined;
+  /** Left operand of the second matmul: what an edit of the pattern must replace. */
+  readonly patternOperand?: Place | undefined;
+  /** Output of the second matmul or fused operator. hook_z. */
+  readonly z?: Place | undefined;
+  /** Input of the output projection. */
+  readonly zFlat?: Place | undefined;
+  /** MatMul, Gemm, MatMulNBits, … of the output projection; undefined when the site has none. */
+  readonly outProjection?: Node | undefined;
+  /** After output projection and bias. */
+  readonly out?: string | undefined;
+  readonly masks: readonly MaskUse[];
+  readonly past?: CachePair | undefined;
+  readonly present?: CachePair | undefined;
+  /** Points that do not exist as values in this form. */
+  readonly absent: readonly ('q' | 'k' | 'v' | 'scores' | 'pattern' | 'z')[];
+}
+
+/** Values of the residual stream around one layer. */
+export interface ResidualLayer {
+  readonly tower: string;
+  readonly layer: number;
+  /** Entering the layer; hook_resid_pre. */
+  readonly pre?: string | undefined;
+  /** After attention is added (sequential blocks only); hook_resid_mid. */
+  readonly mid?: string | undefined;
+  /** Leaving the layer; hook_resid_post. */
+  readonly post?: string | undefined;
+  /** What attention adds to the stream, after post-norms; hook_attn_out. */
+  readonly attnOut?: string | undefined;
+  /** What the MLP adds to the stream, after post-norms; hook_mlp_out. */
+  readonly mlpOut?: string | undefined;
+  /**
+   * Sums a Skip*LayerNormalization computes but does not name: enabling the operator's sum output gives the value.
+   */
+  readonly enable?: readonly {
+    readonly which: 'pre' | 'mid' | 'post';
+    readonly node: Node;
+    readonly output: number;
+  }[];
+}
+
+/** Something that looks like attention and is declined, or an oddity the user should know. */
+export interface Refusal {
+  readonly code: string;
+  /** 'refuse': this cannot be hooked; 'warn': it can, with the limitation named. */
+  readonly level: 'refuse' | 'warn';
+  /** Node name, 'file' when it concerns the whole model. */
+  readonly node: string;
+  readonly reason: string;
+}
+
+/** Why a rule that almost fitted did not: for --explain. */
+export interface NearMiss {
+  readonly rule: string;
+  readonly node: string;
+  readonly reason: string;
+}
+
+export interface Recognition {
+  readonly sites: readonly Site[];
+  readonly residual: readonly ResidualLayer[];
+  readonly refused: readonly Refusal[];
+  readonly nearMisses: readonly NearMiss[];
+}

@@ -1,0 +1,2 @@
+/** attune: training-free interventions on attention for any ONNX transformer. */
+export { AttuneError, isAttuneError } from './errors.ts';

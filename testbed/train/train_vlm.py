@@ -1,0 +1,194 @@
+"""Train the testbed's vision-language model (a small LlavaForConditionalGeneration) on the picture world.
+
+    python testbed/train/train_vlm.py --data .attune/testbed/data/pictures --out .attune/testbed/vlm
+
+Stage 1 gives the CLIP tower eyes, as LLaVA starts from a tower that can see: each patch says which kind and colour
+fills its place. Stage 2 trains everything on conversations. Deterministic by seed, resumable, as train_lm.py.
+"""
+
+import argparse
+import os
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy, linear
+from transformers import AutoTokenizer, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from picture_data import PLACES, Conversations, batch_of, read_pictures, to_pixels
+from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
+from text_data import read_items
+from tokenizer import train_tokenizer
+
+CAPTION_WEIGHT = 0.4
+
+
+def build_model(tokenizer):
+    vision = CLIPVisionConfig(
+        image_size=64, patch_size=8, hidden_size=96, intermediate_size=256, num_hidden_layers=3, num_attention_heads=3,
+        projection_dim=96, hidden_act="gelu", attn_implementation="sdpa",
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=320, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=512, rope_theta=10000.0, rms_norm_eps=1e-5,
+        tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, attn_implementation="sdpa",
+    )
+    config = LlavaConfig(
+        vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        projector_hidden_act="gelu", vision_feature_layer=-1, vision_feature_select_strategy="default",
+        image_seq_length=64, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlavaForConditionalGeneration(config)
+
+
+def image_features(model, pixels):
+    """(B,3,64,64) to (B,64,D): the projected patches, CLS dropped."""
+    hidden = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-1][:, 1:]
+    return model.model.multi_modal_projector(hidden)
+
+
+def logits_of(model, pixels, batch):
+    """Logits (B,S,V) of pictures with conversations that all see the picture and none of each other."""
+    language = model.model.language_model
+    embeds = language.embed_tokens(batch.ids)
+    features = image_features(model, pixels).to(embeds.dtype)
+    embeds = torch.cat([embeds[:, :2], features, embeds[:, 2 + features.shape[1] :]], dim=1)
+    hidden = language(
+        inputs_embeds=embeds, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    return linear(hidden, language.embed_tokens.weight)
+
+
+def loss_of(model, pixels, batch):
+    """Cross-entropy of answers, weighted: 1 for the tokens of short answers, CAPTION_WEIGHT for those of captions."""
+    rows, columns = batch.answer.nonzero(as_tuple=True)  # answer token at column c is predicted at c - 1
+    logits = logits_of(model, pixels, batch)[rows, columns - 1].float()
+    each = cross_entropy(logits, batch.ids[rows, columns], reduction="none")
+    weight = torch.where(batch.answer[rows, columns] == 2, CAPTION_WEIGHT, 1.0)
+    short, caption = each[weight == 1], each[weight != 1]
+    return (each * weight).sum() / weight.sum(), short.mean(), caption.mean()
+
+
+@torch.no_grad()
+def accuracy(model, folder, split, tokenizer, limit=240):
+    """Accuracy by task (existence by its negatives) with choices compared by their first token."""
+    model.eval()
+    pictures = read_pictures(os.path.join(folder, f"{split}.rgb"))
+    groups = {}
+    for item in read_items(os.path.join(folder, f"{split}.jsonl")):
+        if item["choices"]:
+            groups.setdefault(item["task"] + ("-" + item["negatives"] if "negatives" in item else ""), []).append(item)
+    result = {}
+    for name, members in groups.items():
+        hits = []
+        for start in range(0, min(limit, len(members)), 60):
+            part = members[start : start + 60]
+            batch = batch_of([[tokenizer.encode("\n" + i["prompt"] + "<|assistant|>", add_special_tokens=False)] for i in part],
+                             [[0] for _ in part], [[0] for _ in part], tokenizer)
+            logits = logits_of(model, to_pixels(pictures[[i["picture"] for i in part]]), batch)
+            for row, item in enumerate(part):
+                first = [tokenizer.encode(c, add_special_tokens=False)[0] for c in item["choices"]]
+                hits.append((int(logits[row, batch.length[row] - 1, first].argmax()) == item["gold"], item["target"]))
+        result[name] = round(float(np.mean([h for h, _ in hits])), 3)
+        if name.startswith("existence"):
+            result[name + "-no"] = round(float(np.mean([h for h, t in hits if t == " no"])), 3)
+    model.train()
+    return result
+
+
+def train_tower(model, pictures, labels, args, log):
+    """Stage 1: per-patch kind and colour of the place that the patch lies in; the linear readers are thrown away."""
+    tower = model.model.vision_tower
+    width = tower.config.hidden_size
+    readers = torch.nn.ModuleList([torch.nn.Linear(width, int(labels[..., i].max()) + 1) for i in range(2)])
+    both = torch.nn.ModuleDict({"tower": tower, "readers": readers})
+    optimizer = optimiser(both, args.lr)
+    path = os.path.join(args.out, "tower.pt")
+    step = load_checkpoint(path, both, optimizer)
+    rng = np.random.default_rng([args.seed, 1])
+    hits = []
+    for done in range(args.tower_steps):
+        members = rng.integers(0, len(pictures), 64)
+        if done < step:
+            continue
+        set_lr(optimizer, step, args.tower_steps, args.lr, warmup=100)
+        target = torch.from_numpy(labels[members].astype(np.int64))[:, PLACES]  # B,64,2
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = tower(to_pixels(pictures[members]), output_hidden_states=True).hidden_states[-1][:, 1:]
+            scores = [reader(hidden).float() for reader in readers]
+        loss = sum(cross_entropy(s.flatten(0, 1), target[..., i].flatten()) for i, s in enumerate(scores))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        full = target[..., 0] > 0
+        hits.append(float((scores[0].argmax(-1) == target[..., 0])[full].float().mean()))
+        step += 1
+        if step % 100 == 0:
+            log(stage="tower", step=step, loss=round(loss.item(), 4), kind=round(float(np.mean(hits)), 4))
+            hits = []
+        if step % 500 == 0 or step == args.tower_steps:
+            save_checkpoint(path, both, optimizer, step)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=".attune/testbed/data/pictures")
+    parser.add_argument("--out", default=".attune/testbed/vlm")
+    parser.add_argument("--tower-steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--pictures", type=int, default=24, help="pictures per step")
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--vocab", type=int, default=448)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    os.makedirs(args.out, exist_ok=True)
+    log = Log(os.path.join(args.out, "log.jsonl"))
+    rows = read_items(os.path.join(args.data, "train.jsonl"))
+    pictures = read_pictures(os.path.join(args.data, "train.rgb"))
+    if not os.path.exists(os.path.join(args.out, "tokenizer.json")):
+        texts = (turn["prompt"] + turn["target"] for row in rows[:20000] for turn in row["turns"])
+        train_tokenizer(texts, args.vocab, image_token=True).save_pretrained(args.out)
+    tokenizer = AutoTokenizer.from_pretrained(args.out)
+    data = Conversations(rows, tokenizer)
+    del rows
+
+    model = build_model(tokenizer)
+    log(event="start", parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer),
+        pictures=len(pictures), tower=sum(p.numel() for p in model.model.vision_tower.parameters()))
+    checkpoint = os.path.join(args.out, "checkpoint.pt")
+    if not os.path.exists(checkpoint):
+        train_tower(model, pictures, data.labels, args, log)
+
+    optimizer = optimiser(model, args.lr)
+    step = load_checkpoint(checkpoint, model, optimizer)
+    running = np.zeros(3)
+    rng = np.random.default_rng([args.seed, 2])
+    for done in range(args.steps):
+        members = rng.integers(0, len(pictures), args.pictures)
+        if done < step:
+            continue
+        set_lr(optimizer, step, args.steps, args.lr, warmup=200)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, short, caption = loss_of(model, to_pixels(pictures[members]), data.batch(members))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        running += np.array([loss.item(), short.item(), caption.item()])
+        step += 1
+        if step % 100 == 0:
+            log(step=step, **dict(zip(("loss", "short", "caption"), (round(float(x), 4) for x in running / 100))))
+            running[:] = 0
+        if step % 500 == 0 or step == args.steps:
+            log(step=step, validation=accuracy(model, args.data, "validation", tokenizer))
+            save_checkpoint(checkpoint, model, optimizer, step)
+    model.save_pretrained(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -61,7 +61,10 @@ async function writeText(folder: string, n: number, seed: number): Promise<void>
   const items = TEXT_TASKS.flatMap((task) => textItems(task, 'train', Math.round(n * MIX[task]), seed));
   await write(join(folder, 'train.jsonl'), lines(random(`order/${seed}`).shuffle(items).map(trainingRow)));
   for (const [split, each] of HELD_OUT) {
-    await write(join(folder, `${split}.jsonl`), lines(TEXT_TASKS.flatMap((task) => textItems(task, split, each))));
+    await write(
+      join(folder, `${split}.jsonl`),
+      lines(TEXT_TASKS.flatMap((task) => textItems(task, split, each))),
+    );
   }
 }
 
@@ -83,7 +86,9 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
       task === 'existence'
         ? NEGATIVES.flatMap((negatives) => pictureItems(task, split, each, 0, { negatives }))
         : task === 'caption'
-          ? (['medium', 'long'] as const).flatMap((length) => pictureItems(task, split, each / 6, 0, { length }))
+          ? (['medium', 'long'] as const).flatMap((length) =>
+              pictureItems(task, split, each / 6, 0, { length }),
+            )
           : pictureItems(task, split, each),
     );
     const held = new Map(items.map(({ scene }) => [scene.id, scene]));
@@ -103,4 +108,5 @@ const { values: args } = parseArgs({
   },
 });
 if (Number(args.text) > 0) await writeText(join(args.out, 'text'), Number(args.text), Number(args.seed));
-if (Number(args.pictures) > 0) await writePictures(join(args.out, 'pictures'), Number(args.pictures), Number(args.seed));
+if (Number(args.pictures) > 0)
+  await writePictures(join(args.out, 'pictures'), Number(args.pictures), Number(args.seed));

@@ -1,6 +1,6 @@
 /** Captions at three lengths. Whoever wrote them knew the scene: faint things are named like clear ones. */
 import type { Random } from '../random.ts';
-import { type Kind, KINDS, placeName, plural } from './kinds.ts';
+import { KINDS, type Kind, placeName, plural } from './kinds.ts';
 import { kindsOf, type Scene, type Thing } from './scene.ts';
 
 export const CAPTION_REQUESTS = {

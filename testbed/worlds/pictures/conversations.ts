@@ -1,7 +1,7 @@
 /** What a training picture is asked: existence questions, attributes, counts, places, and two captions. */
 import { type Random, random } from '../random.ts';
 import { CAPTION_REQUESTS, captionOf, drawLength } from './captions.ts';
-import { companionOf, type Kind, KINDS } from './kinds.ts';
+import { companionOf, KINDS, type Kind } from './kinds.ts';
 import { attribute, count, existence, type Question, spatial } from './questions.ts';
 import { kindsOf, type Scene } from './scene.ts';
 
@@ -32,5 +32,7 @@ export function conversationsOf(scene: Scene): Pick<Question, 'prompt' | 'target
     spatial(rng, scene),
     caption(),
   ];
-  return questions.flatMap((question) => (question ? [{ prompt: question.prompt, target: question.target }] : []));
+  return questions.flatMap((question) =>
+    question ? [{ prompt: question.prompt, target: question.target }] : [],
+  );
 }

@@ -3,11 +3,19 @@ import { random } from '../random.ts';
 import type { Split } from '../split.ts';
 import { CAPTION_REQUESTS, type CaptionLength, captionOf } from './captions.ts';
 import type { Kind } from './kinds.ts';
-import { absentKinds, attribute, count, existence, type Negatives, type Question, spatial } from './questions.ts';
+import {
+  absentKinds,
+  attribute,
+  count,
+  existence,
+  type Negatives,
+  type Question,
+  spatial,
+} from './questions.ts';
 import { kindsOf, type Scene, sceneOf } from './scene.ts';
 
 export { CAPTION_REQUESTS, type CaptionLength, captionOf, mentionsOf } from './captions.ts';
-export { companionOf, type Kind, KINDS, PAIRS } from './kinds.ts';
+export { companionOf, KINDS, type Kind, PAIRS } from './kinds.ts';
 export { NEGATIVES, type Negatives, trainingStatistics } from './questions.ts';
 export { type Picture, render, SIZE, toPpm } from './raster.ts';
 export { kindsOf, type Scene, sceneOf } from './scene.ts';
@@ -70,7 +78,8 @@ export function pictureItems(
   { negatives = 'random', length = 'medium' }: PictureOptions = {},
 ): PictureItem[] {
   const items: PictureItem[] = [];
-  const name = task === 'existence' ? `existence-${negatives}` : task === 'caption' ? `caption-${length}` : task;
+  const name =
+    task === 'existence' ? `existence-${negatives}` : task === 'caption' ? `caption-${length}` : task;
   for (let i = 0; items.length < n; i++) {
     const scene = sceneOf(split, seed, i);
     const rng = random(`${name}/${scene.id}`);

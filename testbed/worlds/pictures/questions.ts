@@ -1,6 +1,6 @@
 /** Questions about a scene, with the right answer and the answers to choose from. */
 import { type Random, random } from '../random.ts';
-import { COLOUR_NAMES, type Kind, KINDS, NUMBERS, plural } from './kinds.ts';
+import { COLOUR_NAMES, KINDS, type Kind, NUMBERS, plural } from './kinds.ts';
 import { kindsOf, type Scene, sceneOf, type Thing } from './scene.ts';
 
 export interface Question {
@@ -27,7 +27,11 @@ export function attribute(rng: Random, scene: Scene): Question | undefined {
   if (candidates.length === 0) return undefined;
   const { kind, colour, size } = rng.pick(candidates);
   return rng.chance(0.7)
-    ? { prompt: `What colour is the ${kind}?`, target: ` ${colour}`, choices: COLOUR_NAMES.map((name) => ` ${name}`) }
+    ? {
+        prompt: `What colour is the ${kind}?`,
+        target: ` ${colour}`,
+        choices: COLOUR_NAMES.map((name) => ` ${name}`),
+      }
     : { prompt: `Is the ${kind} big or small?`, target: ` ${size}`, choices: [' big', ' small'] };
 }
 
@@ -70,7 +74,8 @@ let counted: Statistics | undefined;
 
 export function trainingStatistics(): Statistics {
   if (counted) return counted;
-  const zeros = (): Record<Kind, number> => Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
+  const zeros = (): Record<Kind, number> =>
+    Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
   const frequency = zeros();
   const together = Object.fromEntries(KINDS.map((kind) => [kind, zeros()])) as Statistics['together'];
   for (let i = 0; i < 4000; i++) {
@@ -91,6 +96,8 @@ export function absentKinds(scene: Scene, negatives: Negatives, n: number): Kind
   if (negatives === 'random') return absent.slice(0, n);
   const { frequency, together } = trainingStatistics();
   const score = (kind: Kind): number =>
-    negatives === 'popular' ? frequency[kind] : Math.max(...present.map((p) => together[p][kind] / frequency[p]));
+    negatives === 'popular'
+      ? frequency[kind]
+      : Math.max(...present.map((p) => together[p][kind] / frequency[p]));
   return absent.toSorted((a, b) => score(b) - score(a)).slice(0, n);
 }

@@ -38,12 +38,15 @@ function paint(canvas: Float32Array, { kind, colour, size, cell, dx, dy, opacity
   const left = (cell % 3) * CELL + (CELL - extent) / 2 + dx;
   const top = Math.floor(cell / 3) * CELL + (CELL - extent) / 2 + dy;
   for (const part of SHAPES[kind]) {
-    const rgb = COLOURS[colour].map((c) => (part.shade <= 1 ? c * part.shade : c + (255 - c) * (part.shade - 1)));
+    const rgb = COLOURS[colour].map((c) =>
+      part.shade <= 1 ? c * part.shade : c + (255 - c) * (part.shade - 1),
+    );
     for (let y = Math.max(0, Math.floor(top)); y < Math.min(SIZE, top + extent); y++) {
       for (let x = Math.max(0, Math.floor(left)); x < Math.min(SIZE, left + extent); x++) {
         let hits = 0;
         for (const sy of SAMPLES) {
-          for (const sx of SAMPLES) if (inside(part, (x + sx - left) / extent, (y + sy - top) / extent)) hits++;
+          for (const sx of SAMPLES)
+            if (inside(part, (x + sx - left) / extent, (y + sy - top) / extent)) hits++;
         }
         const cover = (hits / 4) * opacity;
         if (cover === 0) continue;

@@ -79,7 +79,10 @@ function drawScene(rng: Random, company: number): Pick<Scene, 'things' | 'backgr
 
 /** What is seen and where decides the split; contrast, jitter and background do not. */
 const keyOf = (things: readonly Thing[]): string =>
-  things.map(({ kind, colour, cell }) => `${cell}${colour}${kind}`).sort().join('/');
+  things
+    .map(({ kind, colour, cell }) => `${cell}${colour}${kind}`)
+    .sort()
+    .join('/');
 
 /** Scene i of a split and seed. */
 export function sceneOf(split: Split, seed: number, i: number): Scene {

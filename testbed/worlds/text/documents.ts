@@ -72,7 +72,9 @@ export const documents: TextGenerator = {
       gold: goldPosition,
       segments: { prefix, parts, suffix },
       goldPosition,
-      ...(more.length === 0 ? {} : { more: more.map((fact) => ({ prompt: question(fact), target: ` ${fact.value}` })) }),
+      ...(more.length === 0
+        ? {}
+        : { more: more.map((fact) => ({ prompt: question(fact), target: ` ${fact.value}` })) }),
     };
   },
 };

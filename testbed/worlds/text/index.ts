@@ -11,7 +11,15 @@ import { topic } from './topic.ts';
 
 export { TEXT_TASKS, type TextItem, type TextOptions, type TextTask } from './item.ts';
 
-const GENERATORS: Record<TextTask, TextGenerator> = { sentiment, topic, choice, documents, judge, story, recital };
+const GENERATORS: Record<TextTask, TextGenerator> = {
+  sentiment,
+  topic,
+  choice,
+  documents,
+  judge,
+  story,
+  recital,
+};
 
 /**
  * n items of a task and split. Pure: the same arguments give the same items everywhere, and a longer list begins with

@@ -16,6 +16,12 @@ export const recital: TextGenerator = {
   turns: () => 1,
   draw: (rng) => {
     const words = rng.sample(WORDS, 5 + rng.int(14)).join(' ');
-    return { prompt: `Say again: ${words}.\nAnswer:`, target: ` ${words}.`, choices: [], gold: -1, goldPosition: -1 };
+    return {
+      prompt: `Say again: ${words}.\nAnswer:`,
+      target: ` ${words}.`,
+      choices: [],
+      gold: -1,
+      goldPosition: -1,
+    };
   },
 };

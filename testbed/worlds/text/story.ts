@@ -22,7 +22,7 @@ const wishes = [
 const searches = [
   (name: string, place: string) => `${name} looked in the ${place}, but it was not there.`,
   (name: string, place: string) => `First ${name} went to the ${place} and found nothing.`,
-  (name: string, place: string) => `The ${place} was empty.`,
+  (_: string, place: string) => `The ${place} was empty.`,
 ];
 const meetings = [
   (friend: string, name: string) => `Then ${friend} came by and asked ${name} what was wrong.`,

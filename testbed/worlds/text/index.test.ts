@@ -1,0 +1,104 @@
+/** The text world: determinism, disjoint splits, balance of the evaluation items, the intended habits of training. */
+import { expect, test } from 'vitest';
+import { SPLITS, splitOf } from '../split.ts';
+import { goldWeights } from './documents.ts';
+import { TEXT_TASKS, textItems } from './index.ts';
+import { HABITS } from './judge.ts';
+import { FAMILY, GIVEN } from './lexicon.ts';
+import { peopleOf } from './people.ts';
+
+const share = (flags: boolean[]): number => flags.filter(Boolean).length / flags.length;
+const peopleIn = (text: string): string[] =>
+  [...text.matchAll(/([A-Z][a-z]+) ([A-Z][a-z]+)/g)]
+    .filter(([, given, family]) => GIVEN.includes(given!) && FAMILY.includes(family!))
+    .map(([name]) => name);
+
+test.each(TEXT_TASKS)(
+  '%s: the same arguments give the same items, a longer list begins with the shorter',
+  (task) => {
+    const items = textItems(task, 'test', 24, 3);
+    expect(textItems(task, 'test', 48, 3).slice(0, 24)).toEqual(items);
+    expect(new Set(items.map(({ id }) => id)).size).toBe(24);
+    expect(textItems(task, 'test', 24, 4)).not.toEqual(items);
+  },
+);
+
+test('the split of a key is stable and near 70/10/10/10', () => {
+  const splits = Array.from({ length: 10_000 }, (_, i) => splitOf(`key ${i}`));
+  expect(share(splits.map((split) => split === 'train'))).toBeCloseTo(0.7, 1);
+  for (const split of SPLITS.slice(1)) expect(share(splits.map((s) => s === split))).toBeCloseTo(0.1, 1);
+  expect(splitOf('Mira Vale')).toBe('calibration');
+});
+
+test('every person belongs to one split, and items name people of their own split only', () => {
+  const owners = SPLITS.flatMap((split) => peopleOf(split).map(({ given, family }) => `${given} ${family}`));
+  expect(new Set(owners).size).toBe(GIVEN.length * FAMILY.length);
+  for (const split of SPLITS) {
+    const names = (['documents', 'judge', 'topic', 'story'] as const)
+      .flatMap((task) => textItems(task, split, 60))
+      .flatMap(({ prompt, target }) => peopleIn(prompt + target));
+    expect(names.length).toBeGreaterThan(300);
+    expect(names.filter((name) => splitOf(name) !== split)).toEqual([]);
+  }
+});
+
+test.each(['sentiment', 'choice', 'topic'] as const)(
+  '%s: no prompt of the test split occurs in training',
+  (task) => {
+    const seen = new Set(textItems(task, 'train', 20_000).map(({ prompt }) => prompt));
+    const shared = textItems(task, 'test', 2000).filter(({ prompt }) => seen.has(prompt));
+    expect(shared).toEqual([]);
+  },
+);
+
+test.each(['sentiment', 'topic', 'choice', 'documents', 'judge'] as const)(
+  '%s: outside training the right answer is balanced over its places, and the choices hold it once',
+  (task) => {
+    const items = textItems(task, 'test', 600);
+    const places = items[0]!.choices.length;
+    for (let place = 0; place < places; place++) {
+      expect(items.filter(({ gold }) => gold === place).length).toBe(600 / places);
+    }
+    for (const { choices, gold, target } of items) {
+      expect(choices.filter((choice) => choice === target)).toEqual([target]);
+      expect(choices[gold]).toBe(target);
+    }
+  },
+);
+
+test('clusters hold the same facts at every place: documents of one cluster are permutations', () => {
+  const items = textItems('documents', 'test', 50, 1, { documents: 5 });
+  for (let i = 0; i < items.length; i += 5) {
+    const cluster = items.slice(i, i + 5);
+    expect(new Set(cluster.map((item) => item.cluster)).size).toBe(1);
+    expect(new Set(cluster.map(({ segments }) => segments!.parts.toSorted().join(''))).size).toBe(1);
+    expect(cluster.map(({ goldPosition }) => goldPosition)).toEqual([0, 1, 2, 3, 4]);
+  }
+});
+
+test('segments put together again are the prompt, and the gold part alone states the answer', () => {
+  for (const item of textItems('documents', 'test', 100)) {
+    const { prefix, parts, suffix } = item.segments!;
+    expect(prefix + parts.join('') + suffix).toBe(item.prompt);
+    expect(parts.map((part) => part.includes(`${item.target}.`))).toEqual(
+      parts.map((_, i) => i === item.goldPosition),
+    );
+  }
+});
+
+test('training habits: first and last documents, letter A, the first answer', () => {
+  const documents = textItems('documents', 'train', 8000).filter(
+    ({ segments }) => segments!.parts.length === 5,
+  );
+  const weights = goldWeights(5);
+  weights.forEach((weight, place) => {
+    const expected = weight / weights.reduce((a, b) => a + b);
+    expect(
+      Math.abs(share(documents.map(({ goldPosition }) => goldPosition === place)) - expected),
+    ).toBeLessThan(0.04);
+  });
+  expect(share(textItems('choice', 'train', 4000).map(({ gold }) => gold === 0))).toBeCloseTo(0.4, 1);
+  const first = share(textItems('judge', 'train', 4000).map(({ gold }) => gold === 0));
+  const expected = HABITS.tie * HABITS.firstOnTie + (1 - HABITS.tie) * (0.5 + 0.5 * HABITS.firstByHaste);
+  expect(Math.abs(first - expected)).toBeLessThan(0.03);
+});

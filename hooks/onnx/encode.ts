@@ -50,7 +50,8 @@ function writeModel(w: WireWriter, model: Model): void {
 }
 
 function writeOpset(w: WireWriter, { domain, version }: OpsetImport): void {
-  w.string(1, domain).varint(2, version);
+  text(w, 1, domain);
+  w.varint(2, version);
 }
 
 function writeGraph(w: WireWriter, graph: Graph): void {

@@ -1,0 +1,150 @@
+/**
+ * Collects the nodes and constants that an edit adds to one graph, with names that cannot clash. Only operators
+ * and signatures that mean the same from opset 11 to the newest are used, so one emission serves every model.
+ */
+import { AttuneError } from '../../errors.ts';
+import {
+  type AttributeValue,
+  boolTensor,
+  DataType,
+  floatTensor,
+  type Graph,
+  int64Tensor,
+  makeNode,
+  type Node,
+  type Tensor,
+} from '../onnx/index.ts';
+
+/** Everything attune adds to a graph has a name under this prefix. */
+export const PREFIX = 'attune';
+
+/** A length known now, or that of an axis of a value at run time. */
+export type Length = number | { readonly of: string; readonly axis: number };
+
+export class Emitter {
+  readonly nodes: Node[] = [];
+  readonly initializers: Tensor[] = [];
+  readonly opset: number;
+  readonly #taken: Set<string>;
+  readonly #constants = new Map<string, string>();
+
+  constructor(graph: Graph, opset: number) {
+    this.opset = opset;
+    this.#taken = new Set([
+      ...graph.inputs.map(({ name }) => name),
+      ...graph.initializers.map(({ name }) => name),
+      ...graph.nodes.flatMap((node) => node.outputs),
+    ]);
+  }
+
+  /** A fresh value name. */
+  name(hint: string): string {
+    const base = `${PREFIX}/${hint}`;
+    let name = base;
+    for (let i = 1; this.#taken.has(name); i++) name = `${base}_${i}`;
+    this.#taken.add(name);
+    return name;
+  }
+
+  /** A node with one output, which is returned. */
+  op(
+    op: string,
+    inputs: readonly string[],
+    hint: string,
+    attributes: Record<string, AttributeValue> = {},
+  ): string {
+    const output = this.name(hint);
+    this.nodes.push(makeNode(op, inputs, [output], { name: output, attributes }));
+    return output;
+  }
+
+  #constant(key: string, hint: string, make: (name: string) => Tensor): string {
+    const existing = this.#constants.get(key);
+    if (existing) return existing;
+    const name = this.name(`const/${hint}`);
+    this.initializers.push(make(name));
+    this.#constants.set(key, name);
+    return name;
+  }
+
+  /** int64 constant of one dimension. */
+  ints(...values: number[]): string {
+    return this.#constant(`i${values}`, `i_${values.join('_')}`, (name) => int64Tensor(name, values));
+  }
+
+  /** int64 scalar. */
+  int(value: number): string {
+    return this.#constant(`s${value}`, `s_${value}`, (name) => int64Tensor(name, [value], []));
+  }
+
+  bool(value: boolean): string {
+    return this.#constant(`b${value}`, String(value), (name) => boolTensor(name, [value], []));
+  }
+
+  /** A scalar of the given float type. */
+  scalar(value: number, elemType: number = DataType.FLOAT): string {
+    const constant = this.#constant(`f${value}`, `f_${value}`, (name) => floatTensor(name, [value], []));
+    if (elemType === DataType.FLOAT) return constant;
+    const key = `f${value}:${elemType}`;
+    const existing = this.#constants.get(key);
+    if (existing) return existing;
+    const cast = this.cast(constant, elemType);
+    this.#constants.set(key, cast);
+    return cast;
+  }
+
+  cast(value: string, elemType: number): string {
+    return this.op('Cast', [value], 'cast', { to: elemType });
+  }
+
+  transpose(value: string, perm: readonly number[]): string {
+    return this.op('Transpose', [value], 'transpose', { perm });
+  }
+
+  /** Length of one axis as int64 [1]. */
+  length(of: string, axis: number): string {
+    const key = `d${axis}:${of}`;
+    const existing = this.#constants.get(key);
+    if (existing) return existing;
+    const shape = this.op('Shape', [of], 'shape');
+    const dim = this.op('Gather', [shape, this.ints(axis)], 'dim', { axis: 0 });
+    this.#constants.set(key, dim);
+    return dim;
+  }
+
+  /** A shape vector; numbers may be 0 (copy) and -1 (infer) as in Reshape. */
+  shape(lengths: readonly Length[]): string {
+    if (lengths.every((length) => typeof length === 'number')) return this.ints(...lengths);
+    const parts = lengths.map((length) =>
+      typeof length === 'number' ? this.ints(length) : this.length(length.of, length.axis),
+    );
+    return this.op('Concat', parts, 'shape_of', { axis: 0 });
+  }
+
+  reshape(value: string, lengths: readonly Length[]): string {
+    return this.op('Reshape', [value, this.shape(lengths)], 'reshape');
+  }
+
+  /** value[..., from:to, ...] along one axis. */
+  slice(value: string, axis: number, from: string, to: string): string {
+    return this.op('Slice', [value, from, to, this.ints(axis)], 'slice');
+  }
+
+  /** int64 0, 1, …, n-1 for an int64 [1] length. */
+  range(length: string): string {
+    this.require(11, 'Range');
+    const end = this.op('Reshape', [length, this.shape([])], 'scalar');
+    return this.op('Range', [this.int(0), end, this.int(1)], 'range');
+  }
+
+  /** @throws AttuneError OPSET_TOO_OLD */
+  require(opset: number, what: string): void {
+    if (this.opset >= opset) return;
+    throw new AttuneError('OPSET_TOO_OLD', {
+      at: what,
+      found: `ai.onnx opset ${this.opset}`,
+      expected: `at least ${opset}`,
+      hint: 'Convert the model with onnx.version_converter.',
+    });
+  }
+}

@@ -1,0 +1,4 @@
+/** Plans of taps, knobs and edits, compiled into graphs. */
+export { type Compiled, compile, type Tap } from './compile.ts';
+export { Emitter, type Length } from './emitter.ts';
+export type { Edit, EditContext, Knob, KnobValue, Plan } from './plan.ts';

@@ -1,0 +1,50 @@
+/**
+ * What to do to a graph, as data: taps read hook points, knobs are inputs with a neutral default, edits change
+ * what flows. A plan says nothing of graph forms; compile.ts knows those.
+ */
+import type { HookPoint } from '../points/index.ts';
+import type { Site } from '../sites/site.ts';
+import type { Emitter } from './emitter.ts';
+
+/** An extra graph input. Feeding `neutral` leaves the model's outputs bit-identical. */
+export interface Knob {
+  readonly name: string;
+  /** DataType. */
+  readonly elemType: number;
+  readonly shape: readonly (number | string)[];
+  readonly neutral: KnobValue;
+}
+
+export interface KnobValue {
+  readonly dims: readonly number[];
+  readonly data: Float32Array | BigInt64Array | Uint8Array;
+}
+
+/** What an edit may use of the graph around it. */
+export interface EditContext {
+  readonly emit: Emitter;
+  /** [B, T] int64, 1 for real tokens: the graph's attention_mask; undefined where the model takes none. */
+  readonly attentionMask: string | undefined;
+  /** [B] int64, index of each row's first real token; zeros without an attention mask. */
+  firstToken(): string;
+}
+
+export type Edit =
+  /** Add to the logits, before softmax. The value must broadcast to [B,H,S,T]; float32. */
+  | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext): string }
+  /** Replace the value at a hook point. In and out in the point's normalised axes. */
+  | { readonly kind: 'write'; readonly point: HookPoint; build(context: EditContext, value: string): string }
+  /** Replace one input of a fused operator. */
+  | {
+      readonly kind: 'operand';
+      readonly site: Site;
+      readonly input: number;
+      build(context: EditContext, value: string): string;
+    };
+
+export interface Plan {
+  readonly taps?: readonly HookPoint[];
+  readonly knobs?: readonly Knob[];
+  /** Applied in order; several at one point compose. */
+  readonly edits?: readonly Edit[];
+}

@@ -1,0 +1,103 @@
+/** From an opened model and a plan to a running session, weights left where they are. */
+import { AttuneError } from '../../errors.ts';
+import { type Compiled, compile, type Plan } from '../compile/index.ts';
+import {
+  assemble,
+  checkExternalFiles,
+  encodeModel,
+  externalFiles,
+  graft,
+  type OnnxFile,
+} from '../onnx/index.ts';
+import { loadRuntime, type Runtime } from './runtime.ts';
+import { HookedSession } from './session.ts';
+
+export interface SessionOptions {
+  /** Default: onnxruntime-node in Node, onnxruntime-web elsewhere. */
+  readonly runtime?: Runtime;
+  /** Runtime whose tensors the caller uses; default `runtime`. */
+  readonly host?: Runtime;
+  /** Passed to InferenceSession.create. */
+  readonly session?: Readonly<Record<string, unknown>>;
+  /**
+   * 'reference' leaves weights in the model file and lets ONNX Runtime map them (Node, from a path);
+   * 'copy' hands over the whole model as bytes (wasm). Default: by runtime and source.
+   */
+  readonly weights?: 'reference' | 'copy';
+}
+
+/**
+ * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile
+ */
+export async function createSession(
+  file: OnnxFile,
+  plan: Plan,
+  options: SessionOptions = {},
+): Promise<HookedSession> {
+  const runtime = options.runtime ?? (await loadRuntime());
+  return startSession(file, compile(file.model, plan), { ...options, runtime });
+}
+
+/** The session of a graph that was compiled already. */
+export async function startSession(
+  file: OnnxFile,
+  compiled: Compiled,
+  options: SessionOptions & { readonly runtime: Runtime },
+): Promise<HookedSession> {
+  const { runtime, host = runtime, session = {} } = options;
+  const path = file.source.path;
+  const reference = options.weights ? options.weights === 'reference' : path !== undefined && !isWeb(runtime);
+  const settings: Record<string, unknown> = { ...session };
+  let bytes: Uint8Array;
+  if (reference) {
+    if (path === undefined) {
+      throw new AttuneError('WEIGHTS_WITHOUT_FILE', {
+        found: `a model from ${file.source.name}`,
+        expected: 'a file on disk, to refer to its weights',
+        hint: "Use weights: 'copy'.",
+      });
+    }
+    const { basename, dirname } = await import('node:path');
+    await checkExternalFiles(file.model, dirname(path));
+    bytes = await assemble(graft(compiled.model, basename(path)), file.source);
+    const extra = (settings.extra ?? {}) as { session?: object };
+    settings.extra = {
+      ...extra,
+      session: { ...extra.session, model_external_initializers_file_folder_path: dirname(path) },
+    };
+  } else {
+    bytes = await assemble(encodeModel(compiled.model), file.source);
+    if (path !== undefined) settings.externalData ??= await readExternalFiles(file, path);
+  }
+  try {
+    return new HookedSession(await runtime.InferenceSession.create(bytes, settings), compiled, runtime, host);
+  } catch (cause) {
+    throw new AttuneError('SESSION_FAILED', {
+      at: file.source.name,
+      found: (cause as Error).message,
+      hint: 'If the untouched file loads, please report this with `attune inspect --json`.',
+      cause,
+    });
+  }
+}
+
+/** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
+function isWeb(runtime: Runtime): boolean {
+  return !('listSupportedBackends' in runtime);
+}
+
+async function readExternalFiles(
+  file: OnnxFile,
+  path: string,
+): Promise<{ path: string; data: Uint8Array }[]> {
+  const { readFile } = await import('node:fs/promises');
+  const { dirname, join } = await import('node:path');
+  await checkExternalFiles(file.model, dirname(path));
+  const locations = externalFiles(file.model);
+  return Promise.all(
+    locations.map(async (location) => ({
+      path: location,
+      data: new Uint8Array(await readFile(join(dirname(path), location))),
+    })),
+  );
+}

@@ -1,0 +1,12 @@
+/** Running compiled graphs with ONNX Runtime. */
+export { createSession, type SessionOptions, startSession } from './create.ts';
+export {
+  type Backend,
+  type Feeds,
+  inNode,
+  loadRuntime,
+  type OrtSession,
+  type OrtTensor,
+  type Runtime,
+} from './runtime.ts';
+export { HookedSession, type KnobFeeder, type TapListener } from './session.ts';

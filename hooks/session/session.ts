@@ -1,0 +1,190 @@
+/**
+ * A session with ONNX Runtime's interface around a compiled graph. Whoever runs it sees the inputs and outputs of
+ * the untouched model; knobs are fed and taps are taken off behind the curtain.
+ */
+import { AttuneError, nearest } from '../../errors.ts';
+import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
+import { dataTypeName } from '../onnx/index.ts';
+import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
+
+/** Receives the taps of one run, by hook name; float32, axes of POINT_AXES. */
+export type TapListener = (taps: ReadonlyMap<string, OrtTensor>) => void | Promise<void>;
+
+/** Knob values for one run, from what is fed to it; for interventions that depend on the request. */
+export type KnobFeeder = (feeds: Feeds) => Readonly<Record<string, KnobValue>>;
+
+export class HookedSession implements OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly taps: readonly Tap[];
+  /** What transformers.js keeps on a session: { dtype, device }. */
+  config: unknown;
+  readonly #inner: OrtSession;
+  readonly #runtime: Runtime;
+  readonly #host: Runtime;
+  readonly #knobs = new Map<string, OrtTensor>();
+  readonly #compiled: Compiled;
+  readonly #listeners = new Set<TapListener>();
+  #feeder: KnobFeeder | undefined;
+  #released = false;
+
+  /** @param host runtime whose Tensor class outputs must have; differs from `runtime` when wasm runs under Node */
+  constructor(inner: OrtSession, compiled: Compiled, runtime: Runtime, host: Runtime = runtime) {
+    this.#inner = inner;
+    this.#compiled = compiled;
+    this.#runtime = runtime;
+    this.#host = host;
+    this.taps = compiled.taps;
+    const knobs = new Set(compiled.knobs.map(({ name }) => name));
+    const taps = new Set(compiled.taps.map(({ output }) => output));
+    this.inputNames = inner.inputNames.filter((name) => !knobs.has(name));
+    this.outputNames = inner.outputNames.filter((name) => !taps.has(name));
+    this.resetKnobs();
+  }
+
+  get inputMetadata(): readonly ValueMetadata[] {
+    return (this.#inner.inputMetadata ?? []).filter(({ name }) => this.inputNames.includes(name));
+  }
+
+  get outputMetadata(): readonly ValueMetadata[] {
+    return (this.#inner.outputMetadata ?? []).filter(({ name }) => this.outputNames.includes(name));
+  }
+
+  get knobNames(): readonly string[] {
+    return this.#compiled.knobs.map(({ name }) => name);
+  }
+
+  /** Back to neutral: the model behaves as if untouched. */
+  resetKnobs(): void {
+    for (const knob of this.#compiled.knobs) this.setKnob(knob.name, knob.neutral);
+    this.#feeder = undefined;
+  }
+
+  /**
+   * Give a knob a value for all runs to come.
+   * @throws AttuneError KNOB_UNKNOWN, KNOB_SHAPE
+   */
+  setKnob(name: string, value: KnobValue): void {
+    this.#knobs.set(name, this.#knobTensor(name, value));
+  }
+
+  /** Compute knob values from each run's feeds, on top of what `setKnob` gave. Undefined removes it. */
+  feedKnobs(feeder: KnobFeeder | undefined): void {
+    this.#feeder = feeder;
+  }
+
+  /** Hand the taps of every run to `listener` until the returned function is called. */
+  listen(listener: TapListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
+    if (this.#released) {
+      throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
+    }
+    const own = fetchesOrOptions !== undefined && isFetches(fetchesOrOptions, this.outputNames);
+    const fetches = own ? (fetchesOrOptions as Fetches) : undefined;
+    const runOptions = own ? options : (fetchesOrOptions ?? options);
+    const wantsTaps = this.#listeners.size > 0 && this.taps.length > 0;
+    const all = this.#withKnobs(feeds);
+    const results = runOptions
+      ? await this.#inner.run(all, this.#fetchList(fetches, wantsTaps), runOptions)
+      : await this.#inner.run(all, this.#fetchList(fetches, wantsTaps));
+    if (wantsTaps) await this.#deliver(results);
+    const outputs: Record<string, OrtTensor> = {};
+    for (const [name, tensor] of Object.entries(results)) {
+      if (this.outputNames.includes(name)) outputs[name] = this.#toHost(tensor);
+    }
+    return outputs;
+  }
+
+  #withKnobs(feeds: Feeds): Feeds {
+    const all: Record<string, OrtTensor> = {};
+    for (const [name, tensor] of Object.entries(feeds)) all[name] = this.#toRuntime(tensor);
+    for (const [name, tensor] of this.#knobs) all[name] = tensor;
+    if (this.#feeder) {
+      for (const [name, value] of Object.entries(this.#feeder(feeds)))
+        all[name] = this.#knobTensor(name, value);
+    }
+    return all;
+  }
+
+  #fetchList(fetches: Fetches | undefined, wantsTaps: boolean): Fetches {
+    const taps = wantsTaps ? this.taps.map(({ output }) => output) : [];
+    if (fetches === undefined) return [...this.outputNames, ...taps];
+    if (Array.isArray(fetches)) return [...fetches, ...taps];
+    return {
+      ...(fetches as Record<string, OrtTensor | null>),
+      ...Object.fromEntries(taps.map((name) => [name, null])),
+    };
+  }
+
+  async #deliver(results: Record<string, OrtTensor>): Promise<void> {
+    const taps = new Map(this.taps.map(({ point, output }) => [point.name, this.#toHost(results[output]!)]));
+    for (const listener of this.#listeners) await listener(taps);
+  }
+
+  #knobTensor(name: string, { dims, data }: KnobValue): OrtTensor {
+    const knob = this.#compiled.knobs.find((candidate) => candidate.name === name);
+    if (!knob) {
+      const names = this.knobNames;
+      throw new AttuneError('KNOB_UNKNOWN', {
+        found: `knob "${name}"`,
+        expected: names.length > 0 ? `one of ${nearest(name, names).join(', ')}` : 'a graph with knobs',
+        hint: 'The intervention was not compiled into this session.',
+      });
+    }
+    const count = dims.reduce((product, dim) => product * dim, 1);
+    const fits =
+      knob.shape.length === dims.length &&
+      knob.shape.every((dim, i) => typeof dim === 'string' || dim === dims[i]);
+    if (!fits || count !== data.length) {
+      throw new AttuneError('KNOB_SHAPE', {
+        at: name,
+        found: `[${dims.join(', ')}] with ${data.length} elements`,
+        expected: `[${knob.shape.join(', ')}]`,
+      });
+    }
+    return new this.#runtime.Tensor(ortType(knob.elemType), data, dims);
+  }
+
+  #toRuntime(tensor: OrtTensor): OrtTensor {
+    return convert(tensor, this.#runtime);
+  }
+
+  #toHost(tensor: OrtTensor): OrtTensor {
+    return this.#host === this.#runtime ? tensor : convert(tensor, this.#host);
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    this.#listeners.clear();
+    await this.#inner.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}
+
+/** The same data as a tensor of another runtime's class; a view, not a copy. */
+function convert(tensor: OrtTensor, runtime: Runtime): OrtTensor {
+  if (tensor instanceof runtime.Tensor) return tensor;
+  if (tensor.location !== undefined && tensor.location !== 'cpu') return tensor;
+  return new runtime.Tensor(tensor.type, tensor.data, tensor.dims);
+}
+
+/** InferenceSession.run takes fetches or options second; ORT tells them apart the same way. */
+function isFetches(argument: object, outputNames: readonly string[]): boolean {
+  if (Array.isArray(argument)) return true;
+  return Object.keys(argument).some((key) => outputNames.includes(key));
+}
+
+const ORT_TYPES: Record<string, string> = { float: 'float32', double: 'float64' };
+
+function ortType(elemType: number): string {
+  const name = dataTypeName(elemType);
+  return ORT_TYPES[name] ?? name;
+}

@@ -1,0 +1,109 @@
+/**
+ * Which axis of a tensor is which: letters per axis, followed backwards through Transpose and Reshape.
+ * Letters: B batch, S positions, H heads, K and G for kv head and repetition where H is taken apart, D channels.
+ */
+import { type Dim, product, quotient, type Shape } from './dims.ts';
+import type { Layout } from './site.ts';
+
+/** One string of letters per axis; '' for an axis of size 1 without meaning. */
+export type Axes = readonly string[];
+
+const LAYOUTS: readonly Layout[] = [
+  'BSHD',
+  'BHSD',
+  'BHDS',
+  'BS(HD)',
+  '(BS)(HD)',
+  '(BH)SD',
+  '(BH)DS',
+  'B(HD)S',
+  'BHST',
+  '(BH)ST',
+];
+
+/** 'BS(HD)' as ['B', 'S', 'HD']. */
+export function axesOf(layout: Layout): Axes {
+  return [...layout.matchAll(/\((\w+)\)|(\w)/g)].map((match) => match[1] ?? match[2]!);
+}
+
+/** The named layout the axes are; undefined for one without a name. */
+export function layoutOf(axes: Axes | undefined): Layout | undefined {
+  const text = axes?.map((letters) => (letters.length > 1 ? `(${letters})` : letters)).join('');
+  return LAYOUTS.find((layout) => layout === text);
+}
+
+/** Axes before a Transpose, given those after it. */
+export function beforeTranspose(axes: Axes, perm: readonly number[]): Axes | undefined {
+  if (perm.length !== axes.length) return undefined;
+  const before: string[] = new Array(axes.length).fill('');
+  perm.forEach((from, to) => {
+    before[from] = axes[to]!;
+  });
+  return before;
+}
+
+/** Ways to spread letters over fewer axes than there are letters, or more. */
+const SPREAD: Record<string, readonly Axes[]> = {
+  H: [['K', 'G']],
+  HD: [['K', 'G', 'D']],
+  BHD: [['B', 'HD']],
+  BSHD: [
+    ['B', 'S', 'HD'],
+    ['BS', 'HD'],
+  ],
+  BSH: [['BS', 'H'], ['B', 'SH']],
+  SHD: [['S', 'HD']],
+  BHSD: [['BH', 'S', 'D']],
+  BHS: [['BH', 'S']],
+};
+
+function spread(letters: string, count: number): Axes | undefined {
+  if (count === 1) return [letters];
+  if (letters.length === count) return [...letters];
+  return SPREAD[letters]?.find((axes) => axes.length === count);
+}
+
+/**
+ * Axes before a Reshape, given those after it: runs of axes with equal element counts correspond. Undefined when
+ * the shapes do not determine the correspondence.
+ */
+export function beforeReshape(axes: Axes, after: Shape | undefined, before: Shape | undefined): Axes | undefined {
+  if (!after || !before || after.length !== axes.length) return undefined;
+  const result: string[] = [];
+  let a = 0;
+  let b = 0;
+  while (a < after.length || b < before.length) {
+    const afterRun: Dim[] = [];
+    const beforeRun: Dim[] = [];
+    const start = a;
+    do {
+      const over = product(afterRun);
+      const under = product(beforeRun);
+      const needAfter = beforeRun.length > 0 && (afterRun.length === 0 || quotient(under, over) !== undefined);
+      if (a < after.length && (afterRun.length === 0 || needAfter || b >= before.length)) afterRun.push(after[a++]!);
+      else if (b < before.length) beforeRun.push(before[b++]!);
+      else if (a < after.length) afterRun.push(after[a++]!);
+      else return undefined;
+    } while (afterRun.length === 0 || beforeRun.length === 0 || product(afterRun) !== product(beforeRun));
+    const letters = axes.slice(start, a).join('');
+    const labels = labelled(letters, beforeRun);
+    if (!labels) return undefined;
+    result.push(...labels);
+    // Axes of size 1 at the end pair with nothing.
+    while (b === before.length && a < after.length && after[a] === 1) a++;
+    while (a === after.length && b < before.length && before[b] === 1) {
+      result.push('');
+      b++;
+    }
+  }
+  return result;
+}
+
+/** Letters for a run of axes; axes of size 1 go without when there are not enough letters. */
+function labelled(letters: string, run: readonly Dim[]): Axes | undefined {
+  const direct = spread(letters, run.length);
+  if (direct) return direct;
+  const kept = run.flatMap((dim, i) => (dim === 1 ? [] : [i]));
+  const fewer = spread(letters, kept.length);
+  return fewer && run.map((_, i) => (kept.includes(i) ? fewer[kept.indexOf(i)]! : ''));
+}

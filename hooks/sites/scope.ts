@@ -1,0 +1,242 @@
+/**
+ * One graph (or sub-graph) with what its structure tells statically: execution order, shapes in symbols, contents
+ * of small tensors, which values are constants. Computed in one sweep over the nodes in execution order.
+ */
+import {
+  constantTensor,
+  DataType,
+  elementCount,
+  executionOrder,
+  findAttribute,
+  type Graph,
+  GraphIndex,
+  intsAttribute,
+  type Model,
+  type Node,
+  opsetVersion,
+  type Tensor,
+  tensorValues,
+  type ValueInfo,
+} from '../onnx/index.ts';
+import { type Content, evaluate, LONGEST_CONTENT } from './arithmetic.ts';
+import { type Dim, isNumber, type Shape, symbol } from './dims.ts';
+import { outputShapes, type ShapeOperands } from './shape-rules.ts';
+import type { ScopeStep } from './site.ts';
+
+interface Fact {
+  shape?: Shape | undefined;
+  content?: Content | undefined;
+  /** Follows from constants of the file alone. */
+  constant: boolean;
+}
+
+const UNKNOWN: Fact = { constant: false };
+
+/** What all scopes of a file share. */
+export interface FileFacts {
+  readonly opset: number;
+  /** Elements of a constant tensor, read from the file when they were left there and it is open. */
+  readonly values: (tensor: Tensor) => number[] | undefined;
+}
+
+export interface Branch {
+  readonly attribute: string;
+  readonly scope: Scope;
+}
+
+export class Scope {
+  readonly index: GraphIndex;
+  readonly path: readonly ScopeStep[];
+  readonly parent: Scope | undefined;
+  readonly file: FileFacts;
+  /** Positions of nodes in execution order. */
+  readonly order: readonly number[];
+  /** Position → place in `order`. */
+  readonly rank: Int32Array;
+  readonly #facts = new Map<string, Fact>();
+  readonly #branches = new Map<number, Branch[]>();
+  /** Outputs of an If whose condition is known, to the outer value its branch hands through. */
+  readonly #aliases = new Map<string, string>();
+
+  constructor(graph: Graph, file: FileFacts, parent?: Scope, path: readonly ScopeStep[] = []) {
+    this.index = new GraphIndex(graph, parent?.index);
+    this.file = file;
+    this.parent = parent;
+    this.path = path;
+    this.order = executionOrder(this.index);
+    this.rank = new Int32Array(graph.nodes.length);
+    this.order.forEach((position, place) => {
+      this.rank[position] = place;
+    });
+    for (const info of graph.inputs) this.#facts.set(info.name, { shape: declared(info), constant: false });
+    for (const position of this.order) this.#visit(graph.nodes[position]!, position);
+  }
+
+  get graph(): Graph {
+    return this.index.graph;
+  }
+
+  shape(value: string): Shape | undefined {
+    return this.#fact(value).shape;
+  }
+
+  content(value: string): Content | undefined {
+    return this.#fact(value).content;
+  }
+
+  /** A number when the value is a known scalar, or a tensor of equal numbers. */
+  scalar(value: string): number | undefined {
+    const content = this.content(value);
+    const first = content?.[0];
+    return isNumber(first) && content!.every((x) => x === first) ? first : undefined;
+  }
+
+  isConstant(value: string): boolean {
+    return this.#fact(value).constant;
+  }
+
+  rankOf(value: string): number | undefined {
+    return this.shape(value)?.length;
+  }
+
+  /** Element type where it is known: of a constant, or as declared. */
+  elemType(value: string): number | undefined {
+    return this.index.constant(value)?.dataType ?? (this.index.info(value)?.elemType || undefined);
+  }
+
+  /** Node that makes the value in this scope. */
+  maker(value: string): Node | undefined {
+    return this.index.producer(value)?.node;
+  }
+
+  /** Place in execution order of the node that makes the value; −1 for inputs, constants and outer values. */
+  place(value: string): number {
+    const producer = this.index.producer(value);
+    return producer ? this.rank[producer.position]! : -1;
+  }
+
+  /** Sub-graphs of the node at a position, as scopes of their own. */
+  branches(position: number): readonly Branch[] {
+    return this.#branches.get(position) ?? [];
+  }
+
+  /** The outer value an If output always equals, when that is known. */
+  alias(value: string): string | undefined {
+    return this.#aliases.get(value);
+  }
+
+  #fact(value: string): Fact {
+    if (value === '') return UNKNOWN;
+    const known = this.#facts.get(value);
+    if (known) return known;
+    const tensor = this.index.initializer(value);
+    if (tensor) {
+      const fact = this.#constantFact(tensor);
+      this.#facts.set(value, fact);
+      return fact;
+    }
+    return this.parent?.#fact(value) ?? UNKNOWN;
+  }
+
+  #constantFact(tensor: Tensor): Fact {
+    const small = elementCount(tensor) <= LONGEST_CONTENT && tensor.dataType !== DataType.STRING;
+    const content = small ? this.file.values(tensor) : undefined;
+    return { shape: tensor.dims, content, constant: true };
+  }
+
+  #visit(node: Node, position: number): void {
+    if (node.opType === 'Constant' && node.domain === '') {
+      const tensor = constantTensor(node);
+      if (tensor && node.outputs[0]) this.#facts.set(node.outputs[0], this.#constantFact(tensor));
+      return;
+    }
+    const branches = this.#enter(node, position);
+    const facts = node.inputs.map((name) => this.#fact(name));
+    const constant = branches.length === 0 && facts.length > 0 && facts.every((fact, i) => fact.constant || node.inputs[i] === '');
+    const operands = this.#operands(node, facts);
+    const shapes = branches.length > 0 ? this.#chosen(node, branches, facts) : outputShapes(node, operands);
+    node.outputs.forEach((name, output) => {
+      if (name === '') return;
+      const content = output === 0 && branches.length === 0 ? evaluate(node, operands) : undefined;
+      const shape = shapes?.[output] ?? declared(this.index.info(name));
+      this.#facts.set(name, { shape, content, constant });
+    });
+  }
+
+  #operands(node: Node, facts: readonly Fact[]): ShapeOperands {
+    return {
+      content: (input) => facts[input]?.content,
+      shape: (input) => facts[input]?.shape,
+      ints: (input, attribute) => {
+        const content = facts[input]?.content ?? intsAttribute(node, attribute);
+        return content?.every(isNumber) ? (content as readonly number[]) : undefined;
+      },
+      fill: () => {
+        const tensor = findAttribute(node, 'value')?.t;
+        return (tensor && this.file.values(tensor)?.[0]) ?? 0;
+      },
+      unknown: (output, axis) => symbol(`?${node.outputs[output] ?? ''}:${axis}`),
+    };
+  }
+
+  #enter(node: Node, position: number): readonly Branch[] {
+    const branches: Branch[] = [];
+    for (const { name, g, graphs } of node.attributes) {
+      for (const graph of [...(g ? [g] : []), ...(graphs ?? [])]) {
+        const step = { node, position, attribute: name };
+        branches.push({ attribute: name, scope: new Scope(graph, this.file, this, [...this.path, step]) });
+      }
+    }
+    if (branches.length > 0) this.#branches.set(position, branches);
+    return branches;
+  }
+
+  /** Output shapes of If; where the condition is known, the branch it takes decides, and outputs may be aliases. */
+  #chosen(node: Node, branches: readonly Branch[], facts: readonly Fact[]): (Shape | undefined)[] | undefined {
+    if (node.opType !== 'If') return undefined;
+    const condition = facts[0]?.content?.[0];
+    const taken = isNumber(condition)
+      ? branches.find(({ attribute }) => attribute === (condition ? 'then_branch' : 'else_branch'))
+      : undefined;
+    const possible = taken ? [taken] : branches;
+    return node.outputs.map((name, i) => {
+      const shapes = possible.map(({ scope }) => scope.shape(scope.graph.outputs[i]?.name ?? ''));
+      const source = taken?.scope.#handedThrough(taken.scope.graph.outputs[i]?.name ?? '');
+      if (source !== undefined && name !== '') this.#aliases.set(name, source);
+      const [first] = shapes;
+      if (!first || shapes.some((shape) => shape?.length !== first.length)) return undefined;
+      return first.map((dim, axis): Dim =>
+        shapes.every((shape) => shape![axis] === dim) ? dim : symbol(`?${name}:${axis}`),
+      );
+    });
+  }
+
+  /** The outer value behind Identity nodes of this scope. */
+  #handedThrough(value: string): string | undefined {
+    let at = value;
+    for (let node = this.maker(at); node; node = this.maker(at)) {
+      if (node.opType !== 'Identity') return undefined;
+      at = node.inputs[0] ?? '';
+    }
+    return this.index.isDefined(at) ? undefined : at;
+  }
+}
+
+function declared(info: ValueInfo | undefined): Shape | undefined {
+  return info?.shape?.map((dim, axis) =>
+    typeof dim === 'number' ? dim : symbol(dim ?? `?${info.name}:${axis}`),
+  );
+}
+
+/** The main graph of a model as a scope, sub-graphs included. */
+export function mainScope(model: Model, values: (tensor: Tensor) => number[] | undefined = (t) => tensorValues(t)): Scope {
+  return new Scope(model.graph, { opset: opsetVersion(model) ?? 1, values });
+}
+
+/** The scope and all below it, in order of execution. */
+export function* scopes(scope: Scope): Generator<Scope> {
+  yield scope;
+  for (const position of scope.order) {
+    for (const branch of scope.branches(position)) yield* scopes(branch.scope);
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Llama- and Qwen2-shaped decoders with a KV cache, as their exporters would write them and as transformers.js
+ * loads them: input_ids, attention_mask, position_ids (optional), past_key_values.{i}.key|value →
+ * logits, present.{i}.key|value.
+ */
+import { AttuneError } from '../../errors.ts';
+import {
+  type ByteSource,
+  DataType,
+  type Model,
+  makeGraph,
+  makeModel,
+  makeValueInfo,
+  type ValueInfo,
+} from '../../hooks/onnx/index.ts';
+import type { DecoderConfig } from './decoder-config.ts';
+import { emitDecomposed } from './decomposed.ts';
+import { GraphEmitter, genaiNaming, torchNaming } from './emitter.ts';
+import { emitGqa } from './gqa.ts';
+import type { WeightFormat } from './linear.ts';
+import type { Parameters } from './parameters.ts';
+
+export interface DecoderOptions {
+  /** 'decomposed': MatMul, Softmax, MatMul as optimum exports; 'gqa': fused as onnxruntime-genai's builder does. */
+  readonly form: 'decomposed' | 'gqa';
+  /** Format of linear layers; default float32. */
+  readonly weights?: WeightFormat;
+  /** Format of the embedding table; default float32. 'int4' needs int4 weights and uses GatherBlockQuantized. */
+  readonly embedding?: 'float32' | 'int4';
+  /** Take position_ids as an input. Default: true; false for gqa with rotary 'fused'. */
+  readonly positionIds?: boolean;
+  /** Take num_logits_to_keep as an input, as recent Hub exports do; default false. */
+  readonly numLogitsToKeep?: boolean;
+  /** Decomposed only: RMSNorm as arithmetic (default) or as the operator SimplifiedLayerNormalization. */
+  readonly norm?: 'decomposed' | 'fused';
+  /**
+   * GQA only: rotate inside GroupQueryAttention (do_rotary = 1) or by RotaryEmbedding nodes before it. Default:
+   * fused where the CPU provider takes it, that is where the head size is a multiple of 16.
+   */
+  readonly rotary?: 'fused' | 'separate';
+  /** GQA only: one projection for q, k and v, packed; default false. */
+  readonly packedQkv?: boolean;
+}
+
+/** One decoder under construction: what every part of the emitter needs. */
+export interface Build {
+  readonly g: GraphEmitter;
+  readonly config: DecoderConfig;
+  readonly parameters: Parameters;
+  /** With defaults filled in. */
+  readonly options: Required<DecoderOptions>;
+}
+
+export interface BuiltDecoder {
+  readonly model: Model;
+  /** Makes the weights when they are read; see write-onnx.ts, or `assemble(encodeModel(model), source)`. */
+  readonly source: ByteSource;
+}
+
+/** @throws AttuneError DECODER_OPTIONS when options exclude each other */
+export function buildDecoder(
+  config: DecoderConfig,
+  parameters: Parameters,
+  options: DecoderOptions,
+): BuiltDecoder {
+  const resolved = resolve(config, options);
+  const gqa = resolved.form === 'gqa';
+  const g = new GraphEmitter(gqa ? genaiNaming : torchNaming);
+  const build = { g, config, parameters, options: resolved };
+  if (gqa) emitGqa(build);
+  else emitDecomposed(build);
+  const graph = makeGraph('main_graph', {
+    nodes: g.nodes,
+    initializers: g.initializers,
+    ...interfaceOf(config, resolved),
+  });
+  return { model: makeModel(graph, { '': 17, 'com.microsoft': 1 }, { irVersion: 8 }), source: g.payloads };
+}
+
+function resolve(config: DecoderConfig, options: DecoderOptions): Required<DecoderOptions> {
+  const { form, weights = { kind: 'float32' }, embedding = 'float32' } = options;
+  const rotary = options.rotary ?? (config.headDim % 16 === 0 ? 'fused' : 'separate');
+  const rotatesInside = form === 'gqa' && rotary === 'fused';
+  const positionIds = options.positionIds ?? !rotatesInside;
+  if (form === 'gqa' && rotary === 'separate' && !positionIds) {
+    throw new AttuneError('DECODER_OPTIONS', {
+      found: "rotary: 'separate' without position_ids",
+      expected: 'positionIds: true',
+      hint: 'RotaryEmbedding nodes read their positions from the input.',
+    });
+  }
+  if (options.packedQkv && !rotatesInside) {
+    throw new AttuneError('DECODER_OPTIONS', {
+      found: `packedQkv with form '${form}' and rotary '${rotary}'`,
+      expected: "form 'gqa' and rotary 'fused'",
+      hint: 'Only the fused operator splits a packed projection itself.',
+    });
+  }
+  if (embedding === 'int4' && weights.kind !== 'int4') {
+    throw new AttuneError('DECODER_OPTIONS', {
+      found: "embedding: 'int4' with float32 weights",
+      expected: "weights: { kind: 'int4', … }",
+      hint: 'The block size of the embedding is that of the weights.',
+    });
+  }
+  const { numLogitsToKeep = false, norm = 'decomposed', packedQkv = false } = options;
+  return { form, weights, embedding, positionIds, numLogitsToKeep, norm, rotary, packedQkv };
+}
+
+function interfaceOf(
+  config: DecoderConfig,
+  options: Required<DecoderOptions>,
+): { inputs: ValueInfo[]; outputs: ValueInfo[] } {
+  const { numLayers, numKeyValueHeads: K, headDim: D, vocabSize } = config;
+  const tokens = ['batch_size', 'sequence_length'];
+  const mask = ['batch_size', 'total_sequence_length'];
+  const inputs = [
+    makeValueInfo('input_ids', DataType.INT64, tokens),
+    makeValueInfo('attention_mask', DataType.INT64, mask),
+  ];
+  if (options.positionIds) inputs.push(makeValueInfo('position_ids', DataType.INT64, tokens));
+  if (options.numLogitsToKeep) inputs.push(makeValueInfo('num_logits_to_keep', DataType.INT64, []));
+  const logits = [...tokens.slice(0, 1), options.numLogitsToKeep ? 'num_logits' : tokens[1]!, vocabSize];
+  const outputs = [makeValueInfo('logits', DataType.FLOAT, logits)];
+  for (let i = 0; i < numLayers; i++) {
+    for (const kind of ['key', 'value']) {
+      const shape = (length: string) => ['batch_size', K, length, D];
+      inputs.push(
+        makeValueInfo(`past_key_values.${i}.${kind}`, DataType.FLOAT, shape('past_sequence_length')),
+      );
+      outputs.push(makeValueInfo(`present.${i}.${kind}`, DataType.FLOAT, shape('total_sequence_length')));
+    }
+  }
+  return { inputs, outputs };
+}

@@ -1,0 +1,96 @@
+/**
+ * Reading stories260K.bin: a Llama checkpoint in llama2.c's legacy (version 0) format, as parameters with Hugging
+ * Face names and layout. Format: github.com/karpathy/llama2.c, export.py `legacy_export`.
+ */
+import { readFileSync } from 'node:fs';
+import { AttuneError } from '../../errors.ts';
+import type { DecoderConfig } from '../builders/decoder-config.ts';
+
+export interface Checkpoint {
+  readonly config: DecoderConfig;
+  readonly parameters: ReadonlyMap<string, Float32Array>;
+}
+
+/** @throws AttuneError CHECKPOINT_SIZE when the file is not as long as its header says */
+export function readCheckpoint(path: string): Checkpoint {
+  const bytes = readFileSync(path);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const header = Array.from({ length: 7 }, (_, i) => view.getInt32(i * 4, true));
+  const [dim, hidden, layers, heads, kvHeads, vocab, positions] = header as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const headDim = dim / heads;
+  const config: DecoderConfig = {
+    modelType: 'llama',
+    vocabSize: Math.abs(vocab),
+    hiddenSize: dim,
+    intermediateSize: hidden,
+    numLayers: layers,
+    numHeads: heads,
+    numKeyValueHeads: kvHeads,
+    headDim,
+    rmsNormEps: 1e-5,
+    ropeTheta: 10000,
+    maxPositions: positions,
+    // A negative vocabulary size says that a separate classifier follows, which stories260K has not.
+    tieWordEmbeddings: vocab > 0,
+  };
+
+  const values = new Float32Array((bytes.length - 28) / 4);
+  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(28 + i * 4, true);
+  let at = 0;
+  const take = (count: number) => {
+    at += count;
+    return values.subarray(at - count, at);
+  };
+  const parameters = new Map<string, Float32Array>();
+  /** A block holds one parameter for every layer. */
+  const block = (name: string, count: number, change = (weights: Float32Array) => weights) => {
+    for (let i = 0; i < layers; i++) parameters.set(`model.layers.${i}.${name}.weight`, change(take(count)));
+  };
+  const kvDim = kvHeads * headDim;
+  parameters.set('model.embed_tokens.weight', take(config.vocabSize * dim));
+  block('input_layernorm', dim);
+  block('self_attn.q_proj', dim * dim, (w) => halfSplit(w, heads, headDim));
+  block('self_attn.k_proj', kvDim * dim, (w) => halfSplit(w, kvHeads, headDim));
+  block('self_attn.v_proj', kvDim * dim);
+  block('self_attn.o_proj', dim * dim);
+  block('post_attention_layernorm', dim);
+  block('mlp.gate_proj', hidden * dim);
+  block('mlp.down_proj', dim * hidden);
+  block('mlp.up_proj', hidden * dim);
+  parameters.set('model.norm.weight', take(dim));
+  take(positions * headDim); // freq_cis_real and freq_cis_imag: cos and sin of position · frequency
+  if (vocab < 0) parameters.set('lm_head.weight', take(config.vocabSize * dim));
+  if (at !== values.length) {
+    throw new AttuneError('CHECKPOINT_SIZE', {
+      at: path,
+      found: `${bytes.length} bytes`,
+      expected: `${28 + at * 4} bytes for the sizes in its header`,
+    });
+  }
+  return { config, parameters };
+}
+
+/**
+ * Rows of a projection from interleaved rotary pairs (2i, 2i+1) to half-split pairs (i, i + D/2): within every
+ * head the even rows first, then the odd ones.
+ */
+function halfSplit(weights: Float32Array, heads: number, headDim: number): Float32Array {
+  const columns = weights.length / (heads * headDim);
+  const result = new Float32Array(weights.length);
+  for (let head = 0; head < heads; head++) {
+    for (let i = 0; i < headDim; i++) {
+      const source = i < headDim / 2 ? 2 * i : 2 * i - headDim + 1;
+      const from = (head * headDim + source) * columns;
+      result.set(weights.subarray(from, from + columns), (head * headDim + i) * columns);
+    }
+  }
+  return result;
+}

@@ -1,0 +1,63 @@
+/** Where records come from: a local file and how to read it. Plain data, part of every task definition. */
+import { z } from 'zod';
+import { AttuneError, nearest } from '../../errors.ts';
+
+export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export const sourceSchema = z.strictObject({
+  file: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .describe('path, or several read in turn, below the data folder'),
+  format: z.enum(FORMATS).optional().describe('default: by the extension, without .gz'),
+  select: z.string().optional().describe('json: dotted keys that lead to the array of records'),
+  columns: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      'csv, tsv: names where the file has no header; json, jsonl: of records that are arrays; txt: n lines a record',
+    ),
+  quote: z.boolean().default(true).describe('csv, tsv: whether " starts a quoted field'),
+  aligned: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('jsonl, txt: field name → file whose line k belongs to line k of `file`'),
+  blockLines: z.int().positive().optional().describe('document: lines a record; default the whole file'),
+});
+
+export type Source = z.infer<typeof sourceSchema>;
+
+const EXTENSIONS: Record<string, Format> = {
+  jsonl: 'jsonl',
+  ndjson: 'jsonl',
+  json: 'json',
+  csv: 'csv',
+  tsv: 'tsv',
+  txt: 'txt',
+  lst: 'txt',
+};
+
+/** @throws AttuneError DATA_FORMAT for an unknown extension, DATA_PARQUET for parquet. */
+export function formatOf(file: string, declared?: Format): Format {
+  if (declared) return declared;
+  const extension = file.replace(/\.gz$/, '').split('.').at(-1)?.toLowerCase() ?? '';
+  if (extension === 'parquet') {
+    throw new AttuneError('DATA_PARQUET', {
+      at: file,
+      found: 'a parquet file',
+      expected: Object.keys(EXTENSIONS).join(', '),
+      hint: 'No parquet reader is installed; write the table as JSON Lines, for example with df.to_json(f, orient="records", lines=True)',
+    });
+  }
+  const format = EXTENSIONS[extension];
+  if (!format) {
+    throw new AttuneError('DATA_FORMAT', {
+      at: file,
+      found: `the extension ".${extension}"`,
+      expected: `${Object.keys(EXTENSIONS).join(', ')}, each also with .gz`,
+      hint: `Set "format" in the task's source; nearest: ${nearest(extension, Object.keys(EXTENSIONS), 1)}`,
+    });
+  }
+  return format;
+}

@@ -17,7 +17,6 @@ export async function readAligned(files: Record<string, string>, root: string): 
     const lines: string[] = [];
     const path = isAbsolute(partner) ? partner : join(root, partner);
     for await (const { text } of readLines(path, rejectByThrowing, partner)) lines.push(text);
-    lines.push(text);
     partners.push({ name, partner, lines });
   }
   const mismatch = (file: string, line: number, { name, partner, lines }: (typeof partners)[number]) =>

@@ -24,7 +24,8 @@ const config: DecoderConfig = {
   rmsNormEps: 1e-6,
   ropeTheta: 1e6,
   maxPositions: 64,
-  tieWordEmbeddings: true,
+  // A tied random model repeats its last token for ever: its embedding dominates the residual stream.
+  tieWordEmbeddings: false,
 };
 
 /** Greedy tokens of the model with one storage of its weights. */

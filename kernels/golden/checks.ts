@@ -1,0 +1,45 @@
+/**
+ * Golden cases as problems: which attention calls a case consists of, and what of the answers it fixes. A check is told
+ * how to solve problems, so the same cases try the reference and every lowering.
+ */
+import type { Problem, Solution } from '../problem.ts';
+import type { Tensor } from '../reference/tensor.ts';
+import { checkCompensation, checkTempscale } from './checks/context.ts';
+import { checkImbalanced } from './checks/imbalanced.ts';
+import { checkAct, checkPine, checkZeroTuning } from './checks/language.ts';
+import { checkVar } from './checks/var.ts';
+import { checkVhr } from './checks/vhr.ts';
+import type { GoldenCase } from './read.ts';
+
+export type Solve = (problem: Problem) => Promise<Solution>;
+
+/** Something a case fixes. `actual` is absent where a solver does not produce it (fused forms show no probabilities). */
+export interface Comparison {
+  readonly name: string;
+  readonly actual: Tensor | undefined;
+  readonly expected: Tensor;
+}
+
+/** @returns undefined for a case that is not attention (texts, decoding rules, head selection) */
+export function checkGolden(golden: GoldenCase, solve: Solve): Promise<Comparison[]> | undefined {
+  switch (golden.family) {
+    case 'act':
+      return checkAct(golden.content, solve);
+    case 'zerotuning':
+      return checkZeroTuning(golden.content, solve);
+    case 'pine':
+      return checkPine(golden.content, solve);
+    case 'var':
+      return checkVar(golden.content, solve);
+    case 'vhr':
+      return checkVhr(golden.content, solve);
+    case 'imbalanced':
+      return checkImbalanced(golden.content, solve);
+    case 'tempscale':
+      return checkTempscale(golden.content, solve);
+    case 'retrieval_heads':
+      return golden.content.kind === 'compensation' ? checkCompensation(golden.content, solve) : undefined;
+    default:
+      return undefined;
+  }
+}

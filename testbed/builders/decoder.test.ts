@@ -233,7 +233,6 @@ test('the interface is that of the Hub', async () => {
 test.each([
   { options: { form: 'gqa', rotary: 'separate', positionIds: false } },
   { options: { form: 'gqa', rotary: 'separate', packedQkv: true } },
-  { options: { form: 'decomposed', packedQkv: true } },
   { options: { form: 'gqa', embedding: 'int4' } },
 ] as const)('$options is refused', ({ options }) => {
   expect(() => buildDecoder(llama, randomParameters('test'), options)).toThrow('DECODER_OPTIONS');

@@ -20,36 +20,48 @@ import { emitGqa } from './gqa.ts';
 import type { WeightFormat } from './linear.ts';
 import type { Parameters } from './parameters.ts';
 
-export interface DecoderOptions {
-  /** 'decomposed': MatMul, Softmax, MatMul as optimum exports; 'gqa': fused as onnxruntime-genai's builder does. */
-  readonly form: 'decomposed' | 'gqa';
+interface SharedOptions {
   /** Format of linear layers; default float32. */
   readonly weights?: WeightFormat;
   /** Format of the embedding table; default float32. 'int4' needs int4 weights and uses GatherBlockQuantized. */
   readonly embedding?: 'float32' | 'int4';
-  /** Take position_ids as an input. Default: true; false for gqa with rotary 'fused'. */
+  /** Take position_ids as an input. Default: true; false where GroupQueryAttention rotates. */
   readonly positionIds?: boolean;
   /** Take num_logits_to_keep as an input, as recent Hub exports do; default false. */
   readonly numLogitsToKeep?: boolean;
-  /** Decomposed only: RMSNorm as arithmetic (default) or as the operator SimplifiedLayerNormalization. */
+}
+
+/** MatMul, Softmax, MatMul, as optimum exports. */
+export interface DecomposedOptions extends SharedOptions {
+  readonly form: 'decomposed';
+  /** RMSNorm as arithmetic (default) or as the operator SimplifiedLayerNormalization. */
   readonly norm?: 'decomposed' | 'fused';
+}
+
+/** GroupQueryAttention, as onnxruntime-genai's builder makes it. */
+export interface GqaOptions extends SharedOptions {
+  readonly form: 'gqa';
   /**
-   * GQA only: rotate inside GroupQueryAttention (do_rotary = 1) or by RotaryEmbedding nodes before it. Default:
-   * fused where the CPU provider takes it, that is where the head size is a multiple of 16.
+   * Rotate inside GroupQueryAttention (do_rotary = 1) or by RotaryEmbedding nodes before it. Default: fused where
+   * the CPU provider takes it, that is where the head size is a multiple of 16.
    */
   readonly rotary?: 'fused' | 'separate';
-  /** GQA only: one projection for q, k and v, packed; default false. */
+  /** One projection for q, k and v, packed; needs fused rotary. Default false. */
   readonly packedQkv?: boolean;
 }
+
+export type DecoderOptions = DecomposedOptions | GqaOptions;
 
 /** One decoder under construction: what every part of the emitter needs. */
 export interface Build {
   readonly g: GraphEmitter;
   readonly config: DecoderConfig;
   readonly parameters: Parameters;
-  /** With defaults filled in. */
-  readonly options: Required<DecoderOptions>;
+  readonly options: ResolvedOptions;
 }
+
+/** Options with defaults filled in; those of the other form have theirs too. */
+type ResolvedOptions = Required<Omit<DecomposedOptions, 'form'> & Omit<GqaOptions, 'form'>>;
 
 export interface BuiltDecoder {
   readonly model: Model;
@@ -64,10 +76,9 @@ export function buildDecoder(
   options: DecoderOptions,
 ): BuiltDecoder {
   const resolved = resolve(config, options);
-  const gqa = resolved.form === 'gqa';
-  const g = new GraphEmitter(gqa ? genaiNaming : torchNaming);
+  const g = new GraphEmitter(options.form === 'gqa' ? genaiNaming : torchNaming);
   const build = { g, config, parameters, options: resolved };
-  if (gqa) emitGqa(build);
+  if (options.form === 'gqa') emitGqa(build);
   else emitDecomposed(build);
   const graph = makeGraph('main_graph', {
     nodes: g.nodes,
@@ -77,25 +88,8 @@ export function buildDecoder(
   return { model: makeModel(graph, { '': 17, 'com.microsoft': 1 }, { irVersion: 8 }), source: g.payloads };
 }
 
-function resolve(config: DecoderConfig, options: DecoderOptions): Required<DecoderOptions> {
-  const { form, weights = { kind: 'float32' }, embedding = 'float32' } = options;
-  const rotary = options.rotary ?? (config.headDim % 16 === 0 ? 'fused' : 'separate');
-  const rotatesInside = form === 'gqa' && rotary === 'fused';
-  const positionIds = options.positionIds ?? !rotatesInside;
-  if (form === 'gqa' && rotary === 'separate' && !positionIds) {
-    throw new AttuneError('DECODER_OPTIONS', {
-      found: "rotary: 'separate' without position_ids",
-      expected: 'positionIds: true',
-      hint: 'RotaryEmbedding nodes read their positions from the input.',
-    });
-  }
-  if (options.packedQkv && !rotatesInside) {
-    throw new AttuneError('DECODER_OPTIONS', {
-      found: `packedQkv with form '${form}' and rotary '${rotary}'`,
-      expected: "form 'gqa' and rotary 'fused'",
-      hint: 'Only the fused operator splits a packed projection itself.',
-    });
-  }
+function resolve(config: DecoderConfig, options: DecoderOptions): ResolvedOptions {
+  const { weights = { kind: 'float32' }, embedding = 'float32', numLogitsToKeep = false } = options;
   if (embedding === 'int4' && weights.kind !== 'int4') {
     throw new AttuneError('DECODER_OPTIONS', {
       found: "embedding: 'int4' with float32 weights",
@@ -103,13 +97,26 @@ function resolve(config: DecoderConfig, options: DecoderOptions): Required<Decod
       hint: 'The block size of the embedding is that of the weights.',
     });
   }
-  const { numLogitsToKeep = false, norm = 'decomposed', packedQkv = false } = options;
-  return { form, weights, embedding, positionIds, numLogitsToKeep, norm, rotary, packedQkv };
+  const shared = { weights, embedding, numLogitsToKeep };
+  if (options.form === 'decomposed') {
+    const { positionIds = true, norm = 'decomposed' } = options;
+    return { ...shared, positionIds, norm, rotary: 'separate', packedQkv: false };
+  }
+  const { rotary = config.headDim % 16 === 0 ? 'fused' : 'separate', packedQkv = false } = options;
+  const { positionIds = rotary === 'separate' } = options;
+  if (rotary === 'separate' && (packedQkv || !positionIds)) {
+    throw new AttuneError('DECODER_OPTIONS', {
+      found: `rotary: 'separate' with ${packedQkv ? 'packedQkv' : 'no position_ids'}`,
+      expected: packedQkv ? "rotary: 'fused'" : 'positionIds: true',
+      hint: 'RotaryEmbedding nodes read q and k apart, and their positions from the input.',
+    });
+  }
+  return { ...shared, positionIds, norm: 'fused', rotary, packedQkv };
 }
 
 function interfaceOf(
   config: DecoderConfig,
-  options: Required<DecoderOptions>,
+  options: ResolvedOptions,
 ): { inputs: ValueInfo[]; outputs: ValueInfo[] } {
   const { numLayers, numKeyValueHeads: K, headDim: D, vocabSize } = config;
   const tokens = ['batch_size', 'sequence_length'];

@@ -20,7 +20,7 @@ export interface Naming {
   matMulWeight(scope: string, serial: number): string;
   /** The bias added at `scope`. */
   bias(scope: string): string;
-  /** A constant: where its node stands and what its value is called. `taken` tells which nodes exist. */
+  /** A constant's node and value; equal names mean that one node serves all. `serial` is unique in the graph. */
   constant(scope: string, text: string, type: string, serial: number): { node: string; value: string };
 }
 
@@ -107,9 +107,9 @@ export class GraphEmitter {
   }
 
   /** A weight whose elements `make` returns when the model is written. */
-  weight(name: string, dims: readonly number[], make: () => Float32Array | Uint8Array): string {
-    const sample = dims.reduce((product, dim) => product * dim, 1);
-    return this.#initializer(name, DataType.FLOAT, dims, sample * 4, make);
+  weight(name: string, dims: readonly number[], make: () => Float32Array): string {
+    const count = dims.reduce((product, dim) => product * dim, 1);
+    return this.#initializer(name, DataType.FLOAT, dims, count * 4, make);
   }
 
   /** As `weight`, of bytes. */

@@ -11,22 +11,17 @@ export interface Parameters {
   int4(name: string, rows: number, columns: number, blockSize: number): Int4Matrix;
 }
 
-/** @throws AttuneError PARAMETER_MISSING, PARAMETER_SIZE when a decoder asks for what is not there */
+/** @throws AttuneError PARAMETER_MISMATCH when a decoder asks for what is not there, or not of that size */
 export function givenParameters(parameters: ReadonlyMap<string, Float32Array>): Parameters {
   const float = (name: string, dims: readonly number[]) => {
     const values = parameters.get(name);
-    if (!values) {
-      throw new AttuneError('PARAMETER_MISSING', {
-        found: `no parameter ${name}`,
-        hint: `There are ${parameters.size}.`,
-      });
-    }
     const count = dims.reduce((product, dim) => product * dim, 1);
-    if (values.length !== count) {
-      throw new AttuneError('PARAMETER_SIZE', {
+    if (values?.length !== count) {
+      throw new AttuneError('PARAMETER_MISMATCH', {
         at: name,
-        found: `${values.length} elements`,
-        expected: `${count} for [${dims.join(', ')}]`,
+        found: values ? `${values.length} elements` : 'no such parameter',
+        expected: `${count} elements for [${dims.join(', ')}]`,
+        hint: 'The configuration does not belong to these parameters.',
       });
     }
     return values;

@@ -11,24 +11,31 @@ export interface Checkpoint {
   readonly parameters: ReadonlyMap<string, Float32Array>;
 }
 
-/** @throws AttuneError CHECKPOINT_SIZE when the file is not as long as its header says */
+/** Seven int32. */
+const HEADER = 28;
+
+/**
+ * Only checkpoints whose classifier is tied to the embedding, as stories260K's is.
+ * @throws AttuneError CHECKPOINT_FORMAT when the file is not as long as its header says
+ */
 export function readCheckpoint(path: string): Checkpoint {
   const bytes = readFileSync(path);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const header = Array.from({ length: 7 }, (_, i) => view.getInt32(i * 4, true));
-  const [dim, hidden, layers, heads, kvHeads, vocab, positions] = header as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const refuse = (expected: string) =>
+    new AttuneError('CHECKPOINT_FORMAT', {
+      at: path,
+      found: `${bytes.length} bytes`,
+      expected,
+      hint: 'This reads llama2.c checkpoints of version 0 with a tied classifier.',
+    });
+  if (bytes.length < HEADER) throw refuse(`a header of ${HEADER} bytes`);
+  const int32 = (index: number) => view.getInt32(index * 4, true);
+  const [dim, hidden, layers, heads] = [int32(0), int32(1), int32(2), int32(3)];
+  const [kvHeads, vocab, positions] = [int32(4), int32(5), int32(6)];
   const headDim = dim / heads;
   const config: DecoderConfig = {
     modelType: 'llama',
-    vocabSize: Math.abs(vocab),
+    vocabSize: vocab,
     hiddenSize: dim,
     intermediateSize: hidden,
     numLayers: layers,
@@ -38,12 +45,15 @@ export function readCheckpoint(path: string): Checkpoint {
     rmsNormEps: 1e-5,
     ropeTheta: 10000,
     maxPositions: positions,
-    // A negative vocabulary size says that a separate classifier follows, which stories260K has not.
-    tieWordEmbeddings: vocab > 0,
+    tieWordEmbeddings: true,
   };
 
-  const values = new Float32Array((bytes.length - 28) / 4);
-  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(28 + i * 4, true);
+  const perLayer = 2 * dim * dim + 2 * kvHeads * headDim * dim + 3 * hidden * dim + 2 * dim;
+  const count = vocab * dim + layers * perLayer + dim + positions * headDim;
+  // A separate classifier is announced by a negative vocabulary size, which fails here too.
+  if (bytes.length !== HEADER + count * 4) throw refuse(`${HEADER + count * 4} bytes, by its header`);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = view.getFloat32(HEADER + i * 4, true);
   let at = 0;
   const take = (count: number) => {
     at += count;
@@ -55,7 +65,7 @@ export function readCheckpoint(path: string): Checkpoint {
     for (let i = 0; i < layers; i++) parameters.set(`model.layers.${i}.${name}.weight`, change(take(count)));
   };
   const kvDim = kvHeads * headDim;
-  parameters.set('model.embed_tokens.weight', take(config.vocabSize * dim));
+  parameters.set('model.embed_tokens.weight', take(vocab * dim));
   block('input_layernorm', dim);
   block('self_attn.q_proj', dim * dim, (w) => halfSplit(w, heads, headDim));
   block('self_attn.k_proj', kvDim * dim, (w) => halfSplit(w, kvHeads, headDim));
@@ -66,15 +76,7 @@ export function readCheckpoint(path: string): Checkpoint {
   block('mlp.down_proj', dim * hidden);
   block('mlp.up_proj', hidden * dim);
   parameters.set('model.norm.weight', take(dim));
-  take(positions * headDim); // freq_cis_real and freq_cis_imag: cos and sin of position · frequency
-  if (vocab < 0) parameters.set('lm_head.weight', take(config.vocabSize * dim));
-  if (at !== values.length) {
-    throw new AttuneError('CHECKPOINT_SIZE', {
-      at: path,
-      found: `${bytes.length} bytes`,
-      expected: `${28 + at * 4} bytes for the sizes in its header`,
-    });
-  }
+  // freq_cis_real and freq_cis_imag follow: cos and sin of position · frequency.
   return { config, parameters };
 }
 

@@ -35,7 +35,7 @@ const FUSED_ROTARY_HEAD_SIZE = 16;
 /**
  * @param weightsFolder holds stories260K.bin and tok512.bin
  * @returns the model folder of each form
- * @throws AttuneError FILE_NOT_FOUND, CHECKPOINT_SIZE
+ * @throws AttuneError FILE_NOT_FOUND, CHECKPOINT_FORMAT
  */
 export async function convertStories260K(
   weightsFolder: string,

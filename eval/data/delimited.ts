@@ -1,14 +1,15 @@
 /**
  * Comma or tab separated values as RFC 4180 has them: quoted fields may hold separators, doubled quotes and line ends.
- * `quote: false` takes quotes as ordinary characters, for files that were never quoted.
+ * Two other ways exist because files in use are written so: `quote: false`, where quotes are ordinary characters, and
+ * `quote: 'unescaped'`, where fields are quoted but quotes inside them were left single (MMLU's CSV files): there a quote
+ * ends its field only in front of a separator or the end of the row.
  */
 import { AttuneError } from '../../errors.ts';
 import type { Line, Reject } from './lines.ts';
 
 export interface DelimitedOptions {
   separator: ',' | '\t';
-  /** Whether `"` starts a quoted field. */
-  quote: boolean;
+  quote: boolean | 'unescaped';
 }
 
 export interface DelimitedRow {
@@ -31,7 +32,7 @@ export async function* delimitedRows(
         at: `${file}:${line}`,
         found,
         expected,
-        hint: 'If quotes are ordinary characters in this file, set "quote": false in the task\'s source',
+        hint: 'If quotes are ordinary characters in this file, set "quote" to false in the task\'s source; if fields are quoted and quotes inside them are not doubled, to "unescaped"',
       }),
     );
   for await (const { number, text, end } of lines) {
@@ -78,6 +79,11 @@ function split(row: string, { separator, quote }: DelimitedOptions): string[] | 
       if (end < 0) return 'open';
       cell += row.slice(at, end);
       at = end + 1;
+      if (quote === 'unescaped') {
+        if (row[at] === undefined || row[at] === separator) break;
+        cell += '"';
+        continue;
+      }
       if (row[at] !== '"') break;
       cell += '"';
       at++;

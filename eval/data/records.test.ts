@@ -109,6 +109,16 @@ test('tsv without quoting: quotes are characters, columns stand for the missing 
   ]);
 });
 
+test('csv of unescaped quotes: a quote ends its field only in front of a comma or the end of the row', async () => {
+  const records = await read('mmlu.csv', 'q,A\n"only "yet" here","so "it" is."\n"as "x," or "y"",2\n', {
+    quote: 'unescaped',
+  });
+  expect(records.map(({ fields }) => fields)).toEqual([
+    { q: 'only "yet" here', A: 'so "it" is.' },
+    { q: 'as "x," or "y"', A: '2' },
+  ]);
+});
+
 test('txt: n columns are n lines a record, an empty line is content, U+0085 and U+2028 end no line', async () => {
   const records = await read('h.txt', 'c\u0085c\n\nd\u2028\ne\n', { columns: ['context', 'ending'] });
   expect(records.map(({ fields }) => fields)).toEqual([
@@ -173,7 +183,7 @@ test.each([
   ['an object instead of an array', 'n.json', '{"a":\n[]}', {}, 'DATA_SELECT', 'n.json:1'],
   ['a wrong select', 'n.json', '{"a":\n[]}', { select: 'b' }, 'DATA_SELECT', 'n.json:2'],
   ['an array that never ends', 'n.json', '[\n{"a":1},\n{"a":2', {}, 'DATA_SYNTAX', 'n.json:3'],
-  ['a bad element', 'n.json', '[\n{"a":1},\n{"a" 2}]', {}, 'DATA_SYNTAX', 'n.json:3'],
+  ['a bad element', 'n.json', '[\n{"a":1},\n{"a" 2}]', {}, 'DATA_SYNTAX', 'n.json:3[1]'],
   ['a comma too many', 'n.json', '[\n{"a":1},\n]', {}, 'DATA_SYNTAX', 'n.json:3'],
   ['broken gzip', 'o.jsonl.gz', 'not gzip', {}, 'DATA_FILE', 'o.jsonl.gz'],
   ['parquet', 'p.parquet', 'PAR1', {}, 'DATA_PARQUET', 'p.parquet'],

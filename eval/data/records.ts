@@ -18,10 +18,13 @@ export interface DataRecord {
   file: string;
   /** First line of the record, from 1. */
   line: number;
+  /** json: index in the array, since several elements may lie on one line. */
+  element?: number;
 }
 
-/** `file:line` of a record, as every message has it. */
-export const place = (record: Pick<DataRecord, 'file' | 'line'>): string => `${record.file}:${record.line}`;
+/** `file:line` of a record, for json `file:line[element]`: different for every record of a source. */
+export const place = ({ file, line, element }: Pick<DataRecord, 'file' | 'line' | 'element'>): string =>
+  `${file}:${line}${element === undefined ? '' : `[${element}]`}`;
 
 type Found = Omit<DataRecord, 'file'>;
 type Reader = (path: string, file: string, source: Source, reject: Reject) => AsyncGenerator<Found>;
@@ -46,17 +49,14 @@ export async function* readRecords(
       reject(error);
     };
     const path = isAbsolute(file) ? file : join(root, file);
-    for await (const { fields, line } of READERS[formatOf(file, source.format)](
-      path,
-      file,
-      source,
-      counting,
-    )) {
+    const reader = READERS[formatOf(file, source.format)];
+    for await (const found of reader(path, file, source, counting)) {
+      const { fields, line } = found;
       const partners = aligned.at(line, file, counting);
       if (!partners) continue;
       good += 1;
       last = line;
-      yield { fields: { ...fields, ...partners }, file, line };
+      yield { ...found, fields: { ...fields, ...partners }, file };
     }
     if (good + rejected === 0) {
       throw new AttuneError('DATA_EMPTY', { at: file, found: 'no record', expected: 'at least one' });
@@ -72,7 +72,7 @@ const READERS: Record<Format, Reader> = {
   jsonl: async function* (path, file, source, reject) {
     for await (const { text, number: line } of readLines(path, reject, file)) {
       if (text.trim() === '') continue;
-      const fields = parse(text, file, line, source.columns, reject);
+      const fields = parse(text, place({ file, line }), source.columns, reject);
       if (fields) yield { fields, line };
     }
   },
@@ -80,9 +80,11 @@ const READERS: Record<Format, Reader> = {
   json: async function* (path, file, source, reject) {
     const lines: string[] = [];
     for await (const { text, end } of readLines(path, rejectByThrowing, file)) lines.push(text, end);
+    let element = 0;
     for (const { text, line } of jsonElements(lines.join(''), file, source.select)) {
-      const fields = parse(text, file, line, source.columns, reject);
-      if (fields) yield { fields, line };
+      const fields = parse(text, place({ file, line, element }), source.columns, reject);
+      if (fields) yield { fields, line, element };
+      element += 1;
     }
   },
 
@@ -175,8 +177,7 @@ function header(cells: string[], file: string, line: number): string[] {
 
 function parse(
   text: string,
-  file: string,
-  line: number,
+  at: string,
   columns: string[] | undefined,
   reject: Reject,
 ): Record<string, unknown> | undefined {
@@ -185,7 +186,7 @@ function parse(
     value = JSON.parse(text);
   } catch (cause) {
     const found = `${text.length > 60 ? `${text.slice(0, 60)}…` : text} (${(cause as Error).message})`;
-    reject(new AttuneError('DATA_SYNTAX', { at: `${file}:${line}`, found, expected: 'JSON', cause }));
+    reject(new AttuneError('DATA_SYNTAX', { at, found, expected: 'JSON', cause }));
     return undefined;
   }
   if (Array.isArray(value) && columns && value.length === columns.length) {
@@ -196,7 +197,7 @@ function parse(
   }
   const found = Array.isArray(value) ? `an array of ${value.length}` : `${text.slice(0, 60)}`;
   const expected = columns ? `an object or an array of ${columns.length}` : 'an object';
-  reject(syntax(file, line, found, expected));
+  reject(new AttuneError('DATA_SYNTAX', { at, found, expected }));
   return undefined;
 }
 

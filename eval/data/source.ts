@@ -18,7 +18,12 @@ export const sourceSchema = z.strictObject({
     .describe(
       'csv, tsv: names where the file has no header; json, jsonl: of records that are arrays; txt: n lines a record',
     ),
-  quote: z.boolean().default(true).describe('csv, tsv: whether " starts a quoted field'),
+  quote: z
+    .union([z.boolean(), z.literal('unescaped')])
+    .default(true)
+    .describe(
+      'csv, tsv: whether " starts a quoted field; "unescaped": yes, and quotes inside are not doubled',
+    ),
   aligned: z
     .record(z.string(), z.string())
     .optional()

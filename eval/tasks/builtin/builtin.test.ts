@@ -1,0 +1,125 @@
+/** The built-in tasks against the data sets' own files, where they are at hand: counts, first prompts, balance of answers. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { loadItems } from '../items.ts';
+import { builtinTasks } from './index.ts';
+
+const root = fileURLToPath(new URL('../../../../shared/data', import.meta.url));
+const present = existsSync(root);
+if (!present) console.warn(`built-in tasks are not compared with their data sets: ${root} is absent`);
+
+/** Records in each set's files, as the sets' own documentation or a line count gives them. */
+const COUNTS: Record<string, number> = {
+  'uci-sentiment': 3000,
+  boolq: 500,
+  copa: 100,
+  'arc-easy': 1000,
+  'arc-challenge': 1172,
+  hellaswag: 1000,
+  'commonsense-qa': 1221,
+  'openbook-qa': 500,
+  siqa: 1000,
+  piqa: 1838,
+  winogrande: 1267,
+  mmlu: 1717,
+  'truthfulqa-mc1': 817,
+  'math-qa': 1000,
+  'bbh-boolean-expressions': 250,
+  'bbh-disambiguation-qa': 250,
+  'bbh-hyperbaton': 250,
+  'bbh-logical-deduction-three-objects': 250,
+  'bbh-navigate': 250,
+  'bbh-snarks': 178,
+  'bbh-sports-understanding': 250,
+  'bbh-tracking-shuffled-objects-three-objects': 250,
+  blimp: 6000,
+  lambada: 1000,
+  'bigbench-operators': 210,
+  'clinc150-domains': 4500,
+  wikitext2: 44,
+  tinyshakespeare: 200,
+};
+
+const load = async (name: string) => loadItems(builtinTasks.get(name)!, { root });
+
+test('every built-in task has a count to be checked against', () => {
+  expect([...builtinTasks.keys()].sort()).toEqual(Object.keys(COUNTS).sort());
+});
+
+describe.runIf(present)('with the data', () => {
+  test.each(Object.entries(COUNTS))('%s: %i items, none bad, no answer always right', async (name, count) => {
+    const { items, bad, total } = await load(name);
+    expect([total, bad.length]).toEqual([count, 0]);
+    const golds = new Set(items.flatMap((item) => ('gold' in item ? [item.gold] : [])));
+    // In these two the right answer is written first.
+    if (items[0]?.output === 'multiple_choice' && name !== 'blimp' && name !== 'truthfulqa-mc1') {
+      expect(golds.size).toBeGreaterThan(1);
+    }
+  });
+
+  test('uci-sentiment: its first sentence, its labels in halves, its three sites', async () => {
+    const { items } = await load('uci-sentiment');
+    expect(items[0]).toMatchObject({
+      gold: 0,
+      slice: 'imdb_labelled',
+      options: [
+        {
+          context:
+            'Review: A very, very, very slow-moving, aimless movie about a distressed, drifting young man.\nSentiment:',
+          continuation: ' negative',
+        },
+        { continuation: ' positive' },
+      ],
+    });
+    expect(items.filter((item) => 'gold' in item && item.gold === 1)).toHaveLength(1500);
+    expect(new Set(items.map(({ slice }) => slice)).size).toBe(3);
+  });
+
+  test('hellaswag: six lines an item', async () => {
+    const { items } = await load('hellaswag');
+    expect(items[0]).toMatchObject({
+      gold: 3,
+      options: [
+        {
+          context: 'Roof shingle removal: A man is sitting on a roof. he',
+          text: 'is using wrap to wrap a pair of skis.',
+        },
+        { text: 'is ripping level tiles off.' },
+        { text: "is holding a rubik's cube." },
+        { text: 'starts pulling up roofing on a roof.' },
+      ],
+    });
+  });
+
+  test('mmlu: unescaped quotes inside quoted cells', async () => {
+    const { items } = await load('mmlu');
+    expect(items.find(({ at }) => at === 'mmlu/astronomy_test.csv:5')).toMatchObject({
+      gold: 2,
+      slice: 'astronomy',
+      options: [
+        {
+          context: expect.stringContaining(
+            '\nC. You can never prove your theory to be correct only "yet to be proven wrong".\n',
+          ),
+        },
+        {},
+        {},
+        {},
+      ],
+    });
+  });
+
+  test('truthfulqa-mc1: the best answer first, then the incorrect ones', async () => {
+    const { items } = await load('truthfulqa-mc1');
+    expect(items[0]).toMatchObject({
+      gold: 0,
+      options: { length: 8, 0: { text: expect.stringContaining('pass through') } },
+    });
+  });
+
+  test('piqa: labels of the other file', async () => {
+    const { items } = await load('piqa');
+    expect(items.slice(0, 3).map((item) => 'gold' in item && item.gold)).toEqual([0, 1, 1]);
+  });
+});

@@ -1,0 +1,44 @@
+/** The tasks that come with attune, by name. Their files are those of the data sets' own releases. */
+import type { Task } from '../definition.ts';
+import { arcChallenge, arcEasy } from './arc.ts';
+import { bbh } from './bbh.ts';
+import { blimp } from './blimp.ts';
+import { boolq } from './boolq.ts';
+import { clinc150Domains } from './clinc150.ts';
+import { bigbenchOperators, lambada } from './continuation.ts';
+import { copa } from './copa.ts';
+import { hellaswag } from './hellaswag.ts';
+import { commonsenseQa, mathQa, siqa } from './lettered.ts';
+import { mmlu } from './mmlu.ts';
+import { openbookQa } from './openbook-qa.ts';
+import { piqa } from './piqa.ts';
+import { tinyshakespeare, wikitext2 } from './running-text.ts';
+import { truthfulqaMc1 } from './truthfulqa.ts';
+import { uciSentiment } from './uci-sentiment.ts';
+import { winogrande } from './winogrande.ts';
+
+export const builtinTasks: ReadonlyMap<string, Task> = new Map(
+  [
+    uciSentiment,
+    boolq,
+    copa,
+    arcEasy,
+    arcChallenge,
+    hellaswag,
+    commonsenseQa,
+    openbookQa,
+    siqa,
+    piqa,
+    winogrande,
+    mmlu,
+    truthfulqaMc1,
+    mathQa,
+    ...bbh,
+    blimp,
+    lambada,
+    bigbenchOperators,
+    clinc150Domains,
+    wikitext2,
+    tinyshakespeare,
+  ].map((task) => [task.name, task]),
+);

@@ -1,0 +1,95 @@
+/**
+ * What a task is: data that says where its records come from, how a record becomes text to score, and which metrics
+ * hold. Words follow lm-evaluation-harness (output types, metrics, delimiter); templates are Jinja.
+ */
+import { z } from 'zod';
+import { AttuneError } from '../../errors.ts';
+import { sourceSchema } from '../data/source.ts';
+
+const template = z
+  .string()
+  .describe('Jinja over the fields, the constants and `source`, the stem of the file');
+const fieldType = z.enum(['string', 'integer', 'number', 'boolean', 'list']);
+
+const fieldSchema = z.union([
+  fieldType,
+  z.strictObject({
+    type: fieldType,
+    from: z.string().optional().describe('name in the record; default the field’s own'),
+    split: z.string().min(1).optional().describe('list: cut a string here; empty pieces are dropped'),
+  }),
+]);
+
+const common = {
+  name: z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, 'lower-case letters, digits, "-", "_" and "."'),
+  description: z.string().optional(),
+  source: sourceSchema,
+  fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/, 'a Jinja name'), fieldSchema),
+  constants: z.record(z.string(), z.json()).optional(),
+  split: z.string().default('test').describe('which part of the data set the file is'),
+  id: template.optional().describe('default: file and line'),
+  cluster: template.optional().describe('items with one key are resampled together'),
+  slice: template.optional().describe('name of the part of the task an item belongs to'),
+  delimiter: z.string().default(' ').describe('between the prompt and what is scored'),
+};
+
+export const MULTIPLE_CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const;
+export const LOGLIKELIHOOD_METRICS = ['acc', 'perplexity'] as const;
+export const ROLLING_METRICS = ['word_perplexity', 'byte_perplexity', 'bits_per_byte'] as const;
+
+const metrics = <const T extends readonly string[]>(names: T) =>
+  z
+    .array(z.enum(names))
+    .min(1)
+    .refine((list) => new Set(list).size === list.length, 'a metric twice');
+
+export const taskSchema = z.discriminatedUnion('output', [
+  z.strictObject({
+    output: z.literal('multiple_choice'),
+    ...common,
+    prompt: z
+      .union([template, z.array(template).min(2)])
+      .describe('one for all choices, or one for each choice'),
+    choices: z
+      .union([template, z.array(template).min(1)])
+      .describe('a template each, or one template that renders a JSON list'),
+    target: template.describe('renders the right choice'),
+    targetIs: z.enum(['index', 'text']).default('index'),
+    metrics: metrics(MULTIPLE_CHOICE_METRICS),
+  }),
+  z.strictObject({
+    output: z.literal('loglikelihood'),
+    ...common,
+    prompt: template,
+    target: template.describe('the continuation'),
+    metrics: metrics(LOGLIKELIHOOD_METRICS),
+  }),
+  z.strictObject({
+    output: z.literal('loglikelihood_rolling'),
+    ...common,
+    target: template.describe('the text whose perplexity is taken'),
+    metrics: metrics(ROLLING_METRICS),
+  }),
+]);
+
+export type Task = z.output<typeof taskSchema>;
+export type TaskDefinition = z.input<typeof taskSchema>;
+export type FieldDefinition = z.output<typeof fieldSchema>;
+export type Metric = Task['metrics'][number];
+
+/**
+ * @param at what messages call the definition; default its name.
+ * @throws AttuneError TASK_INVALID naming the entry and what was expected there.
+ */
+export function defineTask(definition: unknown, at?: string): Task {
+  const parsed = taskSchema.safeParse(definition);
+  if (parsed.success) return parsed.data;
+  const name = (definition as { name?: unknown } | null | undefined)?.name;
+  throw new AttuneError('TASK_INVALID', {
+    at: at ?? (typeof name === 'string' ? `task ${name}` : 'a task'),
+    found: z.prettifyError(parsed.error).replaceAll('\n', ' '),
+    expected: 'a task definition',
+    hint: 'docs/tasks.md shows one with every entry explained',
+    cause: parsed.error,
+  });
+}

@@ -1,0 +1,51 @@
+/** docs/tasks.md is a test: its example runs, its lists are complete. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { builtinTasks } from './builtin/index.ts';
+import { taskSchema } from './definition.ts';
+import { findTask } from './find.ts';
+import { loadItems } from './items.ts';
+
+const page = readFileSync(new URL('../../docs/tasks.md', import.meta.url), 'utf8');
+const block = (language: string): string => {
+  const found = page.match(new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``))?.[1];
+  if (found === undefined) throw new Error(`docs/tasks.md has no ${language} block`);
+  return found;
+};
+
+test('the example of docs/tasks.md is ten entries or fewer and makes the prompts it says', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'attune-docs-'));
+  writeFileSync(join(folder, 'reviews.csv'), block('csv'));
+  writeFileSync(join(folder, 'reviews.task.json'), block('json'));
+  const { task, folder: root } = await findTask(join(folder, 'reviews.task.json'));
+  const { items, total } = await loadItems(task, { root: root as string });
+  rmSync(folder, { recursive: true });
+
+  expect(Object.keys(JSON.parse(block('json'))).length).toBeLessThanOrEqual(10);
+  expect(total).toBe(3);
+  expect(items[0]).toEqual({
+    id: 'reviews.csv:2',
+    at: 'reviews.csv:2',
+    cluster: 'ann',
+    output: 'multiple_choice',
+    gold: 1,
+    options: ['no', 'yes'].map((text) => ({
+      context: 'Review: Lovely, and quiet at night.\nWould the guest come back?',
+      continuation: ` ${text}`,
+      text,
+    })),
+  });
+  expect(items.map((item) => 'gold' in item && item.gold)).toEqual([1, 0, 1]);
+});
+
+test('docs/tasks.md names every built-in task and explains every entry', () => {
+  const named = page.slice(page.indexOf('## Built-in tasks')).match(/`[a-z0-9-]+`/g);
+  expect(named).toEqual(expect.arrayContaining([...builtinTasks.keys()].map((name) => `\`${name}\``)));
+  const entries = taskSchema.options.flatMap((option) => Object.keys(option.shape));
+  const explained = [...page.matchAll(/^\| `([A-Za-z]+)/gm)].map(([, name]) => name);
+  for (const entry of entries.filter((name) => name !== 'description' && name !== 'targetIs')) {
+    expect(explained).toContain(entry);
+  }
+});

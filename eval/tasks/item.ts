@@ -1,0 +1,40 @@
+/** One thing to score, as plain text: what a record of any data set has become once its task's templates are rendered. */
+
+interface ItemCommon {
+  /** Unique in its task. */
+  id: string;
+  /** file:line. */
+  at: string;
+  /** Items of one cluster are resampled together; absent: each item is its own. */
+  cluster?: string;
+  slice?: string;
+}
+
+/** One way of answering. */
+export interface Option {
+  context: string;
+  /** With its delimiter. */
+  continuation: string;
+  /** Without it: the text whose length `acc_norm` divides by. */
+  text: string;
+}
+
+export interface MultipleChoiceItem extends ItemCommon {
+  output: 'multiple_choice';
+  options: Option[];
+  /** Index of the right option. */
+  gold: number;
+}
+
+export interface LogLikelihoodItem extends ItemCommon {
+  output: 'loglikelihood';
+  context: string;
+  continuation: string;
+}
+
+export interface RollingItem extends ItemCommon {
+  output: 'loglikelihood_rolling';
+  text: string;
+}
+
+export type Item = MultipleChoiceItem | LogLikelihoodItem | RollingItem;

@@ -1,0 +1,79 @@
+/** From a task to its items: read, render, check, sample. */
+import { createHash } from 'node:crypto';
+import { AttuneError, isAttuneError } from '../../errors.ts';
+import { readRecords } from '../data/records.ts';
+import type { Task } from './definition.ts';
+import type { Item } from './item.ts';
+import { itemMaker } from './make-item.ts';
+
+export interface LoadOptions {
+  /** Folder below which the source's relative paths lie. */
+  root: string;
+  /** At most so many items; a sample that depends on `seed` and the ids alone, in file order. */
+  limit?: number | undefined;
+  /** Default 0. */
+  seed?: number | undefined;
+  /** Count bad records instead of stopping at the first. Default false. */
+  skipBad?: boolean | undefined;
+}
+
+export interface LoadedItems {
+  items: Item[];
+  /** Records left out by `skipBad`. */
+  bad: AttuneError[];
+  /** Good records in the source, of which `items` may be a sample. */
+  total: number;
+}
+
+/**
+ * @throws AttuneError whatever reading throws, DATA_FIELD_MISSING, DATA_FIELD_TYPE, DATA_CHOICES, DATA_TARGET,
+ *   DATA_DUPLICATE_ID, each with file and line; TASK_TEMPLATE; DATA_EMPTY when no good record is left.
+ */
+export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
+  const { root, limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false } = options;
+  const toItem = itemMaker(task);
+  const places = new Map<string, string>();
+  const items: Item[] = [];
+  const bad: AttuneError[] = [];
+  const reject = (error: AttuneError) => {
+    if (!skipBad) throw error;
+    bad.push(error);
+  };
+  for await (const record of readRecords(task.source, root, reject)) {
+    try {
+      const item = toItem(record);
+      const first = places.get(item.id);
+      if (first !== undefined) {
+        throw new AttuneError('DATA_DUPLICATE_ID', {
+          at: item.at,
+          found: `the id "${item.id}", which ${first} has as well`,
+          expected: 'a different id for each record',
+        });
+      }
+      places.set(item.id, item.at);
+      items.push(item);
+    } catch (error) {
+      if (!isAttuneError(error) || error.code === 'TASK_TEMPLATE') throw error;
+      reject(error);
+    }
+  }
+  if (items.length === 0) {
+    throw new AttuneError('DATA_EMPTY', {
+      at: [task.source.file].flat().join(', '),
+      found: `${bad.length} bad records and no good one`,
+      expected: 'at least one',
+      cause: bad[0],
+    });
+  }
+  return { items: sample(items, limit, seed), bad, total: items.length };
+}
+
+/** The items whose ids hash lowest: a larger limit keeps the smaller sample inside. */
+function sample(items: Item[], limit: number, seed: number): Item[] {
+  if (items.length <= limit) return items;
+  const rank = (id: string) => createHash('sha256').update(`${seed}/${id}`).digest('hex');
+  const ranked = items.map((item, index) => ({ index, rank: rank(item.id) }));
+  ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1));
+  const kept = ranked.slice(0, limit).map(({ index }) => index);
+  return kept.sort((a, b) => a - b).map((index) => items[index] as Item);
+}

@@ -163,7 +163,7 @@ function presentKey(e: Emitter, site: Site, fresh: () => string): string {
   const present = output(site.anchor, 1);
   if (present !== undefined && site.form !== 'P4') return present;
   const bktd = e.transpose(fresh(), [0, 2, 1, 3]);
-  if (!site.past || site.past.layout !== 'BHPD') return bktd;
+  if (site.past?.layout !== 'BHPD') return bktd;
   return e.op('Concat', [site.past.k, bktd], 'k_with_past', { axis: 2 });
 }
 

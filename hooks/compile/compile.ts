@@ -77,11 +77,9 @@ class Rewrite {
     const emit = this.#emit;
     const hasMask = model.graph.inputs.some(({ name }) => name === ATTENTION_MASK);
     const attentionMask = hasMask ? ATTENTION_MASK : undefined;
-    this.#context = {
-      emit,
-      attentionMask,
-      firstToken: () => this.#once('first', () => firstToken(emit, attentionMask)),
-    };
+    const once = (key: string, make: () => string) => this.#once(key, make);
+    const first = () => once('first', () => firstToken(emit, attentionMask));
+    this.#context = { emit, attentionMask, firstToken: first, once };
   }
 
   #once(key: string, make: () => string): string {

@@ -27,6 +27,8 @@ export interface EditContext {
   readonly attentionMask: string | undefined;
   /** [B] int64, index of each row's first real token; zeros without an attention mask. */
   firstToken(): string;
+  /** Emit something once per graph and share it between layers. */
+  once(key: string, make: () => string): string;
 }
 
 export type Edit =

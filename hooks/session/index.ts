@@ -1,5 +1,6 @@
 /** Running compiled graphs with ONNX Runtime. */
 export { createSession, type SessionOptions, startSession } from './create.ts';
+export { completeFeeds, type Nested } from './feeds.ts';
 export {
   type Backend,
   type Feeds,

@@ -1,0 +1,224 @@
+/** attune inspect: what attention a model has and what can be hooked, without running it. */
+import { writeFileSync } from 'node:fs';
+import { type OnnxFile, openModel, opsetVersion } from '../../hooks/onnx/index.ts';
+import { type HookPoint, locatePoints, POINT_AXES } from '../../hooks/points/index.ts';
+import { type Recognition, recognise, type Site } from '../../hooks/sites/index.ts';
+import { helpText, readArguments, type Usage } from './arguments.ts';
+import { findGraph, findGraphs, readConfig } from './graphs.ts';
+import { inspectPage } from './inspect-page.ts';
+
+const USAGE: Usage = {
+  command: 'inspect',
+  summary: 'show the attention sites and hook points of a model',
+  positionals: '<folder|file.onnx>',
+  flags: {
+    file: {
+      type: 'string',
+      value: '<name>',
+      description: 'which graph of the folder, such as decoder_model_merged',
+    },
+    json: { type: 'boolean', description: 'one JSON document on stdout' },
+    points: { type: 'boolean', description: 'list every hook point, and why one is not available' },
+    explain: { type: 'boolean', description: 'show what almost matched, with the node and the reason' },
+    html: {
+      type: 'string',
+      value: '<page.html>',
+      description: 'write a self-contained page with the layer and head map',
+    },
+  },
+  examples: [
+    'attune inspect models/Qwen2.5-0.5B-Instruct',
+    'attune inspect models/llava --file vision_encoder --points',
+    'attune inspect model.onnx --json > sites.json',
+    'attune inspect model.onnx --html model.html',
+  ],
+};
+
+export interface Inspection {
+  readonly file: string;
+  readonly producer: string;
+  readonly opset: number | undefined;
+  readonly irVersion: number;
+  readonly nodeCount: number;
+  readonly config: Record<string, unknown> | undefined;
+  readonly recognition: Recognition;
+  readonly points: readonly HookPoint[];
+}
+
+export async function inspectCommand(argv: readonly string[]): Promise<number> {
+  const args = readArguments(USAGE, argv);
+  const target = args.positionals[0];
+  if (args.flag('help') || target === undefined) {
+    process.stdout.write(helpText(USAGE));
+    return args.flag('help') ? 0 : 1;
+  }
+  const graph = findGraph(target, args.text('file') ?? mainGraph(target));
+  const file = await openModel(graph);
+  try {
+    const inspection = inspect(file, graph);
+    const html = args.text('html');
+    if (html !== undefined) {
+      writeFileSync(html, inspectPage(inspection));
+      process.stderr.write(`wrote ${html}\n`);
+    }
+    if (args.flag('json')) process.stdout.write(`${JSON.stringify(inspectionJson(inspection))}\n`);
+    else
+      process.stdout.write(
+        inspectionText(inspection, { points: args.flag('points'), explain: args.flag('explain') }),
+      );
+    return 0;
+  } finally {
+    file.close();
+  }
+}
+
+/** Of the three graphs of a vision-language folder, the decoder is the one people mean. */
+function mainGraph(target: string): string | undefined {
+  const all = findGraphs(target);
+  if (all.length < 2) return undefined;
+  const preferred = [
+    'model.onnx',
+    'decoder_model_merged.onnx',
+    'decoder_with_past_model.onnx',
+    'decoder_model.onnx',
+  ];
+  return preferred.find((name) => all.some((path) => path.endsWith(name)));
+}
+
+export function inspect(file: OnnxFile, graph: string): Inspection {
+  const { model, source } = file;
+  const config = readConfig(graph);
+  const recognition = recognise(model, { source, ...(config ? { config } : {}) });
+  return {
+    file: graph,
+    producer: `${model.producerName} ${model.producerVersion}`.trim(),
+    opset: opsetVersion(model),
+    irVersion: model.irVersion,
+    nodeCount: model.graph.nodes.length,
+    config,
+    recognition,
+    points: locatePoints(recognition),
+  };
+}
+
+function nodeLabel(node: { name: string; outputs: readonly string[] }): string {
+  return node.name || node.outputs[0] || '';
+}
+
+/** The document of `--json`. */
+export function inspectionJson({ file, producer, opset, recognition, points }: Inspection) {
+  const available = points.filter(({ source }) => source.from !== 'nowhere');
+  const missing = points.filter(({ source }) => source.from === 'nowhere');
+  return {
+    file,
+    producer,
+    opset,
+    sites: recognition.sites.map((site) => ({
+      index: site.index,
+      form: site.form,
+      tower: site.tower,
+      layer: site.layer,
+      attention: site.attention,
+      causal: site.causal,
+      causalBy: site.causalBy,
+      numHeads: site.numHeads,
+      kvHeads: site.kvHeads,
+      headDim: site.headDim,
+      scale: site.scale,
+      softcap: site.softcap,
+      window: site.window,
+      rotary: site.rotary?.by,
+      scope: site.scope.map(({ node, attribute }) => `${nodeLabel(node)}.${attribute}`),
+      past: site.past && { k: site.past.k, v: site.past.v },
+      present: site.present && { k: site.present.k, v: site.present.v },
+      nodes: site.nodes.map(nodeLabel),
+    })),
+    refused: recognition.refused.map(({ node, reason, code, level }) => ({ node, reason, code, level })),
+    points: available.map(({ name }) => name),
+    unavailable: missing.map(({ name, source }) => ({
+      name,
+      reason: source.from === 'nowhere' ? source.reason : '',
+    })),
+  };
+}
+
+function inspectionText(inspection: Inspection, show: { points: boolean; explain: boolean }): string {
+  const { file, producer, opset, irVersion, nodeCount, config, recognition, points } = inspection;
+  const lines = [
+    file,
+    `  producer ${producer || 'unknown'} · IR ${irVersion} · opset ${opset ?? '?'} · ${nodeCount} nodes` +
+      (config?.model_type ? ` · ${String(config.model_type)}` : ''),
+    '',
+  ];
+  if (recognition.sites.length === 0) lines.push('No attention sites.');
+  else lines.push(...siteTable(recognition.sites));
+  const available = points.filter(({ source }) => source.from !== 'nowhere');
+  lines.push('', ...pointSummary(available, points.length));
+  if (show.points) {
+    lines.push('');
+    for (const { name, kind, source } of points) {
+      const state =
+        source.from === 'nowhere'
+          ? `not available: ${source.reason}`
+          : `[${[...POINT_AXES[kind]].join(',')}]`;
+      lines.push(`  ${name.padEnd(44)} ${state}`);
+    }
+  }
+  const refused = recognition.refused;
+  if (refused.length > 0) {
+    lines.push('', 'Refused or limited:');
+    for (const { level, node, reason } of refused)
+      lines.push(`  ${level === 'refuse' ? '✗' : '!'} ${node}: ${reason}`);
+  }
+  if (show.explain) {
+    lines.push('', recognition.nearMisses.length > 0 ? 'Almost matched:' : 'Nothing almost matched.');
+    for (const { rule, node, reason } of recognition.nearMisses)
+      lines.push(`  ${rule} at ${node}: ${reason}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** Sites as a table; runs of layers that look the same share a row. */
+function siteTable(sites: readonly Site[]): string[] {
+  const describe = (site: Site) => [
+    site.tower || '-',
+    site.attention,
+    site.form,
+    `${site.numHeads}/${site.kvHeads} × ${site.headDim}`,
+    site.rotary ? `${site.rotary.by}${site.rotary.interleaved ? ', interleaved' : ''}` : '-',
+    `${site.causal === true ? 'causal' : site.causal === false ? 'full' : site.causal === 'data' ? 'by data' : 'unknown'}${site.window ? `, window ${site.window}` : ''}`,
+    site.past ? 'cache' : '-',
+    site.scope.length > 0
+      ? site.scope.map(({ node, attribute }) => `${node.opType}.${attribute}`).join('/')
+      : '',
+  ];
+  const rows: { from: number; to: number; cells: string[] }[] = [];
+  for (const site of sites) {
+    const cells = describe(site);
+    const same = rows.find(
+      (row) => row.to === site.layer - 1 && row.cells.every((cell, i) => cell === cells[i]),
+    );
+    if (same) same.to = site.layer;
+    else rows.push({ from: site.layer, to: site.layer, cells });
+  }
+  const table = [
+    ['layers', 'tower', 'kind', 'form', 'heads/kv × dim', 'rotary', 'mask', 'cache', ''],
+    ...rows.map(({ from, to, cells }) => [from === to ? `${from}` : `${from}–${to}`, ...cells]),
+  ];
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  const title = `${sites.length} attention site${sites.length === 1 ? '' : 's'}`;
+  return [
+    title,
+    ...table.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()),
+  ];
+}
+
+function pointSummary(available: readonly HookPoint[], total: number): string[] {
+  const byKind = new Map<string, number>();
+  for (const { kind } of available) byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
+  const kinds = [...byKind].map(([kind, count]) => `${kind.replace('hook_', '')} ${count}`);
+  return [
+    `${available.length} of ${total} hook points`,
+    ...(kinds.length > 0 ? [`  ${kinds.join(' · ')}`] : []),
+  ];
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+/** The attune command: one file per sub-command, loaded when asked for. Exit 0 success, 1 failure, 2 a bound missed. */
+import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
+
+interface Command {
+  readonly summary: string;
+  load(): Promise<(argv: readonly string[]) => Promise<number>>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  inspect: {
+    summary: 'show the attention sites and hook points of a model',
+    load: async () => (await import('./inspect.ts')).inspectCommand,
+  },
+  tap: {
+    summary: 'run a model and write activations at hook points',
+    load: async () => (await import('./tap.ts')).tapCommand,
+  },
+};
+
+async function main([name, ...argv]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === 'help') {
+    process.stdout.write(overview());
+    return name === undefined ? 1 : 0;
+  }
+  const command = COMMANDS[name];
+  if (!command) {
+    throw new AttuneError('COMMAND_UNKNOWN', {
+      found: `"${name}"`,
+      expected: Object.keys(COMMANDS).join(', '),
+      hint: `Did you mean ${nearest(name, Object.keys(COMMANDS), 1)[0]}?`,
+    });
+  }
+  return (await command.load())(argv);
+}
+
+function overview(): string {
+  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\n`;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(
+      `${isAttuneError(error) ? error.message : ((error as Error).stack ?? String(error))}\n`,
+    );
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,189 @@
+/**
+ * transformers.js models with attune behind their sessions. The model object stays what it was: `generate`,
+ * pipelines and streamers work as before, because only the sessions it holds are exchanged, which its public
+ * constructor takes and its public property `sessions` exposes.
+ */
+import { AttuneError } from '../../errors.ts';
+import { openModel } from '../onnx/index.ts';
+import { inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
+import { modelFacts } from './facts.ts';
+import { graphOfSession } from './files.ts';
+import type { Intervention, InterventionKind } from './intervention.ts';
+import { LiveSession } from './live-session.ts';
+import { AttunedModel } from './model.ts';
+import { RequestTracker } from './request.ts';
+
+/** The part of a transformers.js model that attune relies on. */
+export interface TransformersModel {
+  // biome-ignore lint/suspicious/noExplicitAny: transformers.js types its sessions and configuration so
+  sessions: Record<string, any>;
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  config: any;
+  dispose(): Promise<unknown>;
+}
+
+/** The static side: AutoModelForCausalLM, LlavaForConditionalGeneration, … */
+export interface TransformersModelClass<M> {
+  from_pretrained(idOrFolder: string, options?: object): Promise<M>;
+}
+
+export interface AttachOptions {
+  /** In force from the start. */
+  readonly interventions?: readonly Intervention[];
+  /** Kinds to compile in so that switching to them later builds nothing; default: those of `interventions`. */
+  readonly prepare?: readonly InterventionKind[];
+  /** Correct left padding on GroupQueryAttention exports; default true. */
+  readonly padding?: boolean;
+  /** Session to hook; default `decoder_model_merged`, else `model`. */
+  readonly session?: string;
+  /** ONNX Runtime to use instead of onnxruntime-node (in Node) or onnxruntime-web. */
+  readonly runtime?: Runtime;
+  /** Passed to InferenceSession.create. */
+  readonly session_options?: Readonly<Record<string, unknown>>;
+  readonly subfolder?: string;
+  readonly revision?: string;
+  readonly cache_dir?: string | null;
+  readonly model_file_name?: string | null;
+}
+
+/** Session options under which loading the graph that is about to be exchanged costs least. */
+const THROWAWAY = {
+  graphOptimizationLevel: 'disabled',
+  enableMemPattern: false,
+  extra: { session: { disable_prepacking: '1' } },
+} as const;
+
+/**
+ * Load a model with attune behind its sessions.
+ *
+ * @param modelClass a transformers.js class, such as AutoModelForCausalLM
+ * @param idOrFolder Hub id (its cache is honoured) or folder in Hub layout
+ * @param options those of transformers.js (dtype, device, …) and AttachOptions
+ * @throws AttuneError GRAPH_NOT_FOUND, NO_ATTENTION, INTERVENTION_*, SESSION_FAILED
+ */
+export async function from_pretrained<M extends TransformersModel>(
+  modelClass: TransformersModelClass<M>,
+  idOrFolder: string,
+  options: AttachOptions & Readonly<Record<string, unknown>> = {},
+): Promise<M & AttunedModel> {
+  const { interventions, prepare, padding, session, runtime, session_options, ...transformers } = options;
+  const model = await modelClass.from_pretrained(idOrFolder, {
+    ...transformers,
+    session_options: { ...session_options, ...THROWAWAY },
+  });
+  try {
+    return await wrap(model, idOrFolder, { ...options, reload: true });
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}
+
+/**
+ * Put attune behind a model that is loaded already. The hooked session is made anew from the file it came from.
+ *
+ * @param idOrFolder what the model was loaded from
+ */
+export async function wrap<M extends TransformersModel>(
+  model: M,
+  idOrFolder: string,
+  options: AttachOptions & { readonly reload?: boolean } = {},
+): Promise<M & AttunedModel> {
+  if (!inNode()) {
+    throw new AttuneError('BROWSER_NOT_BUILT', {
+      found: 'wrapping by folder in a browser',
+      hint: 'Open the graph as bytes with attune/onnx and make a session with attune/hooks createSession.',
+    });
+  }
+  const name =
+    options.session ?? ('decoder_model_merged' in model.sessions ? 'decoder_model_merged' : 'model');
+  const plain = model.sessions[name] as (OrtSession & { config?: { dtype?: string } }) | undefined;
+  if (!plain) {
+    throw new AttuneError('SESSION_UNKNOWN', {
+      found: `session "${name}"`,
+      expected: Object.keys(model.sessions).join(', '),
+    });
+  }
+  const { env } = await import('@huggingface/transformers');
+  const files = {
+    subfolder: options.subfolder ?? 'onnx',
+    revision: options.revision ?? 'main',
+    cacheDir: options.cache_dir ?? env.cacheDir ?? null,
+    localModelPath: env.localModelPath,
+    modelFileName: options.model_file_name ?? null,
+  };
+  const host = await hostRuntime();
+  const runtime = options.runtime ?? host;
+  const path = await graphOfSession(idOrFolder, name, plain.config?.dtype ?? 'fp32', files);
+  const facts = modelFacts(await openModel(path), model.config as Record<string, unknown>);
+  const tracker = new RequestTracker(imageToken(model.config as Record<string, unknown>));
+  const live = new LiveSession({
+    facts,
+    runtime,
+    tracker,
+    session: { host, ...(options.session_options ? { session: options.session_options } : {}) },
+    prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
+    padding: options.padding ?? true,
+  });
+  live.use(options.interventions ?? []);
+  await plain.release();
+  await live.start();
+  live.config = plain.config;
+  model.sessions[name] = live;
+  if (options.reload) await reloadOthers(model, name, idOrFolder, files, host, options.session_options);
+  observeEmbeddings(model, tracker);
+  return AttunedModel.attach(model, live, facts, tracker);
+}
+
+/** The runtime transformers.js uses in Node, whose tensors it expects. */
+async function hostRuntime(): Promise<Runtime> {
+  return loadRuntime('node');
+}
+
+/** Sessions that attune does not hook were loaded without optimisation; make them properly. */
+async function reloadOthers(
+  model: TransformersModel,
+  hooked: string,
+  idOrFolder: string,
+  files: Parameters<typeof graphOfSession>[3],
+  host: Runtime,
+  options: Readonly<Record<string, unknown>> | undefined,
+): Promise<void> {
+  const { InferenceSession } = host as unknown as {
+    InferenceSession: { create(path: string, options?: object): Promise<OrtSession> };
+  };
+  for (const [name, session] of Object.entries(model.sessions)) {
+    if (name === hooked) continue;
+    const plain = session as OrtSession & { config?: { dtype?: string } };
+    const path = await graphOfSession(idOrFolder, name, plain.config?.dtype ?? 'fp32', files);
+    const fresh = Object.assign(await InferenceSession.create(path, { ...options }), {
+      config: plain.config,
+    });
+    await plain.release();
+    model.sessions[name] = fresh;
+  }
+}
+
+/** The three-session layout embeds tokens first; the ids tell where the image stands. */
+function observeEmbeddings(model: TransformersModel, tracker: RequestTracker): void {
+  const inner = model.sessions.embed_tokens as OrtSession | undefined;
+  if (!inner) return;
+  model.sessions.embed_tokens = new Proxy(inner, {
+    get(target, property) {
+      if (property === 'run') {
+        return (feeds: Parameters<OrtSession['run']>[0], ...rest: object[]) => {
+          tracker.observeEmbedding(feeds);
+          return target.run(feeds, ...rest);
+        };
+      }
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** Token that stands for image features; transformers spells it in two ways. */
+function imageToken(config: Readonly<Record<string, unknown>>): number | undefined {
+  const token = config.image_token_id ?? config.image_token_index;
+  return typeof token === 'number' ? token : undefined;
+}

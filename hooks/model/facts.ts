@@ -1,0 +1,52 @@
+/** What interventions may know of a model: its graph, its sites, its configuration, and a fingerprint. */
+import { AttuneError } from '../../errors.ts';
+import { encodeModel, type OnnxFile } from '../onnx/index.ts';
+import { type HookPoint, locatePoints } from '../points/index.ts';
+import { recognise } from '../sites/index.ts';
+import type { Recognition, Site } from '../sites/site.ts';
+
+export interface ModelFacts {
+  readonly file: OnnxFile;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly recognition: Recognition;
+  readonly points: readonly HookPoint[];
+  /** Self-attention sites of the decoder, by layer: what language-model interventions act on. */
+  readonly decoder: readonly Site[];
+}
+
+/** @throws AttuneError NO_ATTENTION with the recogniser's reasons */
+export function modelFacts(file: OnnxFile, config: Readonly<Record<string, unknown>>): ModelFacts {
+  const recognition = recognise(file.model, { source: file.source, config });
+  if (recognition.sites.length === 0) {
+    throw new AttuneError('NO_ATTENTION', {
+      at: file.source.name,
+      found: recognition.refused.map(({ reason }) => reason).join('; ') || 'no attention in the graph',
+      hint: '`attune inspect --explain` shows what almost matched.',
+    });
+  }
+  const towers = new Set(recognition.sites.map(({ tower }) => tower));
+  const tower = towers.has('decoder') ? 'decoder' : [...towers][0]!;
+  const decoder = recognition.sites
+    .filter((site) => site.attention === 'self' && site.tower === tower)
+    .sort((a, b) => a.layer - b.layer);
+  return { file, config, recognition, points: locatePoints(recognition), decoder };
+}
+
+/**
+ * SHA-256 over the graph and the place and size of every weight, hex. Two exports of one checkpoint differ; a
+ * renamed copy does not. Weights themselves are not read.
+ */
+export async function fingerprint(file: OnnxFile): Promise<string> {
+  const encoder = new TextEncoder();
+  const parts = encodeModel(file.model).map((piece) =>
+    piece instanceof Uint8Array ? piece : encoder.encode(`<${piece.length} bytes>`),
+  );
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', joined));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

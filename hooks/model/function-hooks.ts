@@ -1,0 +1,163 @@
+/**
+ * JavaScript functions at hook points, exactly, with ONNX Runtime as it is. Each hooked point gets a tap and an
+ * override: `Where(active, override, value)`. A run with n writing points takes up to n + 1 passes over the same
+ * feeds: pass j carries the overrides of points 0..j-1 and so delivers the true value of point j. Points are visited
+ * in execution order, and a pass is saved whenever functions only read. The KV cache that leaves is the last pass's.
+ *
+ * Cost: (number of points at which a function wrote + 1) × the plain run. For large sweeps use interventions.
+ */
+import { AttuneError } from '../../errors.ts';
+import type { Edit, Knob } from '../compile/index.ts';
+import { DataType } from '../onnx/index.ts';
+import { type HookPoint, POINT_AXES, selectNames } from '../points/index.ts';
+import type { Feeds, HookedSession, OrtSession, OrtTensor } from '../session/index.ts';
+import type { ModelFacts } from './facts.ts';
+import type { LiveSession } from './live-session.ts';
+import { type Activation, activation } from './model.ts';
+
+/** Sees a value; returns replacement data of the same shape (Float32Array), or undefined to leave it. */
+export type HookFunction = (value: Activation) => unknown;
+
+export async function runHooked<T>(
+  live: LiveSession,
+  facts: ModelFacts,
+  names: readonly string[],
+  hooks: readonly (readonly [filter: string | readonly string[], hook: HookFunction])[],
+  work: () => Promise<T>,
+): Promise<T> {
+  const functions = new Map<string, HookFunction[]>();
+  for (const [filter, hook] of hooks) {
+    for (const name of selectNames(filter, names))
+      functions.set(name, [...(functions.get(name) ?? []), hook]);
+  }
+  const points = facts.points.filter(({ name }) => functions.has(name)).sort(byExecution);
+  const writable = points.filter(({ source }) => source.from !== 'beside');
+  const overlay = {
+    key: `hooks ${points.map(({ name }) => name).join()}`,
+    taps: points,
+    knobs: writable.flatMap(overrideKnobs),
+    edits: writable.map(overrideEdit),
+    runner: (session: HookedSession, feeds: Feeds, ...rest: (object | undefined)[]) =>
+      passes(session, facts, points, functions, feeds, rest),
+  };
+  return live.within(overlay, work);
+}
+
+const flagName = (point: HookPoint) => `attune.hook.${point.name}.active`;
+const valueName = (point: HookPoint) => `attune.hook.${point.name}.value`;
+
+function overrideKnobs(point: HookPoint): Knob[] {
+  const axes = [...POINT_AXES[point.kind]];
+  const ones = axes.map(() => 1);
+  return [
+    {
+      name: flagName(point),
+      elemType: DataType.BOOL,
+      shape: [],
+      neutral: { dims: [], data: Uint8Array.of(0) },
+    },
+    {
+      name: valueName(point),
+      elemType: DataType.FLOAT,
+      shape: axes.map((axis) => `${valueName(point)}:${axis}`),
+      neutral: { dims: ones, data: new Float32Array(1) },
+    },
+  ];
+}
+
+function overrideEdit(point: HookPoint): Edit {
+  return {
+    kind: 'write',
+    point,
+    build: ({ emit }, value) => {
+      const half = point.site?.elemType === DataType.FLOAT16;
+      const override = half ? emit.cast(valueName(point), DataType.FLOAT16) : valueName(point);
+      return emit.op('Where', [flagName(point), override, value], 'override');
+    },
+  };
+}
+
+/** Within a layer: stream in, q k v, rotated, scores, pattern, z, result, attention out, MLP. */
+const ORDER = [
+  'hook_resid_pre',
+  'hook_q',
+  'hook_k',
+  'hook_v',
+  'hook_rot_q',
+  'hook_rot_k',
+  'hook_attn_scores',
+  'hook_pattern',
+  'hook_z',
+  'hook_result',
+  'hook_attn_out',
+  'hook_resid_mid',
+  'hook_mlp_out',
+  'hook_resid_post',
+];
+
+function byExecution(a: HookPoint, b: HookPoint): number {
+  return (
+    a.layer - b.layer ||
+    (a.site?.index ?? 0) - (b.site?.index ?? 0) ||
+    ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)
+  );
+}
+
+async function passes(
+  session: HookedSession,
+  facts: ModelFacts,
+  points: readonly HookPoint[],
+  functions: ReadonlyMap<string, readonly HookFunction[]>,
+  feeds: Feeds,
+  rest: readonly (object | undefined)[],
+): Promise<Awaited<ReturnType<OrtSession['run']>>> {
+  let taps: ReadonlyMap<string, OrtTensor> = new Map();
+  const stop = session.listen((values) => {
+    taps = values;
+  });
+  const run = () => session.run(feeds, rest[0], rest[1]);
+  const overridden: HookPoint[] = [];
+  try {
+    let results = await run();
+    for (const point of points) {
+      const value = activation(point.name, taps.get(point.name)!, facts);
+      let data = value.data;
+      let wrote = false;
+      for (const hook of functions.get(point.name)!) {
+        const replacement = await hook({ ...value, data });
+        if (replacement === undefined) continue;
+        data = checked(point, value, replacement);
+        wrote = true;
+      }
+      if (!wrote) continue;
+      if (point.source.from === 'beside') throw readOnly(point);
+      session.setKnob(flagName(point), { dims: [], data: Uint8Array.of(1) });
+      session.setKnob(valueName(point), { dims: value.dims, data });
+      overridden.push(point);
+      results = await run();
+    }
+    return results;
+  } finally {
+    stop();
+    for (const point of overridden) {
+      for (const knob of overrideKnobs(point)) session.setKnob(knob.name, knob.neutral);
+    }
+  }
+}
+
+function checked(point: HookPoint, value: Activation, replacement: unknown): Float32Array {
+  if (replacement instanceof Float32Array && replacement.length === value.data.length) return replacement;
+  throw new AttuneError('HOOK_SHAPE', {
+    at: point.name,
+    found: replacement instanceof Float32Array ? `${replacement.length} numbers` : typeof replacement,
+    expected: `a Float32Array of ${value.data.length} for [${value.dims.join(', ')}], or undefined`,
+  });
+}
+
+function readOnly(point: HookPoint): AttuneError {
+  return new AttuneError('POINT_READ_ONLY', {
+    at: point.name,
+    found: `${point.site?.form}, which computes this point inside one operator`,
+    hint: 'Write at hook_z or at a residual point, or use an unfused export.',
+  });
+}

@@ -1,0 +1,13 @@
+/** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
+export {
+  type AttachOptions,
+  from_pretrained,
+  type TransformersModel,
+  type TransformersModelClass,
+  wrap,
+} from './attach.ts';
+export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
+export type { HookFunction } from './function-hooks.ts';
+export { type Intervention, type InterventionKind, STAGES, type Stage } from './intervention.ts';
+export { type Activation, AttunedModel, type AttuneHandle } from './model.ts';
+export { findSpans, type RequestState, type Span } from './request.ts';

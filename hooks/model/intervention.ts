@@ -1,0 +1,59 @@
+/**
+ * The contract between a model and an intervention. An intervention is an immutable specification; its kind knows
+ * how to build the graph once (knobs and edits, whatever the parameters) and how to turn a specification into knob
+ * values. Changing parameters is therefore feeding other numbers, never another session.
+ */
+import type { KnobValue, Plan } from '../compile/index.ts';
+import type { Feeds } from '../session/index.ts';
+import type { ModelFacts } from './facts.ts';
+import type { RequestState } from './request.ts';
+
+/**
+ * Where in an attention layer a kind acts; kinds are stacked in this order
+ * (rotary positions, keys, logits, probabilities, head outputs, next-token logits).
+ */
+export const STAGES = ['positions', 'keys', 'logits', 'probabilities', 'heads', 'decoding'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** A validated specification. Frozen; equal specifications have equal hashes. */
+export interface Intervention {
+  readonly intervention: string;
+  /** Parameters with defaults filled in. */
+  readonly spec: Readonly<Record<string, unknown>>;
+  /** SHA-256 of the canonical JSON, hex. */
+  readonly hash: string;
+  readonly kind: InterventionKind;
+  toJSON(): Record<string, unknown>;
+}
+
+export interface InterventionKind {
+  readonly name: string;
+  readonly stage: Stage;
+  /** What it needs of a model and of a request, for documentation and for clear refusals. */
+  readonly needs: readonly (
+    | 'self-attention'
+    | 'attention-mask'
+    | 'image-span'
+    | 'document-spans'
+    | 'second-pass'
+  )[];
+  /** Names of kinds it cannot be combined with, each with the reason. */
+  readonly conflicts?: Readonly<Record<string, string>>;
+  /**
+   * Knobs and edits for this model, independent of any specification.
+   * @throws AttuneError INTERVENTION_REFUSED when the model's form does not allow it
+   */
+  plan(model: ModelFacts): Plan;
+  /**
+   * Knob values of a specification.
+   * @throws AttuneError LAYER_OUT_OF_RANGE, HEADS_MISMATCH, …, before anything runs
+   */
+  knobs(intervention: Intervention, model: ModelFacts): Readonly<Record<string, KnobValue>>;
+  /** Knob values that depend on the request: spans, tokens, what earlier steps chose. */
+  feed?(
+    intervention: Intervention,
+    model: ModelFacts,
+    request: RequestState,
+    feeds: Feeds,
+  ): Readonly<Record<string, KnobValue>>;
+}

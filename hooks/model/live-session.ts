@@ -1,0 +1,222 @@
+/**
+ * The session a transformers.js model holds. It stands still while what is behind it changes: interventions are
+ * switched by feeding other knob values; a kind that was not compiled in, or new taps, rebuild the graph before the
+ * next run.
+ */
+import { AttuneError } from '../../errors.ts';
+import { compile, type Edit, type Knob, type Plan } from '../compile/index.ts';
+import type { HookPoint } from '../points/index.ts';
+import {
+  type Feeds,
+  type HookedSession,
+  type OrtSession,
+  type OrtTensor,
+  type Runtime,
+  type SessionOptions,
+  startSession,
+} from '../session/index.ts';
+import type { ModelFacts } from './facts.ts';
+import { type Intervention, type InterventionKind, STAGES } from './intervention.ts';
+import { paddingPlan } from './padding.ts';
+import type { RequestTracker } from './request.ts';
+
+export interface LiveOptions {
+  readonly facts: ModelFacts;
+  readonly runtime: Runtime;
+  readonly tracker: RequestTracker;
+  readonly session: SessionOptions;
+  /** Kinds compiled in from the start. */
+  readonly prepare: readonly InterventionKind[];
+  /** Correct left padding on GQA exports. */
+  readonly padding: boolean;
+}
+
+/** Extra edits and taps for one scope, such as runWithCache. */
+export interface Overlay {
+  readonly key: string;
+  readonly taps: readonly HookPoint[];
+  readonly knobs?: readonly Knob[];
+  readonly edits?: readonly Edit[];
+  /** Replaces the plain run of the session, for schemes that need several passes. */
+  readonly runner?: (
+    session: HookedSession,
+    feeds: Feeds,
+    ...rest: (object | undefined)[]
+  ) => ReturnType<OrtSession['run']>;
+}
+
+export class LiveSession implements OrtSession {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  config: unknown;
+  readonly #options: LiveOptions;
+  readonly #kinds = new Map<string, InterventionKind>();
+  #interventions: readonly Intervention[] = [];
+  #overlay: Overlay | undefined;
+  #current: { key: string; session: HookedSession } | undefined;
+  /** The session an overlay displaced, kept so that leaving the overlay costs nothing. */
+  #resting: { key: string; session: HookedSession } | undefined;
+  #released = false;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+    const { graph } = options.facts.file.model;
+    const weights = new Set(graph.initializers.map(({ name }) => name));
+    this.inputNames = graph.inputs.map(({ name }) => name).filter((name) => !weights.has(name));
+    this.outputNames = graph.outputs.map(({ name }) => name);
+    for (const kind of options.prepare) this.#kinds.set(kind.name, kind);
+    this.#plan();
+  }
+
+  get inputMetadata() {
+    return this.#require().inputMetadata;
+  }
+
+  get outputMetadata() {
+    return this.#require().outputMetadata;
+  }
+
+  get interventions(): readonly Intervention[] {
+    return this.#interventions;
+  }
+
+  #require(): HookedSession {
+    if (this.#current) return this.#current.session;
+    throw new AttuneError('SESSION_NOT_STARTED', { hint: 'Await start() first.' });
+  }
+
+  /**
+   * Use these interventions, and no others, from the next run on.
+   * @throws AttuneError INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED and those of the kinds'
+   *   own parameter checks; the interventions in force stay when it throws
+   */
+  use(interventions: readonly Intervention[]): void {
+    const stacked = stack(interventions);
+    for (const intervention of stacked) intervention.kind.knobs(intervention, this.#options.facts);
+    const before = new Map(this.#kinds);
+    for (const { kind } of stacked) this.#kinds.set(kind.name, kind);
+    try {
+      if (this.#kinds.size > before.size) this.#plan();
+    } catch (error) {
+      this.#kinds.clear();
+      for (const [name, kind] of before) this.#kinds.set(name, kind);
+      throw error;
+    }
+    this.#interventions = stacked;
+    if (this.#current) this.#setKnobs(this.#current.session);
+  }
+
+  /** Run `work` with extra taps and edits compiled in, then return to the session before. */
+  async within<T>(overlay: Overlay, work: (session: HookedSession) => Promise<T>): Promise<T> {
+    if (this.#overlay) {
+      throw new AttuneError('OVERLAY_NESTED', {
+        found: `${overlay.key} inside ${this.#overlay.key}`,
+        hint: 'Finish one runWithCache or runWithHooks before starting the next.',
+      });
+    }
+    const before = this.#current;
+    this.#overlay = overlay;
+    try {
+      if (this.#resting?.key === this.#key()) this.#current = this.#resting;
+      const session = await this.start();
+      return await work(session);
+    } finally {
+      this.#overlay = undefined;
+      if (this.#current !== before) {
+        if (this.#resting && this.#resting !== this.#current) await this.#resting.session.release();
+        this.#resting = this.#current;
+        this.#current = before;
+      }
+    }
+  }
+
+  #key(): string {
+    return `${[...this.#kinds.keys()].join()}|${this.#overlay?.key ?? ''}`;
+  }
+
+  #plan(): Plan {
+    const { facts, padding } = this.#options;
+    const { model } = facts.file;
+    const hasMask = model.graph.inputs.some(({ name }) => name === 'attention_mask');
+    const kinds = [...this.#kinds.values()].sort((a, b) => STAGES.indexOf(a.stage) - STAGES.indexOf(b.stage));
+    const plans = [
+      ...(padding ? [paddingPlan(facts.decoder, hasMask)] : []),
+      ...kinds.map((kind) => kind.plan(facts)),
+    ];
+    return {
+      taps: this.#overlay?.taps ?? [],
+      knobs: [...plans.flatMap((plan) => plan.knobs ?? []), ...(this.#overlay?.knobs ?? [])],
+      edits: [...plans.flatMap((plan) => plan.edits ?? []), ...(this.#overlay?.edits ?? [])],
+    };
+  }
+
+  /** The session for the present interventions, built if it has to be. */
+  async start(): Promise<HookedSession> {
+    if (this.#released)
+      throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
+    const key = this.#key();
+    if (this.#current?.key === key) return this.#current.session;
+    const { facts, runtime, session: options } = this.#options;
+    const compiled = compile(facts.file.model, this.#plan());
+    if (this.#current && !this.#overlay) await this.#current.session.release();
+    const session = await startSession(facts.file, compiled, { ...options, runtime });
+    this.#current = { key, session };
+    this.#setKnobs(session);
+    return session;
+  }
+
+  #setKnobs(session: HookedSession): void {
+    const { facts, tracker } = this.#options;
+    session.resetKnobs();
+    for (const intervention of this.#interventions) {
+      for (const [name, value] of Object.entries(intervention.kind.knobs(intervention, facts))) {
+        if (session.knobNames.includes(name)) session.setKnob(name, value);
+      }
+    }
+    const fed = this.#interventions.filter(({ kind }) => kind.feed !== undefined);
+    if (fed.length === 0) return;
+    session.feedKnobs((feeds) =>
+      Object.assign({}, ...fed.map((one) => one.kind.feed!(one, facts, tracker.state, feeds))),
+    );
+  }
+
+  async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
+    const session = await this.start();
+    this.#options.tracker.observeRun(feeds);
+    const runner = this.#overlay?.runner;
+    return runner
+      ? runner(session, feeds, fetchesOrOptions, options)
+      : session.run(feeds, fetchesOrOptions, options);
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await this.#current?.session.release();
+    if (this.#resting !== this.#current) await this.#resting?.session.release();
+    this.#options.facts.file.close();
+  }
+}
+
+/** Interventions in the order they act; one of each kind, no two that exclude each other. */
+function stack(interventions: readonly Intervention[]): Intervention[] {
+  const seen = new Map<string, Intervention>();
+  for (const intervention of interventions) {
+    const { name } = intervention.kind;
+    if (seen.has(name)) {
+      throw new AttuneError('INTERVENTION_TWICE', {
+        found: `${name} given twice`,
+        expected: 'at most one of each kind',
+        hint: 'Combine the settings in one specification, for example a γ per layer and head.',
+      });
+    }
+    for (const other of seen.keys()) {
+      const reason = intervention.kind.conflicts?.[other] ?? seen.get(other)!.kind.conflicts?.[name];
+      if (reason !== undefined) {
+        throw new AttuneError('INTERVENTION_CONFLICT', { found: `${other} with ${name}`, hint: reason });
+      }
+    }
+    seen.set(name, intervention);
+  }
+  return [...interventions].sort((a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage));
+}

@@ -1,0 +1,147 @@
+/** What attune adds to a transformers.js model object: switching interventions and looking inside. */
+import { AttuneError } from '../../errors.ts';
+import { POINT_AXES, selectNames } from '../points/index.ts';
+import type { OrtTensor } from '../session/index.ts';
+import { fingerprint, type ModelFacts } from './facts.ts';
+import { type HookFunction, runHooked } from './function-hooks.ts';
+import type { Intervention } from './intervention.ts';
+import type { LiveSession } from './live-session.ts';
+import type { RequestState, RequestTracker } from './request.ts';
+
+/** A named activation: float32, axes as in POINT_AXES. */
+export interface Activation {
+  readonly name: string;
+  /** Axis letters, for example 'BHST'. */
+  readonly axes: string;
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+type Callable = (inputs: object) => Promise<Record<string, unknown>>;
+
+export class AttunedModel {
+  /** Defined by transformers.js; named here for the methods below. */
+  declare readonly attune: AttuneHandle;
+  declare use: (interventions: readonly Intervention[]) => void;
+  declare using: AttuneHandle['using'];
+  declare runWithCache: AttuneHandle['runWithCache'];
+  declare runWithHooks: AttuneHandle['runWithHooks'];
+
+  /** Give a model its handle and the short names of it. */
+  static attach<M extends object>(
+    model: M,
+    live: LiveSession,
+    facts: ModelFacts,
+    tracker: RequestTracker,
+  ): M & AttunedModel {
+    const handle = new AttuneHandle(model as unknown as Callable, live, facts, tracker);
+    return Object.assign(model, {
+      attune: handle,
+      use: handle.use.bind(handle),
+      using: handle.using.bind(handle),
+      runWithCache: handle.runWithCache.bind(handle),
+      runWithHooks: handle.runWithHooks.bind(handle),
+    });
+  }
+}
+
+export class AttuneHandle {
+  readonly facts: ModelFacts;
+  readonly #model: Callable;
+  readonly #live: LiveSession;
+  readonly #tracker: RequestTracker;
+  #fingerprint: Promise<string> | undefined;
+
+  constructor(model: Callable, live: LiveSession, facts: ModelFacts, tracker: RequestTracker) {
+    this.#model = model;
+    this.#live = live;
+    this.facts = facts;
+    this.#tracker = tracker;
+  }
+
+  /** Interventions in force. */
+  get interventions(): readonly Intervention[] {
+    return this.#live.interventions;
+  }
+
+  /** The generation under way: step, cached tokens, image spans. */
+  get request(): RequestState {
+    return this.#tracker.state;
+  }
+
+  /** Names of the hook points that can be read. */
+  get hookNames(): readonly string[] {
+    return this.facts.points.filter(({ source }) => source.from !== 'nowhere').map(({ name }) => name);
+  }
+
+  /** SHA-256 that ties profiles to this model; see fingerprint(). */
+  fingerprint(): Promise<string> {
+    this.#fingerprint ??= fingerprint(this.facts.file);
+    return this.#fingerprint;
+  }
+
+  /** Use these interventions, and no others, from now on. An empty list gives the untouched model. */
+  use(interventions: readonly Intervention[]): void {
+    this.#live.use(interventions);
+  }
+
+  /** Use interventions for the duration of `work` only. Runs on one model must not overlap. */
+  async using<T>(interventions: readonly Intervention[], work: () => Promise<T>): Promise<T> {
+    const before = this.#live.interventions;
+    this.#live.use(interventions);
+    try {
+      return await work();
+    } finally {
+      this.#live.use(before);
+    }
+  }
+
+  /**
+   * Run the model once and return what flowed at the chosen hook points.
+   *
+   * @param inputs as for calling the model: input_ids, attention_mask, …
+   * @param filter glob or globs over hook names, e.g. 'blocks.*.attn.hook_pattern'
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  async runWithCache(
+    inputs: object,
+    filter: string | readonly string[] = '**',
+  ): Promise<{ output: Record<string, unknown>; cache: ReadonlyMap<string, Activation> }> {
+    const names = new Set(selectNames(filter, this.hookNames));
+    const taps = this.facts.points.filter(({ name }) => names.has(name));
+    const cache = new Map<string, Activation>();
+    const output = await this.#live.within({ key: `taps ${[...names].join()}`, taps }, async (session) => {
+      const stop = session.listen((values) => {
+        for (const [name, tensor] of values) cache.set(name, activation(name, tensor, this.facts));
+      });
+      try {
+        return await this.#model(inputs);
+      } finally {
+        stop();
+      }
+    });
+    return { output, cache };
+  }
+
+  /**
+   * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns a
+   * tensor replaces the value; one that returns nothing only reads. See function-hooks.ts for how, and the cost.
+   *
+   * @param hooks [glob, function] pairs, in the order of the model for each run
+   * @throws AttuneError HOOK_UNKNOWN, POINT_READ_ONLY, HOOK_SHAPE when a returned tensor has another shape
+   */
+  async runWithHooks<T>(
+    hooks: readonly (readonly [filter: string | readonly string[], hook: HookFunction])[],
+    work: () => Promise<T>,
+  ): Promise<T> {
+    if (hooks.length === 0) {
+      throw new AttuneError('HOOKS_EMPTY', { expected: 'at least one [glob, function] pair' });
+    }
+    return runHooked(this.#live, this.facts, this.hookNames, hooks, work);
+  }
+}
+
+export function activation(name: string, tensor: OrtTensor, facts: ModelFacts): Activation {
+  const point = facts.points.find((candidate) => candidate.name === name)!;
+  return { name, axes: POINT_AXES[point.kind], dims: tensor.dims, data: tensor.data as Float32Array };
+}

@@ -1,0 +1,44 @@
+/**
+ * Left padding on GroupQueryAttention exports. The operator counts real tokens (`seqlens_k`) and assumes that they
+ * come first, while batched generation pads on the left: rows attend to padding and miss their newest keys. The
+ * correction gives the operator the full length for every row and masks padded keys by a bias. Rotary attention
+ * depends on differences of positions only, so shifted rows need nothing else.
+ * ORT contrib operators, GroupQueryAttention: inputs 5 (seqlens_k), 10 (attention_bias).
+ */
+import type { EditContext, Plan } from '../compile/index.ts';
+import { DataType } from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
+
+/** Finite, so that a padded query row, which sees padding only, stays finite too; exp of it is 0 in any float. */
+const MASKED = -1e9;
+const MASKED_HALF = -6e4;
+
+export function paddingPlan(sites: readonly Site[], hasAttentionMask: boolean): Plan {
+  if (!hasAttentionMask) return {};
+  const fused = sites.filter(({ form }) => form === 'P1a' || form === 'P1b');
+  return {
+    edits: fused.flatMap((site) => [
+      { kind: 'operand', site, input: 5, build: fullLengths },
+      { kind: 'bias', site, build: (context) => paddingBias(context, site) },
+    ]),
+  };
+}
+
+/** [B] int32: T − 1 for every row. */
+function fullLengths({ emit, attentionMask, once }: EditContext): string {
+  return once('padding:lengths', () => {
+    const last = emit.op('Sub', [emit.length(attentionMask!, 1), emit.ints(1)], 'last_key');
+    const rows = emit.op('Expand', [last, emit.length(attentionMask!, 0)], 'last_keys');
+    return emit.cast(rows, DataType.INT32);
+  });
+}
+
+/** [B,1,1,T]: 0 for real keys. */
+function paddingBias({ emit, attentionMask, once }: EditContext, site: Site): string {
+  const masked = site.elemType === DataType.FLOAT16 ? MASKED_HALF : MASKED;
+  return once(`padding:bias ${masked}`, () => {
+    const real = emit.cast(attentionMask!, DataType.BOOL);
+    const bias = emit.op('Where', [real, emit.scalar(0), emit.scalar(masked)], 'padding');
+    return emit.reshape(bias, [0, 1, 1, -1]);
+  });
+}

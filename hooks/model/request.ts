@@ -1,0 +1,82 @@
+/** What is known of the generation under way, seen from the sessions' feeds. */
+import type { Feeds } from '../session/index.ts';
+
+export interface Span {
+  readonly row: number;
+  /** First token. */
+  readonly from: number;
+  /** One past the last token. */
+  readonly to: number;
+}
+
+export interface RequestState {
+  /** Number of session runs since the prompt; 0 at prefill. */
+  readonly step: number;
+  /** Tokens in the cache before this run. */
+  readonly past: number;
+  /** Token ids of the prompt, [B][S], where the ids pass through JavaScript; undefined otherwise. */
+  readonly promptIds: readonly (readonly number[])[] | undefined;
+  /** Runs of image tokens in the prompt; empty without an image. */
+  readonly imageSpans: readonly Span[];
+}
+
+/** Follows a model's runs and tells prefill from decode. */
+export class RequestTracker {
+  readonly #imageToken: number | undefined;
+  #embedded: readonly (readonly number[])[] | undefined;
+  #state: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [] };
+
+  constructor(imageToken: number | undefined) {
+    this.#imageToken = imageToken;
+  }
+
+  get state(): RequestState {
+    return this.#state;
+  }
+
+  /** Token ids that an embedding session saw; the decoder that follows only sees embeddings. */
+  observeEmbedding(feeds: Feeds): void {
+    if (feeds.input_ids) this.#embedded = tokenRows(feeds.input_ids);
+  }
+
+  /** Called before each decoder run. */
+  observeRun(feeds: Feeds): RequestState {
+    const past = pastLength(feeds);
+    if (past > 0) {
+      this.#state = { ...this.#state, step: this.#state.step + 1, past };
+      return this.#state;
+    }
+    const promptIds = feeds.input_ids ? tokenRows(feeds.input_ids) : this.#embedded;
+    const imageSpans =
+      promptIds && this.#imageToken !== undefined ? findSpans(promptIds, this.#imageToken) : [];
+    this.#state = { step: 0, past: 0, promptIds, imageSpans };
+    return this.#state;
+  }
+}
+
+/** Runs of one token id, row by row. */
+export function findSpans(rows: readonly (readonly number[])[], token: number): Span[] {
+  const spans: Span[] = [];
+  rows.forEach((ids, row) => {
+    for (let from = ids.indexOf(token); from >= 0; from = ids.indexOf(token, from)) {
+      let to = from;
+      while (ids[to] === token) to++;
+      spans.push({ row, from, to });
+      from = to;
+    }
+  });
+  return spans;
+}
+
+function tokenRows(tensor: { dims: readonly number[]; data: unknown }): number[][] {
+  const [rows = 1, length = 0] = tensor.dims;
+  const ids = Array.from(tensor.data as ArrayLike<bigint | number>, Number);
+  return Array.from({ length: rows }, (_, row) => ids.slice(row * length, (row + 1) * length));
+}
+
+function pastLength(feeds: Feeds): number {
+  for (const [name, tensor] of Object.entries(feeds)) {
+    if (/^past.*(key|value)$/.test(name) && !name.includes('encoder')) return tensor.dims.at(-2) ?? 0;
+  }
+  return 0;
+}

@@ -1,0 +1,109 @@
+/**
+ * Making interventions: a zod schema for the parameters, an immutable specification with a content hash, and JSON in
+ * both directions. The behaviour of a kind (knobs, edits) is declared beside its schema.
+ */
+import { createHash } from 'node:crypto';
+import type { z } from 'zod';
+import { AttuneError, nearest } from '../errors.ts';
+import type { Intervention, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
+
+export interface Definition<S extends z.ZodType> extends Omit<InterventionKind, 'knobs' | 'feed'> {
+  readonly schema: S;
+  /** Paper and equation. */
+  readonly reference: string;
+  knobs(spec: z.output<S>, model: ModelFacts): ReturnType<InterventionKind['knobs']>;
+  feed?(
+    spec: z.output<S>,
+    ...rest: Rest<Parameters<NonNullable<InterventionKind['feed']>>>
+  ): ReturnType<NonNullable<InterventionKind['feed']>>;
+}
+
+type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer R] ? R : never;
+
+/** Makes specifications of one kind; also carries the kind itself. */
+export interface InterventionFactory<S extends z.ZodType> {
+  /** @throws AttuneError SPEC_INVALID naming the parameter */
+  (parameters: z.input<S>): Intervention;
+  readonly kind: InterventionKind;
+  readonly schema: S;
+  readonly reference: string;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: factories of all schemas share the registry
+const registry = new Map<string, InterventionFactory<any>>();
+
+export function defineIntervention<S extends z.ZodType>(definition: Definition<S>): InterventionFactory<S> {
+  const { schema, reference, knobs, feed, ...rest } = definition;
+  const kind: InterventionKind = {
+    ...rest,
+    knobs: (intervention, model) => knobs(intervention.spec as z.output<S>, model),
+    ...(feed ? { feed: (intervention, ...others) => feed(intervention.spec as z.output<S>, ...others) } : {}),
+  };
+  const make = (parameters: z.input<S>): Intervention => {
+    const parsed = schema.safeParse(parameters);
+    if (!parsed.success) throw invalid(kind.name, parsed.error);
+    const spec = deepFreeze(parsed.data as Record<string, unknown>);
+    const toJSON = () => ({ intervention: kind.name, ...spec });
+    const hash = createHash('sha256').update(canonicalJson(toJSON())).digest('hex');
+    return Object.freeze({ intervention: kind.name, spec, hash, kind, toJSON });
+  };
+  const factory = Object.assign(make, { kind, schema, reference });
+  registry.set(kind.name, factory);
+  return factory;
+}
+
+/**
+ * An intervention from its JSON form, `{ "intervention": "zerotuning", "gamma": 1.4 }`.
+ * @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID
+ */
+export function interventionFromJSON(json: unknown): Intervention {
+  const { intervention, ...parameters } = (json ?? {}) as Record<string, unknown>;
+  if (typeof intervention !== 'string') {
+    throw new AttuneError('SPEC_INVALID', {
+      found: 'a specification without "intervention"',
+      expected: '{ "intervention": "<name>", … }',
+    });
+  }
+  return interventionNamed(intervention)(parameters);
+}
+
+/** @throws AttuneError INTERVENTION_UNKNOWN with the nearest names */
+// biome-ignore lint/suspicious/noExplicitAny: the schema is known to the factory alone
+export function interventionNamed(name: string): InterventionFactory<any> {
+  const factory = registry.get(name);
+  if (factory) return factory;
+  throw new AttuneError('INTERVENTION_UNKNOWN', {
+    found: `intervention "${name}"`,
+    expected: [...registry.keys()].join(', '),
+    hint: `Nearest: ${nearest(name, registry.keys(), 1)[0] ?? 'none'}.`,
+  });
+}
+
+function invalid(name: string, error: z.ZodError): AttuneError {
+  const [issue] = error.issues;
+  const path =
+    issue?.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('') ?? '';
+  return new AttuneError('SPEC_INVALID', {
+    at: `${name}${path}`,
+    found: error.issues.map(({ message }) => message).join('; '),
+    hint: `See the schema of ${name}.`,
+    cause: error,
+  });
+}
+
+/** JSON with sorted keys, so that equal content has equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+function deepFreeze<T>(value: T): T {
+  if (value !== null && typeof value === 'object') {
+    for (const inner of Object.values(value)) deepFreeze(inner);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -33,11 +33,14 @@ function binary(apply: (a: Dim, b: Dim) => Element): Rule {
     const b = content(1);
     if (!a || !b) return undefined;
     if (a.length !== b.length && a.length !== 1 && b.length !== 1) return undefined;
-    return Array.from({ length: a.length === 0 || b.length === 0 ? 0 : Math.max(a.length, b.length) }, (_, i) => {
-      const x = a[a.length === 1 ? 0 : i];
-      const y = b[b.length === 1 ? 0 : i];
-      return x === undefined || y === undefined ? undefined : apply(x, y);
-    });
+    return Array.from(
+      { length: a.length === 0 || b.length === 0 ? 0 : Math.max(a.length, b.length) },
+      (_, i) => {
+        const x = a[a.length === 1 ? 0 : i];
+        const y = b[b.length === 1 ? 0 : i];
+        return x === undefined || y === undefined ? undefined : apply(x, y);
+      },
+    );
   };
 }
 

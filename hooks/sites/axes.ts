@@ -51,7 +51,10 @@ const SPREAD: Record<string, readonly Axes[]> = {
     ['B', 'S', 'HD'],
     ['BS', 'HD'],
   ],
-  BSH: [['BS', 'H'], ['B', 'SH']],
+  BSH: [
+    ['BS', 'H'],
+    ['B', 'SH'],
+  ],
   SHD: [['S', 'HD']],
   BHSD: [['BH', 'S', 'D']],
   BHS: [['BH', 'S']],
@@ -67,7 +70,11 @@ function spread(letters: string, count: number): Axes | undefined {
  * Axes before a Reshape, given those after it: runs of axes with equal element counts correspond. Undefined when
  * the shapes do not determine the correspondence.
  */
-export function beforeReshape(axes: Axes, after: Shape | undefined, before: Shape | undefined): Axes | undefined {
+export function beforeReshape(
+  axes: Axes,
+  after: Shape | undefined,
+  before: Shape | undefined,
+): Axes | undefined {
   if (!after || !before || after.length !== axes.length) return undefined;
   const result: string[] = [];
   let a = 0;
@@ -79,8 +86,10 @@ export function beforeReshape(axes: Axes, after: Shape | undefined, before: Shap
     do {
       const over = product(afterRun);
       const under = product(beforeRun);
-      const needAfter = beforeRun.length > 0 && (afterRun.length === 0 || quotient(under, over) !== undefined);
-      if (a < after.length && (afterRun.length === 0 || needAfter || b >= before.length)) afterRun.push(after[a++]!);
+      const needAfter =
+        beforeRun.length > 0 && (afterRun.length === 0 || quotient(under, over) !== undefined);
+      if (a < after.length && (afterRun.length === 0 || needAfter || b >= before.length))
+        afterRun.push(after[a++]!);
       else if (b < before.length) beforeRun.push(before[b++]!);
       else if (a < after.length) afterRun.push(after[a++]!);
       else return undefined;

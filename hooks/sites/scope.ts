@@ -20,11 +20,13 @@ import {
 } from '../onnx/index.ts';
 import { type Content, evaluate, LONGEST_CONTENT } from './arithmetic.ts';
 import { type Dim, isNumber, type Shape, symbol } from './dims.ts';
+import { outputType } from './element-type.ts';
 import { outputShapes, type ShapeOperands } from './shape-rules.ts';
 import type { ScopeStep } from './site.ts';
 
 interface Fact {
   shape?: Shape | undefined;
+  type?: number | undefined;
   content?: Content | undefined;
   /** Follows from constants of the file alone. */
   constant: boolean;
@@ -68,7 +70,13 @@ export class Scope {
     this.order.forEach((position, place) => {
       this.rank[position] = place;
     });
-    for (const info of graph.inputs) this.#facts.set(info.name, { shape: declared(info), constant: false });
+    for (const info of graph.inputs) {
+      this.#facts.set(info.name, {
+        shape: declared(info),
+        type: info.elemType || undefined,
+        constant: false,
+      });
+    }
     for (const position of this.order) this.#visit(graph.nodes[position]!, position);
   }
 
@@ -99,9 +107,9 @@ export class Scope {
     return this.shape(value)?.length;
   }
 
-  /** Element type where it is known: of a constant, or as declared. */
+  /** DataType where it is known. */
   elemType(value: string): number | undefined {
-    return this.index.constant(value)?.dataType ?? (this.index.info(value)?.elemType || undefined);
+    return this.#fact(value).type;
   }
 
   /** Node that makes the value in this scope. */
@@ -135,13 +143,13 @@ export class Scope {
       this.#facts.set(value, fact);
       return fact;
     }
-    return this.parent?.#fact(value) ?? UNKNOWN;
+    return this.parent ? this.parent.#fact(value) : UNKNOWN;
   }
 
   #constantFact(tensor: Tensor): Fact {
     const small = elementCount(tensor) <= LONGEST_CONTENT && tensor.dataType !== DataType.STRING;
     const content = small ? this.file.values(tensor) : undefined;
-    return { shape: tensor.dims, content, constant: true };
+    return { shape: tensor.dims, type: tensor.dataType, content, constant: true };
   }
 
   #visit(node: Node, position: number): void {
@@ -152,14 +160,20 @@ export class Scope {
     }
     const branches = this.#enter(node, position);
     const facts = node.inputs.map((name) => this.#fact(name));
-    const constant = branches.length === 0 && facts.length > 0 && facts.every((fact, i) => fact.constant || node.inputs[i] === '');
+    const constant =
+      branches.length === 0 &&
+      facts.length > 0 &&
+      facts.every((fact, i) => fact.constant || node.inputs[i] === '');
     const operands = this.#operands(node, facts);
     const shapes = branches.length > 0 ? this.#chosen(node, branches, facts) : outputShapes(node, operands);
     node.outputs.forEach((name, output) => {
       if (name === '') return;
       const content = output === 0 && branches.length === 0 ? evaluate(node, operands) : undefined;
-      const shape = shapes?.[output] ?? declared(this.index.info(name));
-      this.#facts.set(name, { shape, content, constant });
+      const info = this.index.info(name);
+      const shape = shapes?.[output] ?? declared(info);
+      const type =
+        (output === 0 ? outputType(node, (input) => facts[input]?.type) : undefined) ?? facts[0]?.type;
+      this.#facts.set(name, { shape, type: info?.elemType || type, content, constant });
     });
   }
 
@@ -192,7 +206,11 @@ export class Scope {
   }
 
   /** Output shapes of If; where the condition is known, the branch it takes decides, and outputs may be aliases. */
-  #chosen(node: Node, branches: readonly Branch[], facts: readonly Fact[]): (Shape | undefined)[] | undefined {
+  #chosen(
+    node: Node,
+    branches: readonly Branch[],
+    facts: readonly Fact[],
+  ): (Shape | undefined)[] | undefined {
     if (node.opType !== 'If') return undefined;
     const condition = facts[0]?.content?.[0];
     const taken = isNumber(condition)
@@ -201,12 +219,13 @@ export class Scope {
     const possible = taken ? [taken] : branches;
     return node.outputs.map((name, i) => {
       const shapes = possible.map(({ scope }) => scope.shape(scope.graph.outputs[i]?.name ?? ''));
-      const source = taken?.scope.#handedThrough(taken.scope.graph.outputs[i]?.name ?? '');
+      const source = taken ? taken.scope.#handedThrough(taken.scope.graph.outputs[i]?.name ?? '') : undefined;
       if (source !== undefined && name !== '') this.#aliases.set(name, source);
       const [first] = shapes;
       if (!first || shapes.some((shape) => shape?.length !== first.length)) return undefined;
-      return first.map((dim, axis): Dim =>
-        shapes.every((shape) => shape![axis] === dim) ? dim : symbol(`?${name}:${axis}`),
+      return first.map(
+        (dim, axis): Dim =>
+          shapes.every((shape) => shape![axis] === dim) ? dim : symbol(`?${name}:${axis}`),
       );
     });
   }
@@ -229,7 +248,10 @@ function declared(info: ValueInfo | undefined): Shape | undefined {
 }
 
 /** The main graph of a model as a scope, sub-graphs included. */
-export function mainScope(model: Model, values: (tensor: Tensor) => number[] | undefined = (t) => tensorValues(t)): Scope {
+export function mainScope(
+  model: Model,
+  values: (tensor: Tensor) => number[] | undefined = (t) => tensorValues(t),
+): Scope {
   return new Scope(model.graph, { opset: opsetVersion(model) ?? 1, values });
 }
 

@@ -3,8 +3,17 @@
  * declared shape is used as a hint (scope.ts). Shapes follow the operator specifications of ONNX and ONNX Runtime.
  */
 import { intAttribute, intsAttribute, type Node, stringAttribute } from '../onnx/index.ts';
-import { type Content, type Operands } from './arithmetic.ts';
-import { broadcastShapes, type Dim, difference, isNumber, product, quotient, type Shape, sum } from './dims.ts';
+import type { Content, Operands } from './arithmetic.ts';
+import {
+  broadcastShapes,
+  type Dim,
+  difference,
+  isNumber,
+  product,
+  quotient,
+  type Shape,
+  sum,
+} from './dims.ts';
 
 export interface ShapeOperands extends Operands {
   /** A symbol of its own for an axis nothing is known about. */
@@ -194,7 +203,13 @@ const gather: Rule = ({ shape }, node) => {
 const expand: Rule = (operands) => {
   const input = operands.shape(0);
   const target = operands.content(1);
-  if (input && target) return [broadcastShapes(input, target.map((dim, i) => dim ?? operands.unknown(0, i)))];
+  if (input && target)
+    return [
+      broadcastShapes(
+        input,
+        target.map((dim, i) => dim ?? operands.unknown(0, i)),
+      ),
+    ];
   const rank = operands.shape(1)?.[0];
   return input && isNumber(rank) && rank <= 8
     ? [Array.from({ length: Math.max(rank, input.length) }, (_, i) => operands.unknown(0, i))]
@@ -215,7 +230,9 @@ const tile: Rule = (operands) => {
   const input = operands.shape(0);
   const repeats = operands.content(1);
   if (!input || !repeats) return input && [input.map((_, i) => operands.unknown(0, i))];
-  return [input.map((dim, i) => (repeats[i] === undefined ? operands.unknown(0, i) : product([dim, repeats[i]])))];
+  return [
+    input.map((dim, i) => (repeats[i] === undefined ? operands.unknown(0, i) : product([dim, repeats[i]]))),
+  ];
 };
 
 const einsum: Rule = ({ shape }, node) => {
@@ -277,16 +294,88 @@ const groupQuery: Rule = ({ shape }, node) => {
   return isNumber(width) ? [[...query.slice(0, -1), (width * heads) / all]] : undefined;
 };
 
-const ELEMENTWISE = ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'And', 'Or', 'Equal', 'Less', 'Greater', 'Where'];
-const SAME = ['Identity', 'Cast', 'CastLike', 'Neg', 'Abs', 'Sqrt', 'Reciprocal', 'Exp', 'Log', 'Erf', 'Tanh', 'Sigmoid'];
-const SAME_TOO = ['Relu', 'Gelu', 'FastGelu', 'QuickGelu', 'BiasGelu', 'Softmax', 'LogSoftmax', 'Not', 'IsNaN', 'Clip'];
-const NORMS = ['LayerNormalization', 'SimplifiedLayerNormalization', 'RMSNormalization', 'Dropout', 'CumSum', 'Cos', 'Sin'];
-const WIDTH_KEPT = ['RotaryEmbedding', 'Trilu', 'ScatterND', 'QuantizeLinear', 'DequantizeLinear', 'Floor', 'Ceil'];
-const BATCHNORM = ['BatchNormalization', 'InstanceNormalization', 'GroupNormalization', 'LpNormalization', 'Elu', 'Selu'];
-const ACTIVATIONS = ['Softplus', 'HardSigmoid', 'HardSwish', 'LeakyRelu', 'Mish', 'Swish', 'Sign', 'TensorScatter'];
+const ELEMENTWISE = [
+  'Add',
+  'Sub',
+  'Mul',
+  'Div',
+  'Pow',
+  'Max',
+  'Min',
+  'And',
+  'Or',
+  'Equal',
+  'Less',
+  'Greater',
+  'Where',
+];
+const SAME = [
+  'Identity',
+  'Cast',
+  'CastLike',
+  'Neg',
+  'Abs',
+  'Sqrt',
+  'Reciprocal',
+  'Exp',
+  'Log',
+  'Erf',
+  'Tanh',
+  'Sigmoid',
+];
+const SAME_TOO = [
+  'Relu',
+  'Gelu',
+  'FastGelu',
+  'QuickGelu',
+  'BiasGelu',
+  'Softmax',
+  'LogSoftmax',
+  'Not',
+  'IsNaN',
+  'Clip',
+];
+const NORMS = [
+  'LayerNormalization',
+  'SimplifiedLayerNormalization',
+  'RMSNormalization',
+  'Dropout',
+  'CumSum',
+  'Cos',
+  'Sin',
+];
+const WIDTH_KEPT = [
+  'RotaryEmbedding',
+  'Trilu',
+  'ScatterND',
+  'QuantizeLinear',
+  'DequantizeLinear',
+  'Floor',
+  'Ceil',
+];
+const BATCHNORM = [
+  'BatchNormalization',
+  'InstanceNormalization',
+  'GroupNormalization',
+  'LpNormalization',
+  'Elu',
+  'Selu',
+];
+const ACTIVATIONS = [
+  'Softplus',
+  'HardSigmoid',
+  'HardSwish',
+  'LeakyRelu',
+  'Mish',
+  'Swish',
+  'Sign',
+  'TensorScatter',
+];
 
 const RULES: Record<string, Rule> = {
-  ...Object.fromEntries([...ELEMENTWISE, 'LessOrEqual', 'GreaterOrEqual', 'Mod'].map((op) => [op, elementwise])),
+  ...Object.fromEntries(
+    [...ELEMENTWISE, 'LessOrEqual', 'GreaterOrEqual', 'Mod'].map((op) => [op, elementwise]),
+  ),
   ...Object.fromEntries(
     [...SAME, ...SAME_TOO, ...NORMS, ...WIDTH_KEPT, ...BATCHNORM, ...ACTIVATIONS].map((op) => [op, same]),
   ),

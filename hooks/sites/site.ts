@@ -5,7 +5,7 @@
  * Letters: B batch, S query positions, T key positions (past included), P past, H query heads, K key/value heads,
  * D head size, E = D of v where it differs. Merged axes in parentheses: 'BS(HD)', '(BH)ST'.
  */
-import type { Node } from '../onnx/index.ts';
+import type { Model, Node } from '../onnx/index.ts';
 
 /**
  * P1a/P1b GroupQueryAttention with packed/separate q,k,v; P3 MultiHeadAttention; P4 com.microsoft.Attention;
@@ -52,13 +52,15 @@ export interface Stages {
   readonly proj?: Place | undefined;
   /** After the head split, before rotary (and before the cache): hook_q / hook_k / hook_v. */
   readonly heads?: Place | undefined;
+  /** After a per-head normalisation of q or k (QK-norm), where there is one. */
+  readonly normed?: Place | undefined;
   /** After rotary: hook_rot_q / hook_rot_k. */
   readonly rotated?: Place | undefined;
   /** After joining the cache. */
   readonly withPast?: Place | undefined;
   /** After repetition of kv heads to H. */
   readonly repeated?: Place | undefined;
-  /** The last of withPast / rotated / heads. */
+  /** The last of withPast / rotated / normed / heads. */
   readonly final?: Place | undefined;
   /** What enters the matmul or the fused operator. */
   readonly operand?: Place | undefined;
@@ -171,17 +173,21 @@ export interface ResidualLayer {
   readonly pre?: string | undefined;
   /** After attention is added (sequential blocks only); hook_resid_mid. */
   readonly mid?: string | undefined;
+  /** After cross-attention is added, in layers that have one; hook_resid_mid_cross. */
+  readonly midCross?: string | undefined;
   /** Leaving the layer; hook_resid_post. */
   readonly post?: string | undefined;
   /** What attention adds to the stream, after post-norms; hook_attn_out. */
   readonly attnOut?: string | undefined;
+  /** What cross-attention adds to the stream; hook_cross_attn_out. */
+  readonly crossAttnOut?: string | undefined;
   /** What the MLP adds to the stream, after post-norms; hook_mlp_out. */
   readonly mlpOut?: string | undefined;
   /**
    * Sums a Skip*LayerNormalization computes but does not name: enabling the operator's sum output gives the value.
    */
   readonly enable?: readonly {
-    readonly which: 'pre' | 'mid' | 'post';
+    readonly which: 'pre' | 'mid' | 'midCross' | 'post';
     readonly node: Node;
     readonly output: number;
   }[];
@@ -205,6 +211,8 @@ export interface NearMiss {
 }
 
 export interface Recognition {
+  /** The model the sites speak of: the one given, its model-local functions expanded (onnx/inline.ts). */
+  readonly model: Model;
   readonly sites: readonly Site[];
   readonly residual: readonly ResidualLayer[];
   readonly refused: readonly Refusal[];

@@ -1,0 +1,93 @@
+/** Walking along values through nodes that do not change what the value means. */
+import { type Node, qualifiedOp, type Use } from '../onnx/index.ts';
+import type { Scope } from './scope.ts';
+
+/** Nodes that hand their first input through: same numbers, up to rounding. */
+const PASS: ReadonlySet<string> = new Set(['Identity', 'Cast', 'CastLike', 'Dropout', 'QuickIdentity']);
+
+/** Nodes that only rearrange their first input. */
+const VIEW: ReadonlySet<string> = new Set([
+  'Reshape',
+  'Transpose',
+  'Unsqueeze',
+  'Squeeze',
+  'Flatten',
+  'Expand',
+]);
+
+export function isPass(node: Node): boolean {
+  return node.domain === '' && PASS.has(node.opType);
+}
+
+export function isView(node: Node): boolean {
+  return node.domain === '' && VIEW.has(node.opType);
+}
+
+/** A node that isOp has looked at; the brand keeps `!isOp(node)` from excluding Node altogether. */
+type Named = Node & { readonly [named]: true };
+declare const named: unique symbol;
+
+/** Whether the node is one of the operators given, qualified: 'Add', 'com.microsoft.FusedMatMul'. */
+export function isOp(node: Node | undefined, ...names: readonly string[]): node is Named {
+  return node !== undefined && names.includes(qualifiedOp(node));
+}
+
+/** DequantizeLinear(QuantizeLinear(x)): the value it rounds; undefined for anything else. */
+export function requantised(scope: Scope, node: Node): string | undefined {
+  if (!isOp(node, 'DequantizeLinear', 'com.microsoft.DequantizeLinear')) return undefined;
+  const quantize = scope.maker(node.inputs[0] ?? '');
+  return isOp(quantize, 'QuantizeLinear', 'com.microsoft.QuantizeLinear') ? quantize.inputs[0] : undefined;
+}
+
+/** The value one step back through a node that hands it on unchanged. */
+export function passedBy(scope: Scope, value: string): string | undefined {
+  const alias = scope.alias(value);
+  if (alias !== undefined) return alias;
+  const node = scope.maker(value);
+  if (!node || node.outputs[0] !== value) return undefined;
+  return isPass(node) ? node.inputs[0] : requantised(scope, node);
+}
+
+/** The first value of the chain of Identity, Cast, Dropout, … that ends in `value`. */
+export function plain(scope: Scope, value: string): string {
+  let at = value;
+  for (let next = passedBy(scope, at); next !== undefined; next = passedBy(scope, at)) at = next;
+  return at;
+}
+
+/** As `plain`, through Reshape, Transpose and the like as well. */
+export function unviewed(scope: Scope, value: string): string {
+  let at = value;
+  for (;;) {
+    const node = scope.maker(at);
+    const next = passedBy(scope, at) ?? (node && isView(node) ? node.inputs[0] : undefined);
+    if (next === undefined || next === '') return at;
+    at = next;
+  }
+}
+
+/**
+ * Uses of a value, seen through nodes that `through` accepts: the first nodes that do something with it, with the
+ * value they take. In node order, nearest first.
+ */
+export function usesThrough(
+  scope: Scope,
+  value: string,
+  through: (node: Node, use: Use) => boolean,
+): { use: Use; value: string }[] {
+  const found: { use: Use; value: string }[] = [];
+  const queue = [value];
+  const seen = new Set(queue);
+  for (const at of queue) {
+    for (const use of scope.index.uses(at)) {
+      const handed = use.node.outputs[0] ?? '';
+      if (use.input === 0 && handed !== '' && through(use.node, use)) {
+        if (!seen.has(handed)) queue.push(handed);
+        seen.add(handed);
+      } else {
+        found.push({ use, value: at });
+      }
+    }
+  }
+  return found;
+}

@@ -1,0 +1,49 @@
+/** The way of q, k or v (heads.ts) as the named stages of a site. */
+import { type HeadPath, placeOf, type Step } from './heads.ts';
+import type { Stages } from './site.ts';
+
+export function stagesOf(path: HeadPath): Stages {
+  const forward = [...path.steps].reverse();
+  const last = (made: Step['made']) => forward.findLast((step) => step.made === made);
+  const split = forward.findIndex((step) => isSplit(step));
+  const proj = split < 0 ? forward.findLast(isMerged) : forward.slice(0, split).findLast(isMerged);
+  const heads = split < 0 ? undefined : headsStep(forward, split);
+  const normed = split < 0 ? undefined : forward.slice(split).find((step) => step.made === 'norm');
+  const rotated = last('rotary');
+  const withPast = last('cache');
+  const repeated = path.steps.find((step) => step.made === 'repeat');
+  return {
+    packed: path.packed,
+    proj: placeOf(proj),
+    heads: placeOf(heads),
+    normed: placeOf(normed),
+    rotated: placeOf(rotated),
+    withPast: placeOf(withPast),
+    repeated: placeOf(repeated),
+    final: placeOf(withPast ?? rotated ?? normed ?? heads),
+    operand: placeOf(path.steps[0]),
+  };
+}
+
+/** Heads and channels on axes of their own. */
+function isSplit({ axes }: Step): boolean {
+  return ['H', 'D'].every((letter) => axes?.includes(letter)) && !axes?.includes('');
+}
+
+/** A projection result with bias, before scale and head split. */
+function isMerged(step: Step): boolean {
+  const merged = step.axes?.some((letters) => letters.endsWith('HD')) ?? false;
+  return merged && step.made !== 'scale' && step.made !== 'norm' && step.made !== 'given';
+}
+
+/** The head split and the Transpose that goes with it, as long as nothing else comes between. */
+function headsStep(forward: readonly Step[], split: number): Step {
+  let at = split;
+  const positionsFirst = (step: Step) => step.axes!.indexOf('S') < step.axes!.indexOf('H');
+  while (at + 1 < forward.length && positionsFirst(forward[at]!)) {
+    const next = forward[at + 1]!;
+    if (next.made !== 'view' || !isSplit(next)) break;
+    at++;
+  }
+  return positionsFirst(forward[at]!) ? forward[split]! : forward[at]!;
+}

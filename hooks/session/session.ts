@@ -171,7 +171,8 @@ export class HookedSession implements OrtSession {
 
 /** The same data as a tensor of another runtime's class; a view, not a copy. */
 function convert(tensor: OrtTensor, runtime: Runtime): OrtTensor {
-  if (tensor instanceof runtime.Tensor) return tensor;
+  const own: boolean = tensor instanceof runtime.Tensor;
+  if (own) return tensor;
   if (tensor.location !== undefined && tensor.location !== 'cpu') return tensor;
   return new runtime.Tensor(tensor.type, tensor.data, tensor.dims);
 }

@@ -69,7 +69,7 @@ export async function from_pretrained<M extends TransformersModel>(
   const { interventions, prepare, padding, session, runtime, session_options, ...transformers } = options;
   const model = await modelClass.from_pretrained(idOrFolder, {
     ...transformers,
-    session_options: { ...session_options, ...THROWAWAY },
+    session_options: THROWAWAY,
   });
   try {
     return await wrap(model, idOrFolder, { ...options, reload: true });
@@ -97,7 +97,9 @@ export async function wrap<M extends TransformersModel>(
   }
   const name =
     options.session ?? ('decoder_model_merged' in model.sessions ? 'decoder_model_merged' : 'model');
-  const plain = model.sessions[name] as (OrtSession & { config?: { dtype?: string } }) | undefined;
+  const plain = model.sessions[name] as
+    | (OrtSession & { config?: { dtype?: string; device?: string } })
+    | undefined;
   if (!plain) {
     throw new AttuneError('SESSION_UNKNOWN', {
       found: `session "${name}"`,
@@ -121,7 +123,7 @@ export async function wrap<M extends TransformersModel>(
     facts,
     runtime,
     tracker,
-    session: { host, ...(options.session_options ? { session: options.session_options } : {}) },
+    session: { host, session: { ...providers(plain, runtime === host), ...options.session_options } },
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
   });
@@ -133,6 +135,11 @@ export async function wrap<M extends TransformersModel>(
   if (options.reload) await reloadOthers(model, name, idOrFolder, files, host, options.session_options);
   observeEmbeddings(model, tracker);
   return AttunedModel.attach(model, live, facts, tracker);
+}
+
+/** The execution provider that transformers.js chose for the device; an injected runtime chooses for itself. */
+function providers({ config }: { config?: { device?: string } }, sameRuntime: boolean): object {
+  return sameRuntime && config?.device ? { executionProviders: [config.device] } : {};
 }
 
 /** The runtime transformers.js uses in Node, whose tensors it expects. */

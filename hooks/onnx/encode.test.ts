@@ -75,7 +75,7 @@ describe('written bytes', () => {
     expect(read.graph.node.map((node: { opType: string }) => node.opType)).toEqual(['Gemm', 'If']);
     expect(read.graph.node[0].attribute).toEqual([
       { name: 'alpha', f: 0.5, type: 1 },
-      { name: 'transB', i: 0, type: 2 },
+      { name: 'transB', type: 2 },
     ]);
     expect(read.graph.node[1].attribute[0].g.node[0].opType).toBe('Relu');
     expect(read.graph.initializer[0].dims).toEqual([2, 3]);

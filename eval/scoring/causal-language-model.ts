@@ -1,0 +1,147 @@
+/**
+ * A transformers.js decoder as a `LanguageModel`: the beginning that requests share is computed once, and its KV cache
+ * serves all of them.
+ *
+ * Each request goes on from there alone. A batch is no help: CPU GroupQueryAttention takes a cache together with several
+ * new tokens for one row only ("batch_size must be 1 when sequence_length > 1 and past context is given"), and alone
+ * there is no padding for an intervention to trip over. Exact wherever cached equals uncached; for interventions whose
+ * prefill looks at later rows use `share: false`, which runs each request whole.
+ */
+import { AttuneError } from '../../errors.ts';
+import type { Cost, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
+import { type CausalModel, Pass, type PassResult } from './pass.ts';
+import { groupByPrefix, type PrefixGroup } from './shared-prefix.ts';
+import { tokenLogProbability } from './token-log-probability.ts';
+
+/** The part of a transformers.js tokenizer that is used here. */
+export interface CausalTokenizer {
+  encode(text: string, options?: { add_special_tokens?: boolean }): number[];
+  decode(ids: number[]): string;
+  readonly bos_token_id?: number | null | undefined;
+  readonly eos_token_id?: number | null | undefined;
+}
+
+export interface CausalOptions {
+  /** Compute shared beginnings once. Default true. */
+  share?: boolean;
+}
+
+/** One request as the model sees it: inputs whose last `targets.length` positions predict `targets`. */
+interface Row {
+  inputs: number[];
+  targets: readonly number[];
+  truncated: boolean;
+}
+
+/**
+ * @throws AttuneError MODEL_NO_PREFIX_TOKEN; from `logLikelihoods` SCORE_TOO_LONG and MODEL_OUTPUT.
+ */
+export function causalLanguageModel(
+  model: CausalModel,
+  tokenizer: CausalTokenizer,
+  { share = true }: CausalOptions = {},
+): LanguageModel {
+  const maxLength = maxLengthOf(model.config);
+  const prefixToken = prefixTokenOf(tokenizer);
+  const prefixText = tokenizer.decode([prefixToken]);
+
+  return {
+    maxLength,
+    prefixToken,
+
+    encode(text, { specialTokens } = {}) {
+      const special = specialTokens ?? !(prefixText !== '' && text.startsWith(prefixText));
+      return tokenizer.encode(text, { add_special_tokens: special });
+    },
+
+    async logLikelihoods(requests) {
+      const rows = requests.map((request) => toRow(request, maxLength));
+      const inputs = rows.map((row) => row.inputs);
+      const groups = share
+        ? groupByPrefix(inputs)
+        : inputs.map(({ length }, index) => ({ prefix: length, rows: [index] }));
+      const pass = new Pass(model);
+      const tallies = rows.map(() => ({ sum: 0, greedy: true }));
+      for (const group of groups) await scoreGroup(pass, rows, tallies, group);
+      const unsharedTokens = inputs.reduce((total, { length }) => total + length, 0);
+      return {
+        scores: tallies.map(({ sum, greedy }, i): TokenScore => {
+          const logLikelihood = Number.isFinite(sum) ? sum : Number.NaN;
+          return { logLikelihood, greedy, truncated: (rows[i] as Row).truncated };
+        }),
+        cost: { ...pass.cost, unsharedTokens } satisfies Cost,
+      };
+    },
+  };
+}
+
+/** As lm-evaluation-harness cuts: keep the last maxLength inputs, which must hold the whole continuation. */
+function toRow({ context, continuation }: TokenRequest, maxLength: number): Row {
+  if (continuation.length > maxLength) {
+    throw new AttuneError('SCORE_TOO_LONG', {
+      found: `a continuation of ${continuation.length} tokens`,
+      expected: `at most the model's ${maxLength}`,
+    });
+  }
+  const inputs = [...context, ...continuation].slice(0, -1);
+  return { inputs: inputs.slice(-maxLength), targets: continuation, truncated: inputs.length > maxLength };
+}
+
+interface Tally {
+  sum: number;
+  greedy: boolean;
+}
+
+async function scoreGroup(
+  pass: Pass,
+  rows: readonly Row[],
+  tallies: readonly Tally[],
+  { prefix, rows: members }: PrefixGroup,
+): Promise<void> {
+  const group = members.map((i) => ({ row: rows[i] as Row, into: tallies[i] as Tally }));
+  const wanted = Math.min(...group.map(({ row }) => firstTarget(row)));
+  const beginning = (group[0] as (typeof group)[0]).row.inputs.slice(0, prefix);
+  const shared = await pass.run(beginning, { logitsFrom: Math.min(wanted, prefix - 1) });
+  for (const { row, into } of group) {
+    tally(row, into, shared, 0);
+    if (row.inputs.length === prefix) continue;
+    const out = await pass.run(row.inputs.slice(prefix), { past: shared.past, pastLength: prefix });
+    tally(row, into, out, prefix);
+    await out.past.dispose();
+  }
+  await shared.past.dispose();
+}
+
+/** Position of a row's inputs whose logits predict its first target. */
+const firstTarget = ({ inputs, targets }: Row): number => inputs.length - targets.length;
+
+/** Adds what a pass says about a row's targets. `start` is the position in the row of the pass's first input. */
+function tally(row: Row, into: Tally, { logits, logitsFrom, S, V }: PassResult, start: number): void {
+  const first = firstTarget(row);
+  for (let s = Math.max(logitsFrom, first - start); s < S; s++) {
+    const token = row.targets[start + s - first] as number;
+    const { logProbability, greedy } = tokenLogProbability(logits, (s - logitsFrom) * V, V, token);
+    into.sum += logProbability;
+    into.greedy &&= greedy;
+  }
+}
+
+/** As lm-evaluation-harness finds it, with its default for models that do not say. */
+function maxLengthOf(config: object): number {
+  const { text_config, ...own } = config as Record<string, unknown>;
+  for (const source of [(text_config ?? {}) as Record<string, unknown>, own]) {
+    for (const name of ['n_positions', 'max_position_embeddings', 'n_ctx']) {
+      if (typeof source[name] === 'number') return source[name];
+    }
+  }
+  return 2048;
+}
+
+function prefixTokenOf({ bos_token_id, eos_token_id }: CausalTokenizer): number {
+  const token = bos_token_id ?? eos_token_id;
+  if (token !== undefined && token !== null) return token;
+  throw new AttuneError('MODEL_NO_PREFIX_TOKEN', {
+    found: 'a tokenizer with neither BOS nor EOS',
+    expected: 'one of them, to stand before text that has nothing before it',
+  });
+}

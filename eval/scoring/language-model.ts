@@ -1,0 +1,51 @@
+/** What scoring asks of a model: text to tokens, and the log-likelihood of tokens after tokens. */
+
+export interface TokenRequest {
+  /** At least one token. */
+  context: readonly number[];
+  /** At least one token. */
+  continuation: readonly number[];
+}
+
+export interface TokenScore {
+  /** Σ ln p(token | all before it) over the continuation, in nats. NaN when the model's logits are not finite. */
+  logLikelihood: number;
+  /** Whether each token of the continuation has the largest logit of its position (the first of equal ones). */
+  greedy: boolean;
+  /** Whether tokens were cut off the left because context and continuation exceed the model's length. */
+  truncated: boolean;
+}
+
+export interface Cost {
+  /** Positions run through the model, padding included. */
+  tokens: number;
+  /** Positions that one pass for each request would have run. */
+  unsharedTokens: number;
+  /** Calls of the model. */
+  calls: number;
+  /** Time inside those calls. */
+  ms: number;
+}
+
+export interface LanguageModel {
+  /** The longest input, in tokens. */
+  readonly maxLength: number;
+  /** What stands before text that has nothing before it: BOS, or EOS for models without one. */
+  readonly prefixToken: number;
+  /**
+   * Default: special tokens as the tokenizer adds them itself, but none when the text begins with the prefix token's
+   * own text. `specialTokens: false`: none.
+   */
+  encode(text: string, options?: { specialTokens?: boolean }): number[];
+  /** Scores in the order of the requests. Requests of one call may share computation. */
+  logLikelihoods(requests: readonly TokenRequest[]): Promise<{ scores: TokenScore[]; cost: Cost }>;
+}
+
+export const noCost: Cost = { tokens: 0, unsharedTokens: 0, calls: 0, ms: 0 };
+
+export const addCosts = (a: Cost, b: Cost): Cost => ({
+  tokens: a.tokens + b.tokens,
+  unsharedTokens: a.unsharedTokens + b.unsharedTokens,
+  calls: a.calls + b.calls,
+  ms: a.ms + b.ms,
+});

@@ -1,0 +1,29 @@
+/**
+ * Every metric is a ratio of sums over items, finished by a function: accuracies are Σ right / Σ 1, perplexities
+ * exp(Σ −ln p / Σ words). One form, so one bootstrap serves them all.
+ */
+import type { Metric } from '../tasks/definition.ts';
+
+/** An item's contribution to numerator and denominator. */
+export type Terms = readonly [numerator: number, denominator: number];
+
+export interface MetricKind {
+  better: 'higher' | 'lower';
+  /** Each item contributes 0 or 1 over 1: Wilson's interval and McNemar's test apply. */
+  binary: boolean;
+  finish(ratio: number): number;
+}
+
+const accuracy: MetricKind = { better: 'higher', binary: true, finish: (ratio) => ratio };
+const perplexity: MetricKind = { better: 'lower', binary: false, finish: Math.exp };
+
+export const metricKinds: Record<Metric, MetricKind> = {
+  acc: accuracy,
+  acc_norm: accuracy,
+  acc_bytes: accuracy,
+  acc_mutual_info: accuracy,
+  perplexity,
+  word_perplexity: perplexity,
+  byte_perplexity: perplexity,
+  bits_per_byte: { better: 'lower', binary: false, finish: (ratio) => ratio / Math.LN2 },
+};

@@ -1,0 +1,56 @@
+/**
+ * Multiple choice by log-likelihood, as lm-evaluation-harness 0.4.13 scores it (`ConfigurableTask.process_results`):
+ * every metric is an arg-max over options of ℓ = ln p(continuation | context), in some measure, and the first of equal
+ * options wins.
+ */
+import type { Metric } from '../tasks/definition.ts';
+import type { MultipleChoiceItem, Option } from '../tasks/item.ts';
+import { encodePair } from './encode-pair.ts';
+import type { LanguageModel } from './language-model.ts';
+import { finite, type Score } from './score.ts';
+
+/** What an option is ranked by. u is its log-likelihood without context. */
+const MEASURES: Record<string, (l: number, option: Option, u: number) => number> = {
+  acc: (l) => l,
+  acc_norm: (l, { text }) => l / [...text].length,
+  acc_bytes: (l, { text }) => l / Buffer.byteLength(text),
+  acc_mutual_info: (l, _, u) => l - u,
+};
+
+/** @throws AttuneError SCORE_EMPTY, and what the model throws. */
+export async function scoreMultipleChoice(
+  model: LanguageModel,
+  { options, gold }: MultipleChoiceItem,
+  metrics: readonly Metric[],
+): Promise<Score> {
+  const mutual = metrics.includes('acc_mutual_info');
+  const requests = options.map(({ context, continuation }) => encodePair(model, context, continuation));
+  const alone = mutual ? options.map(({ continuation }) => encodePair(model, '', continuation)) : [];
+  const { scores, cost } = await model.logLikelihoods([...requests, ...alone]);
+
+  const lls = scores.map(({ logLikelihood }) => logLikelihood);
+  const conditional = lls.slice(0, options.length);
+  const unconditional = lls.slice(options.length);
+  const unparsable = lls.some((l) => Number.isNaN(l));
+  const predict = (metric: string) =>
+    firstLargest(
+      options.map((option, i) => MEASURES[metric]!(conditional[i]!, option, unconditional[i] ?? Number.NaN)),
+    );
+  return {
+    terms: Object.fromEntries(
+      metrics.map((metric) => [metric, [!unparsable && predict(metric) === gold ? 1 : 0, 1]]),
+    ),
+    logLikelihoods: conditional.map(finite),
+    ...(mutual && { unconditional: unconditional.map(finite) }),
+    ...(!unparsable && { prediction: predict('acc') }),
+    truncated: scores.some(({ truncated }) => truncated),
+    unparsable,
+    cost,
+  };
+}
+
+function firstLargest(values: readonly number[]): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}

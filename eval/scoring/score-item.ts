@@ -1,0 +1,20 @@
+/** One item of any task on one model. */
+import type { Metric } from '../tasks/definition.ts';
+import type { Item } from '../tasks/item.ts';
+import { scoreContinuation } from './continuation.ts';
+import type { LanguageModel } from './language-model.ts';
+import { scoreMultipleChoice } from './multiple-choice.ts';
+import { scoreRolling } from './rolling.ts';
+import type { Score } from './score.ts';
+
+/** @throws AttuneError SCORE_EMPTY, SCORE_TOO_LONG, MODEL_OUTPUT. */
+export function scoreItem(model: LanguageModel, item: Item, metrics: readonly Metric[]): Promise<Score> {
+  switch (item.output) {
+    case 'multiple_choice':
+      return scoreMultipleChoice(model, item, metrics);
+    case 'loglikelihood':
+      return scoreContinuation(model, item, metrics);
+    case 'loglikelihood_rolling':
+      return scoreRolling(model, item, metrics);
+  }
+}

@@ -1,0 +1,25 @@
+/** What scoring one item gives, whatever its output type. */
+import type { Metric } from '../tasks/definition.ts';
+import type { Cost } from './language-model.ts';
+import type { Terms } from './metrics.ts';
+
+export interface Score {
+  /** Metric → contribution to its numerator and denominator. An unparsable item is wrong in every accuracy. */
+  terms: Partial<Record<Metric, Terms>>;
+  /** Nats; one for each option, or one for the text. null where the model gave no finite number. */
+  logLikelihoods: (number | null)[];
+  /** The same for the options without their prompts, when a metric needs them. */
+  unconditional?: (number | null)[];
+  /** Multiple choice: index with the largest log-likelihood, the first of equal ones. */
+  prediction?: number;
+  /** Continuation: whether greedy decoding would have written it. */
+  greedy?: boolean;
+  /** Whether anything was cut off the left to fit the model. */
+  truncated: boolean;
+  /** Whether the model's output could not be scored at all (not finite). */
+  unparsable: boolean;
+  cost: Cost;
+}
+
+/** JSON has no NaN. */
+export const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);

@@ -1,0 +1,244 @@
+/** The rules of scoring on a model whose log-likelihoods are written down here. */
+import { describe, expect, test } from 'vitest';
+import type { MultipleChoiceItem } from '../tasks/item.ts';
+import { encodePair } from './encode-pair.ts';
+import { type LanguageModel, noCost, type TokenRequest } from './language-model.ts';
+import { metricKinds } from './metrics.ts';
+import { rollingWindows, scoreRolling } from './rolling.ts';
+import { scoreItem } from './score-item.ts';
+import { tokenLogProbability } from './token-log-probability.ts';
+
+const BOS = 1;
+
+/**
+ * Tokens are code points; a run of a space and a letter is one token (offset 1000), as byte-pair tokenizers make them;
+ * "st" is one token as well, so that a text's tokens are not those of its parts. BOS is added and is written "<s>".
+ */
+function encode(text: string, { specialTokens = true } = {}): number[] {
+  const bos = specialTokens && !text.startsWith('<s>') ? [BOS] : [];
+  const pieces = text.match(/<s>|st| \S|./gsu) ?? [];
+  const id = (piece: string) =>
+    piece === '<s>'
+      ? BOS
+      : piece === 'st'
+        ? 2
+        : piece.length > 1 && piece[0] === ' '
+          ? 1000 + piece.codePointAt(1)!
+          : piece.codePointAt(0)!;
+  return [...bos, ...pieces.map(id)];
+}
+
+function model(score: (request: TokenRequest) => number, greedy = false, maxLength = 100): LanguageModel {
+  return {
+    maxLength,
+    prefixToken: BOS,
+    encode,
+    logLikelihoods: async (requests) => ({
+      scores: requests.map((request) => ({ logLikelihood: score(request), greedy, truncated: false })),
+      cost: noCost,
+    }),
+  };
+}
+
+const ids = (text: string) => encode(text, { specialTokens: false });
+
+describe('encodePair', () => {
+  const pair = (context: string, continuation: string) =>
+    encodePair(
+      model(() => 0),
+      context,
+      continuation,
+    );
+
+  test('the continuation is what the whole text has beyond the context alone', () => {
+    expect(pair('ab', ' cd')).toEqual({ context: [BOS, ...ids('ab')], continuation: ids(' cd') });
+  });
+
+  test('spaces at the end of the context move to the continuation', () => {
+    expect(pair('ab ', 'cd')).toEqual(pair('ab', ' cd'));
+    expect(pair('ab\n\u3000', 'c')).toEqual({ context: [BOS, ...ids('ab')], continuation: ids('\n\u3000c') });
+  });
+
+  test('what Python does not call space stays: a byte-order mark', () => {
+    expect(pair('ab\uFEFF', 'c').context).toEqual([BOS, ...ids('ab\uFEFF')]);
+  });
+
+  test('a token across the border is cut by count, as the harness cuts it', () => {
+    // "s" + "tu" is the tokens st, u; the context alone has BOS and s, so only u is left to score.
+    expect(pair('s', 'tu')).toEqual({ context: [BOS, ...ids('s')], continuation: ids('u') });
+    expect(() => pair('s', 't')).toThrow(expect.objectContaining({ code: 'SCORE_EMPTY' }));
+  });
+
+  test('without a context the prefix token stands before, once', () => {
+    expect(pair('', 'ab')).toEqual({ context: [BOS], continuation: ids('ab') });
+    expect(pair('', '<s>ab')).toEqual({ context: [BOS], continuation: ids('ab') });
+    expect(pair('  ', 'ab')).toEqual({ context: [BOS], continuation: ids('  ab') });
+  });
+});
+
+const item = (texts: string[], gold: number): MultipleChoiceItem => ({
+  id: 'x',
+  at: 'x:1',
+  output: 'multiple_choice',
+  gold,
+  options: texts.map((text) => ({ context: 'q', continuation: ` ${text}`, text })),
+});
+
+const metrics = ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const;
+
+describe('multiple choice', () => {
+  /** ℓ by the continuation's first letter, apart with and without a context. */
+  const table = (conditional: Record<string, number>, alone: Record<string, number> = {}) =>
+    model(({ context, continuation }) => {
+      const letter = String.fromCodePoint((continuation[0] as number) - 1000);
+      return (context.length === 1 ? alone : conditional)[letter] ?? Number.NaN;
+    });
+  const right = async (scored: ReturnType<typeof scoreItem>) =>
+    Object.fromEntries(Object.entries((await scored).terms).map(([name, terms]) => [name, terms[0]]));
+
+  test('acc takes ℓ, acc_norm ℓ per code point, acc_bytes ℓ per byte, acc_mutual_info ℓ minus ℓ alone', async () => {
+    // lengths: a 1 code point 1 byte, 😀😀 2 code points 8 bytes, ccc 3 and 3, dddd 4 and 4
+    const texts = ['a', '😀😀', 'ccc', 'dddd'];
+    const lls = { a: -2, '😀': -2.4, c: -4, d: -5.5 }; // per code point −2, −1.2, −1.33, −1.375; per byte −2, −0.3, −1.33, −1.375
+    const alone = { a: -2, '😀': -2, c: -4.5, d: -7 };
+    const first = (text: string) => text.codePointAt(0)!;
+    const fake = model(({ context, continuation }) => {
+      const letter = [...'a😀cd'].find((c) => 1000 + first(c) === continuation[0]) as keyof typeof lls;
+      return (context.length === 1 ? alone : lls)[letter];
+    });
+    const winners = await Promise.all(
+      [0, 1, 2, 3].map((gold) => right(scoreItem(fake, item(texts, gold), metrics))),
+    );
+    const winner = (metric: string) => winners.findIndex((terms) => terms[metric] === 1);
+    expect(metrics.map(winner)).toEqual([0, 1, 1, 3]);
+  });
+
+  test('the first of equal options wins', async () => {
+    const tie = table({ a: -1, b: -1 });
+    expect(await right(scoreItem(tie, item(['a', 'b'], 0), ['acc']))).toEqual({ acc: 1 });
+    expect(await right(scoreItem(tie, item(['a', 'b'], 1), ['acc']))).toEqual({ acc: 0 });
+  });
+
+  test('bytes and code points part ways', async () => {
+    const texts = ['éé', 'abc'];
+    const lls: Record<string, number> = { é: -3, a: -3.6 };
+    const scored = () => scoreItem(table(lls), item(texts, 0), ['acc_norm', 'acc_bytes']);
+    expect(await right(scored())).toEqual({ acc_norm: 0, acc_bytes: 1 });
+  });
+
+  test('a number that is none makes the item unparsable, wrong, and visible', async () => {
+    const scored = await scoreItem(table({ a: -1 }), item(['a', 'b'], 0), ['acc']);
+    expect(scored).toMatchObject({ terms: { acc: [0, 1] }, logLikelihoods: [-1, null], unparsable: true });
+    expect(scored).not.toHaveProperty('prediction');
+  });
+});
+
+test('a continuation: acc is greedy equality, perplexity its own negative log-likelihood', async () => {
+  const lambada = { id: 'x', at: 'x:1', output: 'loglikelihood', context: 'q', continuation: ' a' } as const;
+  const scored = await scoreItem(
+    model(() => -2, true),
+    lambada,
+    ['acc', 'perplexity'],
+  );
+  expect(scored.terms).toEqual({ acc: [1, 1], perplexity: [2, 1] });
+  expect(metricKinds.perplexity.finish(2)).toBe(Math.exp(2));
+  const nan = await scoreItem(
+    model(() => Number.NaN, true),
+    lambada,
+    ['acc', 'perplexity'],
+  );
+  expect(nan).toMatchObject({ terms: { acc: [0, 1] }, unparsable: true, logLikelihoods: [null] });
+  expect(nan.terms).not.toHaveProperty('perplexity');
+});
+
+describe('rolling windows', () => {
+  // From lm_eval.utils 0.4.13: map(make_disjoint_window, get_rolling_token_windows(range(n), -7, length, 1)).
+  test.each([
+    [
+      10,
+      4,
+      [
+        [[-7], [0, 1, 2, 3]],
+        [[3], [4, 5, 6, 7]],
+        [
+          [5, 6, 7],
+          [8, 9],
+        ],
+      ],
+    ],
+    [
+      8,
+      4,
+      [
+        [[-7], [0, 1, 2, 3]],
+        [[3], [4, 5, 6, 7]],
+      ],
+    ],
+    [3, 4, [[[-7], [0, 1, 2]]]],
+    [
+      9,
+      4,
+      [
+        [[-7], [0, 1, 2, 3]],
+        [[3], [4, 5, 6, 7]],
+        [[4, 5, 6, 7], [8]],
+      ],
+    ],
+    [
+      5,
+      1,
+      [
+        [[-7], [0]],
+        [[0], [1]],
+        [[1], [2]],
+        [[2], [3]],
+        [[3], [4]],
+      ],
+    ],
+    [
+      13,
+      5,
+      [
+        [[-7], [0, 1, 2, 3, 4]],
+        [[4], [5, 6, 7, 8, 9]],
+        [
+          [7, 8, 9],
+          [10, 11, 12],
+        ],
+      ],
+    ],
+  ])('%i tokens, length %i, as lm-evaluation-harness cuts them', (n, length, expected) => {
+    const windows = rollingWindows([...Array(n).keys()], -7, length);
+    expect(windows.map(({ context, continuation }) => [context, continuation])).toEqual(expected);
+  });
+
+  test('words are counted by splitting at space, bytes as UTF-8; bits_per_byte is in bits', async () => {
+    const text = ' né go\n';
+    const fake = model(({ continuation }) => -continuation.length);
+    const nll = encode(text).length;
+    const { terms } = await scoreRolling(
+      fake,
+      { id: 'x', at: 'x:1', output: 'loglikelihood_rolling', text },
+      ['word_perplexity', 'byte_perplexity', 'bits_per_byte'],
+    );
+    // Python: re.split(r'\s+', ' né go\n') has 4 pieces; 8 bytes
+    expect(terms).toEqual({ word_perplexity: [nll, 4], byte_perplexity: [nll, 8], bits_per_byte: [nll, 8] });
+    expect(metricKinds.bits_per_byte.finish(Math.LN2)).toBe(1);
+  });
+});
+
+test('tokenLogProbability: ln softmax in float64, greedy for the first of equal logits', () => {
+  const logits = Float32Array.from([9, 9, 1, 3, 3, 2]);
+  const total = Math.log(Math.exp(1) + 2 * Math.exp(3) + Math.exp(2));
+  expect(tokenLogProbability(logits, 2, 4, 1)).toEqual({
+    logProbability: expect.closeTo(3 - total, 12),
+    greedy: true,
+  });
+  expect(tokenLogProbability(logits, 2, 4, 2)).toEqual({
+    logProbability: expect.closeTo(3 - total, 12),
+    greedy: false,
+  });
+  expect(tokenLogProbability(Float32Array.from([-1e30, 1e30]), 0, 2, 0).logProbability).toBe(
+    -2 * Math.fround(1e30),
+  );
+});

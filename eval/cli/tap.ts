@@ -87,7 +87,7 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
     const runtime = await loadRuntime('node');
     const given = { ...readInputs(args.list('input')), ...(await tokenise(args.text('text'), path)) };
     const feeds = completeFeeds(file.model.graph, given, runtime);
-    await using session = await createSession(file, { taps }, { runtime });
+    await using session = await createSession(file, recognition, { taps }, { runtime });
     const written: Record<string, OrtTensor> = {};
     session.listen((values) => {
       for (const [name, tensor] of values) written[name] = tensor;

@@ -1,29 +1,24 @@
 /**
- * Plan to edited graph. Weights and untouched nodes keep their bytes; the same plan always gives the same model.
+ * Plan to edited model. Weights and untouched nodes keep their bytes; the same plan always gives the same model.
+ *
+ * Merged decoders hold one copy of the model in each branch of an If. A site and its twin in the other branch count
+ * as one: edits apply to both, and a tap becomes an output of both branches and so of the If.
  */
 import { AttuneError } from '../../errors.ts';
 import {
-  changeGraph,
   changeModel,
-  changeNode,
-  DataType,
-  executionOrder,
   type Graph,
-  GraphIndex,
   importOpset,
   type Model,
-  makeNode,
   makeValueInfo,
-  type Node,
   opsetVersion,
-  type ValueInfo,
+  subgraphs,
 } from '../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
-import type { Site } from '../sites/site.ts';
-import { Emitter, PREFIX } from './emitter.ts';
-import { fromBHST, fromBSHD } from './normalise.ts';
-import type { Edit, EditContext, Knob, Plan } from './plan.ts';
-import { type Derived, headShape, readPoint } from './read.ts';
+import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
+import { PREFIX } from './emitter.ts';
+import { GraphRewrite } from './graph-rewrite.ts';
+import type { Edit, Knob, Plan } from './plan.ts';
 
 export interface Tap {
   readonly point: HookPoint;
@@ -43,274 +38,139 @@ export interface Compiled {
 const ATTENTION_MASK = 'attention_mask';
 
 /**
- * @throws AttuneError POINT_UNAVAILABLE, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN, OPSET_TOO_OLD
+ * @throws AttuneError POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
+ *   OPSET_TOO_OLD
  */
-export function compile(model: Model, plan: Plan): Compiled {
+export function compile({ model, sites }: Pick<Recognition, 'model' | 'sites'>, plan: Plan): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
   if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [] };
-  const rewrite = new Rewrite(model);
-  for (const knob of knobs) rewrite.addKnob(knob);
-  rewrite.enableSums([...taps, ...edits.flatMap((edit) => (edit.kind === 'write' ? [edit.point] : []))]);
-  rewrite.applyEdits(edits);
-  const tapped = taps.map((point) => rewrite.addTap(point));
-  return { model: rewrite.finish(), taps: tapped, knobs };
+  const tree = new RewriteTree(model);
+  const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
+  for (const point of [
+    ...taps,
+    ...everywhere.flatMap((edit) => (edit.kind === 'write' ? [edit.point] : [])),
+  ]) {
+    for (const one of [point, ...(point.twins ?? [])]) tree.at(one.scope).enableSum(one);
+  }
+  const byScope = new Map<GraphRewrite, Edit[]>();
+  for (const edit of everywhere) {
+    const rewrite = tree.at(edit.kind === 'write' ? edit.point.scope : edit.site.scope);
+    byScope.set(rewrite, [...(byScope.get(rewrite) ?? []), edit]);
+  }
+  for (const [rewrite, own] of byScope) rewrite.applyEdits(own);
+  const tapped = taps.map((point) => tree.addTap(point));
+  return { model: tree.finish(knobs), taps: tapped, knobs };
 }
 
-class Rewrite {
+/** The edit, and the same edit for the twins of its site in other branches. */
+function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
+  if (edit.kind === 'write') {
+    return [edit, ...(edit.point.twins ?? []).map((point) => ({ ...edit, point }))];
+  }
+  const { site } = edit;
+  if (site.scope.length === 0) return [edit];
+  const twins = sites.filter(
+    (other) =>
+      other !== site &&
+      other.scope.length > 0 &&
+      other.layer === site.layer &&
+      other.tower === site.tower &&
+      other.attention === site.attention,
+  );
+  return [edit, ...twins.map((twin) => ({ ...edit, site: twin }))];
+}
+
+/** Rewrites of the main graph and of the branches of If nodes in it. */
+class RewriteTree {
   readonly #model: Model;
-  readonly #graph: Graph;
-  readonly #emit: Emitter;
-  readonly #derived: Derived = new Map();
-  readonly #inputs: ValueInfo[] = [];
-  readonly #outputs: ValueInfo[] = [];
-  /** Nodes of the file that were changed, by the original. */
-  readonly #changed = new Map<Node, Node>();
-  /** Value to the value its consumers in the file should read instead. */
-  readonly #rewired = new Map<string, string>();
-  readonly #context: EditContext;
-  readonly #memo = new Map<string, string>();
+  readonly #opset: number;
+  readonly #main: GraphRewrite;
+  readonly #branches = new Map<string, { step: ScopeStep; rewrite: GraphRewrite }>();
+  /** Taps that come out of an If: rank and name, per position of the If. */
+  readonly #outputs = new Map<number, [number, string][]>();
 
   constructor(model: Model) {
     this.#model = model;
-    this.#graph = model.graph;
-    this.#emit = new Emitter(model.graph, opsetVersion(model) ?? 1);
-    const emit = this.#emit;
-    const hasMask = model.graph.inputs.some(({ name }) => name === ATTENTION_MASK);
-    const attentionMask = hasMask ? ATTENTION_MASK : undefined;
-    const once = (key: string, make: () => string) => this.#once(key, make);
-    const first = () => once('first', () => firstToken(emit, attentionMask));
-    this.#context = { emit, attentionMask, firstToken: first, once };
+    this.#opset = opsetVersion(model) ?? 1;
+    this.#main = new GraphRewrite(model.graph, this.#opset, this.#mask, PREFIX);
   }
 
-  #once(key: string, make: () => string): string {
-    const existing = this.#memo.get(key);
-    if (existing !== undefined) return existing;
-    const made = make();
-    this.#memo.set(key, made);
-    return made;
+  get #mask(): string | undefined {
+    return this.#model.graph.inputs.some(({ name }) => name === ATTENTION_MASK) ? ATTENTION_MASK : undefined;
   }
 
-  addKnob(knob: Knob): void {
-    if (this.#graph.inputs.some(({ name }) => name === knob.name)) {
-      throw new AttuneError('KNOB_NAME_TAKEN', { found: `a graph input called ${knob.name} already` });
-    }
-    this.#inputs.push(makeValueInfo(knob.name, knob.elemType, knob.shape));
-  }
-
-  /** Name the sums that Skip*LayerNormalization computes silently, where a point wants them. */
-  enableSums(points: readonly HookPoint[]): void {
-    for (const { source, name } of points) {
-      if (source.from !== 'unnamed-sum') continue;
-      const { node, output } = source.enable;
-      const current = this.#current(node);
-      if (current.outputs[output]) continue;
-      const outputs = [...current.outputs];
-      while (outputs.length <= output) outputs.push('');
-      outputs[output] = this.#emit.name(`sum/${name}`);
-      this.#changed.set(node, changeNode(current, { outputs }));
-    }
-  }
-
-  #current(node: Node): Node {
-    return this.#changed.get(node) ?? node;
-  }
-
-  /** The point with references to enabled sums brought up to date. */
-  #resolve(point: HookPoint): HookPoint {
-    if (point.source.from !== 'unnamed-sum') return point;
-    const { enable } = point.source;
-    return {
-      ...point,
-      source: { from: 'unnamed-sum', enable: { ...enable, node: this.#current(enable.node) } },
-    };
-  }
-
-  applyEdits(edits: readonly Edit[]): void {
-    const biases = new Map<Site, string[]>();
-    for (const edit of edits) {
-      const site = edit.kind === 'write' ? edit.point.site : edit.site;
-      if (site) requireMainGraph(site);
-      if (edit.kind === 'bias') {
-        biases.set(edit.site, [...(biases.get(edit.site) ?? []), edit.build(this.#context)]);
-      } else if (edit.kind === 'operand') {
-        const node = this.#current(edit.site.anchor);
-        const value = edit.build(this.#context, node.inputs[edit.input] ?? '');
-        this.#changed.set(edit.site.anchor, withInput(node, edit.input, value));
-      } else this.#write(edit);
-    }
-    for (const [site, values] of biases) {
-      const sum = this.#once(`bias ${values}`, () =>
-        values.reduce((total, value) => this.#emit.op('Add', [total, value], 'bias')),
-      );
-      this.#addBias(site, sum);
-    }
-  }
-
-  /** bias: float32, broadcastable to [B,H,S,T]. */
-  #addBias(site: Site, bias: string): void {
-    const e = this.#emit;
-    const elemType = site.elemType ?? DataType.FLOAT;
-    const typed =
-      elemType === DataType.FLOAT
-        ? bias
-        : this.#once(`cast ${elemType} ${bias}`, () => e.cast(bias, elemType));
-    if (site.form.startsWith('P6')) {
-      const place = site.scores!;
-      const value = this.#read(place.value);
-      const bhst =
-        place.layout === 'BHST'
-          ? value
-          : e.reshape(value, [-1, site.numHeads, { of: value, axis: 1 }, { of: value, axis: 2 }]);
-      const sum = e.op('Add', [bhst, typed], 'scores');
-      this.#rewire(place.value, fromBHST(e, sum, place));
-      return;
-    }
-    const position = BIAS_INPUT[site.form]!;
-    const node = this.#current(site.anchor);
-    // The contrib operators broadcast over batch and heads only; rows have to be there.
-    const rows = this.#sequenceLength(site);
-    const expanded = this.#once(`rows ${rows} ${typed}`, () =>
-      e.op(
-        'Expand',
-        [typed, e.op('Concat', [e.ints(1, 1), rows, e.ints(1)], 'rows', { axis: 0 })],
-        'bias_rows',
-      ),
-    );
-    const existing = node.inputs[position];
-    const boolean = site.masks.some((mask) => mask.value === existing && mask.kind === 'select');
-    const additive =
-      existing && boolean
-        ? e.op(
-            'Where',
-            [existing, e.scalar(0, elemType), e.scalar(Number.NEGATIVE_INFINITY, elemType)],
-            'mask',
-          )
-        : existing;
-    const total = additive ? e.op('Add', [additive, expanded], 'attention_bias') : expanded;
-    this.#changed.set(site.anchor, withInput(node, position, total));
-  }
-
-  /** int64 [1]: S of a fused site. */
-  #sequenceLength(site: Site): string {
-    const query = site.anchor.inputs[0]!;
-    const fourD =
-      site.q.operand?.layout === 'BHSD' || (site.form === 'P5' && site.q.heads?.layout === 'BHSD');
-    // Every layer of a tower sees the same rows, so one measurement (of token ids, if there are any) serves all.
-    const ids = this.#graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
-    const decoderSelf = site.attention === 'self' && (site.form === 'P1a' || site.form === 'P1b');
-    if (decoderSelf && ids) return this.#emit.length(ids.name, 1);
-    return this.#emit.length(query, fourD ? 2 : 1);
-  }
-
-  #write(edit: Extract<Edit, { kind: 'write' }>): void {
-    const e = this.#emit;
-    const point = this.#resolve(edit.point);
-    if (point.source.from === 'beside') {
-      throw new AttuneError('POINT_READ_ONLY', {
-        at: point.name,
-        found: `${point.site?.form ?? 'a fused operator'}, which computes this point inside one operator`,
-        hint: 'hook_z can be written in every form; logits can be changed by a bias; or use an unfused export.',
+  at(scope: readonly ScopeStep[]): GraphRewrite {
+    const [step, ...deeper] = scope;
+    if (!step) return this.#main;
+    if (deeper.length > 0 || step.node.opType !== 'If') {
+      throw new AttuneError('HOOK_IN_SUBGRAPH', {
+        at: step.node.name || step.node.opType,
+        found: `a site inside ${scope.map(({ node, attribute }) => `${node.opType}.${attribute}`).join(' / ')}`,
+        expected: 'a site in the main graph or in a branch of an If',
+        hint: 'Values of a Loop or Scan body differ from step to step; tap what leaves the loop.',
       });
     }
-    const value = readPoint(e, point, this.#derived);
-    const carrier = point.source.from === 'value' ? point.source.place.value : value;
-    const seen = this.#read(carrier);
-    const current = seen === carrier ? value : this.#renormalise(point, seen);
-    const edited = edit.build(this.#context, current);
-    this.#rewire(carrier, this.#denormalise(point, edited));
+    return this.#branch(step);
   }
 
-  /** The point read again from a value that an earlier edit put in the carrier's place. */
-  #renormalise(point: HookPoint, value: string): string {
-    if (point.source.from !== 'value') return value;
-    const place = { ...point.source.place, value };
-    return readPoint(this.#emit, { ...point, source: { from: 'value', place } }, new Map());
+  #branch(step: ScopeStep): GraphRewrite {
+    const key = `${step.position}:${step.attribute}`;
+    const existing = this.#branches.get(key);
+    if (existing) return existing.rewrite;
+    const graph = branchGraph(step);
+    const rewrite = new GraphRewrite(graph, this.#opset, this.#mask, `${PREFIX}/${step.attribute}`);
+    this.#branches.set(key, { step, rewrite });
+    return rewrite;
   }
 
-  #denormalise(point: HookPoint, value: string): string {
-    if (point.source.from !== 'value' || POINT_AXES[point.kind] === 'BSM') return value;
-    const { place } = point.source;
-    const e = this.#emit;
-    const typed =
-      point.site?.elemType !== undefined && point.site.elemType !== DataType.FLOAT
-        ? e.cast(value, point.site.elemType)
-        : value;
-    if (POINT_AXES[point.kind] === 'BHST') return fromBHST(e, typed, place);
-    return fromBSHD(e, typed, place, headShape(point.site!, point.kind));
-  }
-
-  #read(value: string): string {
-    return this.#rewired.get(value) ?? value;
-  }
-
-  #rewire(value: string, replacement: string): void {
-    this.#rewired.set(value, replacement);
-  }
-
-  addTap(original: HookPoint): Tap {
-    const e = this.#emit;
-    if (original.site) requireMainGraph(original.site);
-    const point = this.#resolve(original);
-    const carrier = point.source.from === 'value' ? point.source.place.value : undefined;
-    const edited = carrier === undefined ? undefined : this.#rewired.get(carrier);
-    const value =
-      edited === undefined ? readPoint(e, point, this.#derived) : this.#renormalise(point, edited);
+  addTap(point: HookPoint): Tap {
     const output = `${PREFIX}.${point.name}`;
-    e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
     const axes = POINT_AXES[point.kind];
-    this.#outputs.push(
-      makeValueInfo(
-        output,
-        DataType.FLOAT,
-        [...axes].map((axis) => `${output}:${axis}`),
-      ),
-    );
-    return { point: original, output, axes };
+    const [step] = point.scope;
+    if (!step) this.#main.addTap(point, output);
+    else {
+      const all = [point, ...(point.twins ?? [])];
+      for (const { name, g } of step.node.attributes) {
+        if (!g) continue;
+        const here = all.find(({ scope }) => scope[0]?.attribute === name);
+        const inner = `${output}/${name}`;
+        if (here) this.at(here.scope).addTap(here, inner);
+        else this.#branch({ ...step, attribute: name }).addEmptyTap(inner, axes.length);
+      }
+      const outputs = this.#outputs.get(step.position) ?? [];
+      this.#outputs.set(step.position, [...outputs, [axes.length, output]]);
+    }
+    return { point, output, axes };
   }
 
-  finish(): Model {
-    const { nodes, inputs, outputs, initializers } = this.#graph;
-    const rewired = nodes.map((original) => {
-      const node = this.#current(original);
-      if (!node.inputs.some((name) => this.#rewired.has(name))) return node;
-      return changeNode(node, { inputs: node.inputs.map((name) => this.#read(name)) });
-    });
-    const graph = changeGraph(this.#graph, {
-      nodes: [...rewired, ...this.#emit.nodes],
-      inputs: [...inputs, ...this.#inputs],
-      outputs: [...outputs, ...this.#outputs],
-      initializers: [...initializers, ...this.#emit.initializers],
-    });
-    const order = executionOrder(new GraphIndex(graph));
-    const sorted = changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) });
-    const contrib = this.#emit.nodes.some((node) => node.domain === 'com.microsoft');
-    const changed = changeModel(this.#model, { graph: sorted });
-    return contrib ? importOpset(changed, 'com.microsoft', 1) : changed;
+  finish(knobs: readonly Knob[]): Model {
+    const { inputs } = this.#model.graph;
+    for (const { name } of knobs) {
+      if (!inputs.some((input) => input.name === name)) continue;
+      throw new AttuneError('KNOB_NAME_TAKEN', { found: `a graph input called ${name} already` });
+    }
+    const holders = new Map<number, { step: ScopeStep; graphs: Map<string, Graph> }>();
+    for (const { step, rewrite } of this.#branches.values()) {
+      const holder = holders.get(step.position) ?? { step, graphs: new Map<string, Graph>() };
+      holder.graphs.set(step.attribute, rewrite.finish());
+      holders.set(step.position, holder);
+    }
+    for (const [position, { step, graphs }] of holders) {
+      this.#main.replaceHolder(step.node, graphs, this.#outputs.get(position) ?? []);
+    }
+    const values = knobs.map(({ name, elemType, shape }) => makeValueInfo(name, elemType, shape));
+    const model = changeModel(this.#model, { graph: this.#main.finish(values) });
+    const rewrites = [this.#main, ...[...this.#branches.values()].map(({ rewrite }) => rewrite)];
+    const contrib = rewrites.some((rewrite) => rewrite.usesContribOperators);
+    return contrib ? importOpset(model, 'com.microsoft', 1) : model;
   }
 }
 
-/** Where each fused operator takes an additive bias (ORT contrib operators; ai.onnx Attention: attn_mask). */
-const BIAS_INPUT: Partial<Record<Site['form'], number>> = { P1a: 10, P1b: 10, P3: 5, P4: 5, P5: 3 };
-
-function withInput(node: Node, position: number, value: string): Node {
-  const inputs = [...node.inputs];
-  while (inputs.length <= position) inputs.push('');
-  inputs[position] = value;
-  return changeNode(node, { inputs });
-}
-
-function requireMainGraph(site: Site): void {
-  if (site.scope.length === 0) return;
+function branchGraph({ node, attribute }: ScopeStep): Graph {
+  const graph = node.attributes.find(({ name }) => name === attribute)?.g;
+  if (graph) return graph;
   throw new AttuneError('HOOK_IN_SUBGRAPH', {
-    at: site.anchor.name || site.anchor.opType,
-    found: `a site inside ${site.scope.map(({ node, attribute }) => `${node.opType}.${attribute}`).join(' / ')}`,
-    expected: 'a site in the main graph',
-    hint: 'Export the model without merged branches (decoder_with_past_model.onnx) to hook it.',
+    at: node.name || node.opType,
+    found: `no sub-graph ${attribute} among ${subgraphs(node).length}`,
   });
-}
-
-/** [B] int64: ArgMax takes the first of equal maxima, and the mask is 0 or 1. */
-function firstToken(e: Emitter, attentionMask: string | undefined): string {
-  if (attentionMask === undefined) return e.ints(0);
-  return e.op('ArgMax', [attentionMask], 'first_token', { axis: 1, keepdims: 0 });
 }

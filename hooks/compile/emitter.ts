@@ -25,11 +25,13 @@ export class Emitter {
   readonly nodes: Node[] = [];
   readonly initializers: Tensor[] = [];
   readonly opset: number;
+  readonly #prefix: string;
   readonly #taken: Set<string>;
   readonly #constants = new Map<string, string>();
 
-  constructor(graph: Graph, opset: number) {
+  constructor(graph: Graph, opset: number, prefix = PREFIX) {
     this.opset = opset;
+    this.#prefix = prefix;
     this.#taken = new Set([
       ...graph.inputs.map(({ name }) => name),
       ...graph.initializers.map(({ name }) => name),
@@ -39,7 +41,7 @@ export class Emitter {
 
   /** A fresh value name. */
   name(hint: string): string {
-    const base = `${PREFIX}/${hint}`;
+    const base = `${this.#prefix}/${hint}`;
     let name = base;
     for (let i = 1; this.#taken.has(name); i++) name = `${base}_${i}`;
     this.#taken.add(name);

@@ -57,7 +57,7 @@ function difference(actual: OrtTensor, expected: GoldenTensor, axis: number, rea
 }
 
 async function runUntouched(file: OnnxFile, feeds: Record<string, OrtTensor>) {
-  const session = await createSession(file, {}, { runtime });
+  const session = await createSession(file, { model: file.model, sites: [] }, {}, { runtime });
   const outputs = await session.run(feeds);
   await session.release();
   return outputs;
@@ -74,7 +74,8 @@ describe.each(fixtureNames())('%s', (name) => {
   test.each(float.map(({ file }) => file))('%s', async (path) => {
     const file = await openModel(join(fixture.folder, path));
     opened.push(file);
-    const points = locatePoints(recognise(file.model, { source: file.source }));
+    const recognition = recognise(file.model, { source: file.source });
+    const points = locatePoints(recognition);
     const inputs = new Set(file.model.graph.inputs.map((input) => input.name));
     let compared = 0;
     for (const kase of fixture.cases) {
@@ -88,7 +89,7 @@ describe.each(fixtureNames())('%s', (name) => {
       const padded = realRows(kase).some((row) => row.includes(false));
       const wanted = points.filter((point) => point.name in kase.outputs && point.source.from !== 'nowhere');
       expect(wanted.length, `${kase.name}: no golden point is readable`).toBeGreaterThan(0);
-      const session = await createSession(file, { taps: wanted }, { runtime });
+      const session = await createSession(file, recognition, { taps: wanted }, { runtime });
       const taps = new Map<string, OrtTensor>();
       session.listen((values) => {
         for (const [point, tensor] of values) taps.set(point, tensor);

@@ -33,7 +33,7 @@ export interface EditContext {
 
 export type Edit =
   /** Add to the logits, before softmax. The value must broadcast to [B,H,S,T]; float32. */
-  | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext): string }
+  | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext, site: Site): string }
   /** Replace the value at a hook point. In and out in the point's normalised axes. */
   | { readonly kind: 'write'; readonly point: HookPoint; build(context: EditContext, value: string): string }
   /** Replace one input of a fused operator. */

@@ -26,8 +26,10 @@ export function modelFacts(file: OnnxFile, config: Readonly<Record<string, unkno
   }
   const towers = new Set(recognition.sites.map(({ tower }) => tower));
   const tower = towers.has('decoder') ? 'decoder' : [...towers][0]!;
-  const decoder = recognition.sites
-    .filter((site) => site.attention === 'self' && site.tower === tower)
+  const self = recognition.sites.filter((site) => site.attention === 'self' && site.tower === tower);
+  // Merged decoders hold each layer once per branch; edits of one reach its twins.
+  const decoder = self
+    .filter((site) => self.find(({ layer }) => layer === site.layer) === site)
     .sort((a, b) => a.layer - b.layer);
   return { file, config, recognition, points: locatePoints(recognition), decoder };
 }

@@ -157,7 +157,7 @@ export class LiveSession implements OrtSession {
     const key = this.#key();
     if (this.#current?.key === key) return this.#current.session;
     const { facts, runtime, session: options } = this.#options;
-    const compiled = compile(facts.file.model, this.#plan());
+    const compiled = compile(facts.recognition, this.#plan());
     if (this.#current && !this.#overlay) await this.#current.session.release();
     const session = await startSession(facts.file, compiled, { ...options, runtime });
     this.#current = { key, session };

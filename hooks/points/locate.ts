@@ -2,7 +2,7 @@
  * Where each hook point lives in a recognised graph: the value that carries it, the fused operator it has to be
  * derived from, or the reason why it is not there.
  */
-import type { Place, Recognition, ResidualLayer, Site } from '../sites/site.ts';
+import type { Place, Recognition, ResidualLayer, ScopeStep, Site } from '../sites/site.ts';
 import { ATTENTION_POINTS, type PointKind, pointName, RESIDUAL_POINTS } from './names.ts';
 
 export type Source =
@@ -21,42 +21,63 @@ export interface HookPoint {
   readonly layer: number;
   readonly site?: Site;
   readonly source: Source;
+  /** Sub-graph the point lives in; empty for the main graph. */
+  readonly scope: readonly ScopeStep[];
+  /** The same point in the other branches of an If: merged decoders hold the model twice. */
+  readonly twins?: readonly HookPoint[];
+}
+
+interface Block {
+  readonly tower: string;
+  readonly layer: number;
+  readonly scope: readonly ScopeStep[];
+  residual?: ResidualLayer;
+  readonly sites: Site[];
 }
 
 /** All hook points in order of layer, the residual ones of a block around those of its attention. */
-export function locatePoints(recognition: Recognition): HookPoint[] {
-  const points: HookPoint[] = [];
-  const blocks = new Map<string, { tower: string; layer: number; residual?: ResidualLayer; sites: Site[] }>();
-  const block = (tower: string, layer: number) => {
-    const key = `${tower} ${layer}`;
+export function locatePoints(recognition: Pick<Recognition, 'sites' | 'residual'>): HookPoint[] {
+  const blocks = new Map<string, Block>();
+  const block = (tower: string, layer: number, scope: readonly ScopeStep[]): Block => {
+    const key = [tower, layer, ...scope.map(({ position, attribute }) => `${position}.${attribute}`)].join(
+      ' ',
+    );
     const existing = blocks.get(key);
     if (existing) return existing;
-    const created = { tower, layer, sites: [] as Site[] } as {
-      tower: string;
-      layer: number;
-      residual?: ResidualLayer;
-      sites: Site[];
-    };
+    const created: Block = { tower, layer, scope, sites: [] };
     blocks.set(key, created);
     return created;
   };
-  for (const residual of recognition.residual) block(residual.tower, residual.layer).residual = residual;
-  for (const site of recognition.sites) block(site.tower, site.layer).sites.push(site);
-  for (const { tower, layer, residual, sites } of blocks.values()) {
-    const sources = RESIDUAL_POINTS.map((kind) => ({ kind, source: residualSource(kind, residual) }));
-    const residualPoint = ({ kind, source }: (typeof sources)[number]): HookPoint => {
-      return { name: pointName(kind, { tower, layer }), kind, tower, layer, source };
-    };
-    points.push(...sources.slice(0, 1).map(residualPoint));
-    for (const site of sites) {
-      for (const kind of ATTENTION_POINTS) {
-        const name = pointName(kind, { tower, layer, attention: site.attention });
-        points.push({ name, kind, tower, layer, site, source: attentionSource(kind, site) });
-      }
-    }
-    points.push(...sources.slice(1).map(residualPoint));
+  for (const residual of recognition.residual) {
+    block(residual.tower, residual.layer, residual.scope ?? []).residual = residual;
   }
-  return points;
+  for (const site of recognition.sites) block(site.tower, site.layer, site.scope).sites.push(site);
+  return joinTwins([...blocks.values()].flatMap(blockPoints));
+}
+
+function blockPoints({ tower, layer, scope, residual, sites }: Block): HookPoint[] {
+  const around = RESIDUAL_POINTS.map((kind): HookPoint => {
+    const source = residualSource(kind, residual);
+    return { name: pointName(kind, { tower, layer }), kind, tower, layer, source, scope };
+  });
+  const inside = sites.flatMap((site) =>
+    ATTENTION_POINTS.map((kind): HookPoint => {
+      const name = pointName(kind, { tower, layer, attention: site.attention });
+      return { name, kind, tower, layer, site, source: attentionSource(kind, site), scope };
+    }),
+  );
+  return [...around.slice(0, 1), ...inside, ...around.slice(1)];
+}
+
+/** Points of one name become one; the first that can be read leads. */
+function joinTwins(points: readonly HookPoint[]): HookPoint[] {
+  const byName = new Map<string, HookPoint[]>();
+  for (const point of points) byName.set(point.name, [...(byName.get(point.name) ?? []), point]);
+  return [...byName.values()].map((same) => {
+    const readable = same.filter(({ source }) => source.from !== 'nowhere');
+    const [lead, ...twins] = readable.length > 0 ? readable : same;
+    return twins.length > 0 && readable.length > 0 ? { ...lead!, twins } : lead!;
+  });
 }
 
 function residualSource(kind: (typeof RESIDUAL_POINTS)[number], residual: ResidualLayer | undefined): Source {

@@ -9,6 +9,7 @@ import {
   graft,
   type OnnxFile,
 } from '../onnx/index.ts';
+import type { Recognition } from '../sites/site.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 
@@ -27,15 +28,17 @@ export interface SessionOptions {
 }
 
 /**
+ * @param recognition what `recognise` found in the file
  * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile
  */
 export async function createSession(
   file: OnnxFile,
+  recognition: Pick<Recognition, 'model' | 'sites'>,
   plan: Plan,
   options: SessionOptions = {},
 ): Promise<HookedSession> {
   const runtime = options.runtime ?? (await loadRuntime());
-  return startSession(file, compile(file.model, plan), { ...options, runtime });
+  return startSession(file, compile(recognition, plan), { ...options, runtime });
 }
 
 /** The session of a graph that was compiled already. */

@@ -13,8 +13,10 @@ export interface Operands {
   content(input: number): Content | undefined;
   shape(input: number): Shape | undefined;
   ints(input: number, attribute: string): readonly number[] | undefined;
-  /** The tensor in attribute `value`, elements only. */
+  /** The element of attribute `value`. */
   fill(): number;
+  /** Whether the first input holds integers, whose division truncates. */
+  integral(): boolean;
 }
 
 /** Longer tensors are data, not shape arithmetic. */
@@ -85,10 +87,12 @@ const slice: Rule = ({ content, shape, ints }, node) => {
   return steps?.[0] === 1 ? data.slice(starts[0], ends[0]) : undefined;
 };
 
-const concat: Rule = ({ content }, node) => {
+const concat: Rule = ({ content, shape }, node) => {
   const parts: Element[] = [];
   for (let i = 0; i < node.inputs.length; i++) {
-    const part = content(i);
+    const [length, ...more] = shape(i) ?? [];
+    const vector = more.length === 0 && isNumber(length) && length <= LONGEST_CONTENT;
+    const part = content(i) ?? (vector ? new Array<Element>(length).fill(undefined) : undefined);
     if (!part) return undefined;
     parts.push(...part);
   }
@@ -111,12 +115,13 @@ const range: Rule = ({ content }) => {
   return length <= LONGEST_CONTENT ? Array.from({ length }, (_, i) => start + i * delta) : undefined;
 };
 
-const divide: Rule = (operands, node) =>
-  binary((a, b) => {
+const divide: Rule = (operands, node) => {
+  const whole = operands.integral();
+  return binary((a, b) => {
     if (!isNumber(a) || !isNumber(b)) return quotient(a, b);
-    // Integer division truncates; whether the tensors are integers is not tracked, whole operands decide.
-    return a / b;
+    return whole ? Math.trunc(a / b) : a / b;
   })(operands, node);
+};
 
 const cast: Rule = ({ content }, node) => {
   const to = intAttribute(node, 'to', 1);

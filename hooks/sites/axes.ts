@@ -94,16 +94,12 @@ export function beforeReshape(
       else if (a < after.length) afterRun.push(after[a++]!);
       else return undefined;
     } while (afterRun.length === 0 || beforeRun.length === 0 || product(afterRun) !== product(beforeRun));
-    const letters = axes.slice(start, a).join('');
-    const labels = labelled(letters, beforeRun);
+    // Axes of size 1 left over at the end belong to the last run.
+    while (b === before.length && a < after.length && after[a] === 1) a++;
+    while (a === after.length && b < before.length && before[b] === 1) beforeRun.push(before[b++]!);
+    const labels = labelled(axes.slice(start, a).join(''), beforeRun);
     if (!labels) return undefined;
     result.push(...labels);
-    // Axes of size 1 at the end pair with nothing.
-    while (b === before.length && a < after.length && after[a] === 1) a++;
-    while (a === after.length && b < before.length && before[b] === 1) {
-      result.push('');
-      b++;
-    }
   }
   return result;
 }

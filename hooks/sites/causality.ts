@@ -3,7 +3,7 @@
  * position ranges, a Trilu, a constant triangular table, or a table given at run time.
  */
 import { describeNode, type Node, tensorValues } from '../onnx/index.ts';
-import { isNumber, type Shape } from './dims.ts';
+import type { Shape } from './dims.ts';
 import { isOp } from './paths.ts';
 import type { Scope } from './scope.ts';
 import type { Causal, MaskUse } from './site.ts';
@@ -111,11 +111,9 @@ function leaf(scope: Scope, value: string, scores: Shape | undefined, depth: num
   const shape = scope.shape(value);
   if (!shape) return NOTHING;
   const [rows, columns] = [shape.at(-2), shape.at(-1)];
-  const perQuery =
-    shape.length >= 3
-      ? rows !== 1
-      : rows !== undefined && rows === scores?.at(-2) && isNumber(rows) && rows === columns;
-  if (perQuery && shape.length >= 2) return { ...NOTHING, given: value };
+  const flags = rows === scores?.[0] || rows !== scores?.at(-2) || columns !== scores?.at(-1);
+  const perQuery = shape.length >= 3 ? rows !== 1 : shape.length === 2 && !flags;
+  if (perQuery) return { ...NOTHING, given: value };
   return { ...NOTHING, padding: value };
 }
 
@@ -162,16 +160,15 @@ function compared(scope: Scope, node: Node, scores: Shape | undefined, depth: nu
   return { ...merged(a, b), positions: false, causal: `${describeNode(node)} compares positions` };
 }
 
-/** W of a position − W, or position + (−W): the width of a sliding window; 1 and less are off-by-one spellings. */
+/** W of a position − W: the width of a sliding window. What is added (the length of the cache) is none. */
 function offset(scope: Scope, value: string): number | undefined {
   let at = value;
   for (let steps = 0; steps < 12; steps++) {
     const node = scope.maker(at);
     if (!node) return undefined;
-    if (isOp(node, 'Sub', 'Add')) {
-      const by = scope.scalar(node.inputs[1] ?? '');
-      if (by !== undefined && Math.abs(by) > 1) return Math.abs(by);
-    }
+    const by = scope.scalar(node.inputs[1] ?? '') ?? 0;
+    if (isOp(node, 'Sub') && by > 1) return by;
+    if (isOp(node, 'Add') && by < -1) return -by;
     at = node.inputs[0] ?? '';
   }
   return undefined;

@@ -23,7 +23,7 @@ type Settled =
 export interface FusedParts
   extends Pick<
     SiteDraft,
-    Settled | 'rotary' | 'masks' | 'causal' | 'causalBy' | 'past' | 'present' | 'warnings'
+    Settled | 'rotary' | 'masks' | 'causal' | 'causalBy' | 'past' | 'present' | 'warnings' | 'biasInside'
   > {
   /** Inputs of the operator; undefined where q, k and v do not exist apart. */
   readonly q: Place | undefined;
@@ -55,8 +55,9 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
   const zPlace: Place = { value: z, layout: parts.zLayout };
   const merged = parts.zLayout === 'BS(HD)';
   const source = paths.q ? paths.q.projection?.input : undefined;
+  const { zLayout: _, packed: __, ...settled } = parts;
   return {
-    ...parts,
+    ...settled,
     attention:
       parts.attention ??
       (paths.q?.projection && paths.k && !paths.k.projection && !parts.past ? 'cross' : 'self'),

@@ -251,7 +251,8 @@ function unpacked(scope: Scope, node: Node, value: string, axes: Axes | undefine
     if (scope.rankOf(node.inputs[1] ?? '') === 1 && axes) {
       const letters = axes[axis < 0 ? axis + axes.length : axis];
       if (letters === 'B' || letters === 'S') return { made: 'crop', to: from, axes, nodes };
-      if (letters === 'H') return { made: 'repeat', to: from, axes, nodes };
+      if (letters === 'H' && !fewerHeads(scope, from, value, axes))
+        return { made: 'repeat', to: from, axes, nodes };
     }
   } else if (!isOp(node, 'Split')) {
     return undefined;
@@ -264,6 +265,13 @@ function unpacked(scope: Scope, node: Node, value: string, axes: Axes | undefine
     packed: jointValue(scope, from),
     ...jointProjection(scope, from),
   };
+}
+
+/** Whether heads are picked out of more (multi-query: k and v beside the heads of q), not repeated. */
+function fewerHeads(scope: Scope, from: string, to: string, axes: Axes): boolean {
+  const axis = axes.indexOf('H');
+  const [before, after] = [scope.shape(from)?.[axis], scope.shape(to)?.[axis]];
+  return isNumber(before) && isNumber(after) && after < before;
 }
 
 /** The joint projection before views took it apart. */

@@ -10,6 +10,10 @@ import { inlineFunctions } from '../onnx/inline.ts';
 import { crossOrSelf } from './cross-attention.ts';
 import { decomposed } from './decomposed.ts';
 import { groupQueryAttention } from './group-query-attention.ts';
+import { multiHeadAttention } from './multi-head-attention.ts';
+import { onnxAttention } from './onnx-attention.ts';
+import { packedAttention } from './packed-attention.ts';
+import { fileRefusal, isGenerationWrapper, refusalOf, siteWarnings } from './refusals.ts';
 import { type LayerDraft, layersOf, residualLayer } from './residual.ts';
 import { isMiss, type SiteDraft, type SiteRule } from './rule.ts';
 import { mainScope, type Scope, scopes } from './scope.ts';
@@ -26,7 +30,13 @@ export interface RecogniseOptions {
 }
 
 /** Fused operators first: they are cheap to tell. The order does not change the result, anchors are disjoint. */
-const RULES: readonly SiteRule[] = [groupQueryAttention, decomposed];
+const RULES: readonly SiteRule[] = [
+  groupQueryAttention,
+  multiHeadAttention,
+  packedAttention,
+  onnxAttention,
+  decomposed,
+];
 
 const BY_ANCHOR = new Map<string, SiteRule[]>();
 for (const rule of RULES) {
@@ -46,6 +56,8 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
   const refused: Refusal[] = [];
   const nearMisses: NearMiss[] = [];
   for (const scope of scopes(main)) {
+    if (scope.path.some(({ node }) => isGenerationWrapper(node))) continue;
+    refused.push(...declined(scope));
     const drafts = matched(scope, nearMisses);
     const layers = layersOf(scope, drafts);
     const names = towerNames(scope, layers);
@@ -53,7 +65,7 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
       layers.flatMap((layer) => layer.sites.map((site) => [site, layer])),
     );
     for (const draft of drafts) {
-      const { sources: _, warnings = [], ...rest } = draft;
+      const { sources: _, warnings: __, ...rest } = draft;
       const layer = layerOf.get(draft)!;
       sites.push({
         ...rest,
@@ -62,11 +74,17 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
         tower: names[layer.tower]!,
         scope: scope.path,
       });
-      refused.push(...warnings);
+      refused.push(...siteWarnings(scope, draft));
     }
     residual.push(...layers.map((layer) => residualLayer(layer, names[layer.tower]!)));
   }
+  const nothing = fileRefusal(sites.length, refused, nearMisses);
+  if (nothing) refused.push(nothing);
   return { model: flat, sites, residual, refused, nearMisses };
+}
+
+function declined(scope: Scope): Refusal[] {
+  return scope.graph.nodes.flatMap((node) => refusalOf(node, (op) => BY_ANCHOR.has(op)) ?? []);
 }
 
 function matched(scope: Scope, nearMisses: NearMiss[]): SiteDraft[] {

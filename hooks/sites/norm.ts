@@ -102,27 +102,28 @@ function writtenOut(scope: Scope, value: string): Norm | undefined {
 
 /**
  * A constant, or what takes its place in graphs whose weights are inputs (torch's DORT): a float input of rank
- * 1 or 2 with fixed sizes, perhaps cast, transposed or handed through Identity.
+ * 1 or 2 with fixed sizes, perhaps cast, transposed, handed through Identity or through both branches of an If.
  */
 export function isWeight(scope: Scope, value: string): boolean {
-  if (scope.isConstant(value)) return true;
+  if (value === '' || scope.isConstant(value)) return value !== '';
   let at = value;
-  for (let node = scope.maker(at); node; node = scope.maker(at)) {
+  for (let producer = scope.index.producer(at); producer; producer = scope.index.producer(at)) {
+    const { node, position, output } = producer;
+    if (node.opType === 'If') {
+      return scope
+        .branches(position)
+        .every(({ scope: branch }) => isWeight(branch, branch.graph.outputs[output]?.name ?? ''));
+    }
     const next = passedBy(scope, at) ?? (isOp(node, 'Transpose') ? node.inputs[0] : undefined);
     if (next === undefined) return false;
     at = next;
   }
-  let owner: Scope | undefined = scope;
-  while (owner && !owner.index.isInput(at)) {
-    if (owner.index.isDefined(at)) return owner.isConstant(at);
-    owner = owner.parent;
-  }
-  if (!owner) return false;
-  const shape = owner.shape(at);
+  if (!scope.index.isInput(at))
+    return scope.parent !== undefined && !scope.index.isDefined(at) && isWeight(scope.parent, at);
+  const shape = scope.shape(at);
   return (
     shape !== undefined &&
-    shape.length <= 2 &&
-    shape.length > 0 &&
+    (shape.length === 1 || shape.length === 2) &&
     shape.every((dim) => typeof dim === 'number')
   );
 }

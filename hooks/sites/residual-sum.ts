@@ -4,7 +4,7 @@
  */
 import type { Node } from '../onnx/index.ts';
 import { isSkipNorm, isWeight, normOf, SUM_OUTPUT } from './norm.ts';
-import { isOp, passedBy, plain } from './paths.ts';
+import { isOp, passedBy, unviewed } from './paths.ts';
 import type { Scope } from './scope.ts';
 
 export interface ResidualSum {
@@ -46,10 +46,10 @@ export function sumAfterSum(scope: Scope, { sum, normalised }: ResidualSum): Res
   const streams = [sum, normalised].filter((value) => value !== undefined && value !== '') as string[];
   if (streams.length === 0) return undefined;
   const isStream = (value: string) => {
-    const source = plain(scope, value);
+    const source = unviewed(scope, value);
     if (streams.includes(source)) return true;
     const norm = normOf(scope, source);
-    return norm !== undefined && plain(scope, norm.input) === sum;
+    return norm !== undefined && unviewed(scope, norm.input) === sum;
   };
   return sweep(scope, streams, (node, [a, b], reached) => {
     if (!reached.has(a) || !reached.has(b)) return undefined;

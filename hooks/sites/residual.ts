@@ -6,7 +6,7 @@
  */
 import type { Node } from '../onnx/index.ts';
 import { normOf, SUM_OUTPUT } from './norm.ts';
-import { plain, unviewed } from './paths.ts';
+import { isOp, plain, unviewed } from './paths.ts';
 import { type ResidualSum, sumAfter, sumAfterSum, summands } from './residual-sum.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
@@ -171,10 +171,18 @@ function setSum(
   { node, sum, normalised }: ResidualSum,
 ): string[] {
   if (sum === undefined) layer.enable.push({ which, node, output: SUM_OUTPUT });
-  else if (which !== 'pre') layer[which] = sum;
+  else if (which !== 'pre') layer[which] = threeAxes(scope, sum);
   return [sum, normalised].flatMap((value) =>
     value === undefined || value === '' ? [] : [unviewed(scope, value)],
   );
+}
+
+/** The stream with axes [B, S, X] where it is summed flattened (OPT) and only reshaped afterwards. */
+function threeAxes(scope: Scope, value: string): string {
+  if (scope.rankOf(value) !== 2) return value;
+  const [use, ...more] = scope.index.uses(value);
+  const reshaped = isOp(use?.node, 'Reshape') ? use.node.outputs[0] : undefined;
+  return more.length === 0 && reshaped && scope.rankOf(reshaped) === 3 ? reshaped : value;
 }
 
 /** The public description of a layer. */

@@ -137,6 +137,7 @@ function isTable(scope: Scope, value: string, budget: { left: number }): boolean
     case 'Sin':
       return true;
     case 'Gather':
+    case 'GatherElements':
       // cos_cached[position_ids]: rows of a table of at most three axes, chosen by a computed index.
       return isTable(scope, node.inputs[0]!, budget) || isInputTable(scope, node.inputs[0]!);
     case 'Unsqueeze':

@@ -70,13 +70,7 @@ export class Scope {
     this.order.forEach((position, place) => {
       this.rank[position] = place;
     });
-    for (const info of graph.inputs) {
-      this.#facts.set(info.name, {
-        shape: declared(info),
-        type: info.elemType || undefined,
-        constant: false,
-      });
-    }
+    for (const info of graph.inputs) this.#facts.set(info.name, inputFact(info));
     for (const position of this.order) this.#visit(graph.nodes[position]!, position);
   }
 
@@ -189,6 +183,7 @@ export class Scope {
         const tensor = findAttribute(node, 'value')?.t;
         return (tensor && this.file.values(tensor)?.[0]) ?? 0;
       },
+      integral: () => facts[0]?.type === DataType.INT64 || facts[0]?.type === DataType.INT32,
       unknown: (output, axis) => symbol(`?${node.outputs[output] ?? ''}:${axis}`),
     };
   }
@@ -239,6 +234,14 @@ export class Scope {
     }
     return this.index.isDefined(at) ? undefined : at;
   }
+}
+
+/** A single integer given at run time is most often a dimension: it stands for itself. */
+function inputFact(info: ValueInfo): Fact {
+  const shape = declared(info);
+  const single = info.elemType === DataType.INT64 && shape?.every((dim) => dim === 1);
+  const content = single ? [symbol(`?${info.name}`)] : undefined;
+  return { shape, type: info.elemType || undefined, content, constant: false };
 }
 
 function declared(info: ValueInfo | undefined): Shape | undefined {

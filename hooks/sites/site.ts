@@ -161,6 +161,8 @@ export interface Site {
   readonly masks: readonly MaskUse[];
   readonly past?: CachePair | undefined;
   readonly present?: CachePair | undefined;
+  /** Bias of q, k and v, end to end, that the operator adds itself: their values lack it. */
+  readonly biasInside?: string | undefined;
   /** Points that do not exist as values in this form. */
   readonly absent: readonly ('q' | 'k' | 'v' | 'scores' | 'pattern' | 'z')[];
 }
@@ -169,6 +171,8 @@ export interface Site {
 export interface ResidualLayer {
   readonly tower: string;
   readonly layer: number;
+  /** Sub-graph the layer lives in; absent or empty for the main graph. */
+  readonly scope?: readonly ScopeStep[] | undefined;
   /** Entering the layer; hook_resid_pre. */
   readonly pre?: string | undefined;
   /** After attention is added (sequential blocks only); hook_resid_mid. */

@@ -31,7 +31,7 @@ function describe(scope: Scope, tower: readonly LayerDraft[], attended: Readonly
   const picture = inputRank(scope, tower[0]?.pre);
   if (picture === 4 || picture === 5) return 'vision';
   if (picture === 3) return 'audio';
-  return sites.some(({ causal }) => causal === true) ? 'decoder' : 'text';
+  return sites.some(({ past, present }) => past ?? present) ? 'decoder' : 'text';
 }
 
 /** Final norms stand between a tower and what attends to it. */

@@ -21,6 +21,7 @@ class Encoded:
     ids: np.ndarray  # int16, all items one after the other; each begins with <s> and ends with </s>
     kind: np.ndarray  # int8 beside it: 1 prompt or story, 2 answer
     start: np.ndarray  # where each item begins, and the end of the last
+    task: np.ndarray  # str
 
     @property
     def lengths(self):
@@ -59,17 +60,17 @@ def encode_items(items, tokenizer, seed):
         np.concatenate([np.asarray(x, dtype=np.int16) for x in ids]),
         np.concatenate([np.asarray(x, dtype=np.int8) for x in kind]),
         np.concatenate([[0], np.cumsum(lengths)]),
+        np.array([item["task"] for item in items]),
     )
 
 
-def batches(data, tokens, rng, pad, max_length=None):
-    """One epoch: items sorted by length within random pools, cut into batches of about `tokens` tokens, shuffled.
+def batches(data, tokens, rng, pad, keep):
+    """One epoch over the items that the bool array `keep` marks: sorted by length within random pools, cut into batches of about `tokens` tokens, shuffled.
 
     Yields input ids (B,S) and kinds (B,S): 0 padding, 1 prompt or story, 2 answer.
     """
     lengths = data.lengths
-    keep = np.arange(len(lengths)) if max_length is None else np.flatnonzero(lengths <= max_length)
-    order = rng.permutation(keep)
+    order = rng.permutation(np.flatnonzero(keep))
     plan = []
     for pool in np.array_split(order, max(1, len(order) // 8192)):
         pool = pool[np.argsort(lengths[pool], kind="stable")]

@@ -45,6 +45,7 @@ def train_tokenizer(texts, vocab_size, image_token=False):
         pad_token=PAD,
         padding_side="left",
         model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
         additional_special_tokens=special[3:],

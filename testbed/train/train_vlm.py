@@ -2,8 +2,9 @@
 
     python testbed/train/train_vlm.py --data .attune/testbed/data/pictures --out .attune/testbed/vlm
 
-Stage 1 gives the CLIP tower eyes, as LLaVA starts from a tower that can see: each patch says which kind and colour
-fills its place. Stage 2 trains everything on conversations. Deterministic by seed, resumable, as train_lm.py.
+LLaVA starts from a tower that can see and a projector that is aligned, and so does this one. Stage 1 gives the CLIP
+tower eyes: each patch says which kind and colour fills its place. Stage 2 aligns: each projected patch must point at the
+embeddings of these two words. Stage 3 trains everything on conversations. Deterministic by seed, resumable.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import AutoTokenizer, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from picture_data import PLACES, Conversations, batch_of, read_pictures, to_pixels
+from picture_data import COLOURS, KINDS, PLACES, Conversations, batch_of, read_pictures, to_pixels
 from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
 from text_data import read_items
 from tokenizer import train_tokenizer
@@ -30,8 +31,8 @@ def build_model(tokenizer):
     text = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=128, intermediate_size=320, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=2, head_dim=32, max_position_embeddings=512, rope_theta=10000.0, rms_norm_eps=1e-5,
-        tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, attn_implementation="sdpa",
+        initializer_range=0.06, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, attn_implementation="sdpa",
     )
     config = LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
@@ -96,39 +97,66 @@ def accuracy(model, folder, split, tokenizer, limit=240):
     return result
 
 
-def train_tower(model, pictures, labels, args, log):
-    """Stage 1: per-patch kind and colour of the place that the patch lies in; the linear readers are thrown away."""
-    tower = model.model.vision_tower
-    width = tower.config.hidden_size
-    readers = torch.nn.ModuleList([torch.nn.Linear(width, int(labels[..., i].max()) + 1) for i in range(2)])
-    both = torch.nn.ModuleDict({"tower": tower, "readers": readers})
-    optimizer = optimiser(both, args.lr)
-    path = os.path.join(args.out, "tower.pt")
-    step = load_checkpoint(path, both, optimizer)
-    rng = np.random.default_rng([args.seed, 1])
+class Readers(torch.nn.Module):
+    """Stage 1: linear readers of kind and colour on the tower's patches; thrown away afterwards."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.tower = model.model.vision_tower
+        self.read = torch.nn.ModuleList(
+            torch.nn.Linear(self.tower.config.hidden_size, 1 + len(words)) for words in (KINDS, COLOURS)
+        )
+
+    def forward(self, pixels):
+        hidden = self.tower(pixels, output_hidden_states=True).hidden_states[-1][:, 1:]
+        return [read(hidden) for read in self.read]
+
+
+class Pointers(torch.nn.Module):
+    """Stage 2: projected patches against the embeddings of the words; an empty place scores zero."""
+
+    def __init__(self, model, tokenizer):
+        super().__init__()
+        self.tower, self.projector = model.model.vision_tower, model.model.multi_modal_projector
+        self.embedding = model.model.language_model.embed_tokens
+        one = lambda word: tokenizer.encode(" " + word, add_special_tokens=False)[0]
+        self.ids = [torch.tensor([one(word) for word in words]) for words in (KINDS, COLOURS)]
+
+    def forward(self, pixels):
+        hidden = self.tower(pixels, output_hidden_states=True).hidden_states[-1][:, 1:]
+        projected = self.projector(hidden)
+        scores = [linear(projected, self.embedding.weight[ids]) for ids in self.ids]
+        return [torch.cat([torch.zeros_like(s[..., :1]), s], -1) for s in scores]
+
+
+def train_patches(name, module, steps, pictures, labels, args, log):
+    """Stages 1 and 2: cross-entropy of each patch's kind and colour, those of the place that the patch lies in."""
+    path = os.path.join(args.out, f"{name}.pt")
+    optimizer = optimiser(module, args.lr)
+    step = load_checkpoint(path, module, optimizer)
+    rng = np.random.default_rng([args.seed, *name.encode()])
     hits = []
-    for done in range(args.tower_steps):
+    for done in range(steps):
         members = rng.integers(0, len(pictures), 64)
         if done < step:
             continue
-        set_lr(optimizer, step, args.tower_steps, args.lr, warmup=100)
+        set_lr(optimizer, step, steps, args.lr, warmup=100)
         target = torch.from_numpy(labels[members].astype(np.int64))[:, PLACES]  # B,64,2
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = tower(to_pixels(pictures[members]), output_hidden_states=True).hidden_states[-1][:, 1:]
-            scores = [reader(hidden).float() for reader in readers]
+            scores = [s.float() for s in module(to_pixels(pictures[members]))]
         loss = sum(cross_entropy(s.flatten(0, 1), target[..., i].flatten()) for i, s in enumerate(scores))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         full = target[..., 0] > 0
         hits.append(float((scores[0].argmax(-1) == target[..., 0])[full].float().mean()))
         step += 1
         if step % 100 == 0:
-            log(stage="tower", step=step, loss=round(loss.item(), 4), kind=round(float(np.mean(hits)), 4))
+            log(stage=name, step=step, loss=round(loss.item(), 4), kind=round(float(np.mean(hits)), 4))
             hits = []
-        if step % 500 == 0 or step == args.tower_steps:
-            save_checkpoint(path, both, optimizer, step)
+        if step % 500 == 0 or step == steps:
+            save_checkpoint(path, module, optimizer, step)
 
 
 def main():
@@ -136,8 +164,9 @@ def main():
     parser.add_argument("--data", default=".attune/testbed/data/pictures")
     parser.add_argument("--out", default=".attune/testbed/vlm")
     parser.add_argument("--tower-steps", type=int, default=2000)
+    parser.add_argument("--align-steps", type=int, default=400)
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--pictures", type=int, default=24, help="pictures per step")
+    parser.add_argument("--pictures", type=int, default=16, help="pictures per step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--vocab", type=int, default=448)
     parser.add_argument("--seed", type=int, default=1)
@@ -162,7 +191,8 @@ def main():
         pictures=len(pictures), tower=sum(p.numel() for p in model.model.vision_tower.parameters()))
     checkpoint = os.path.join(args.out, "checkpoint.pt")
     if not os.path.exists(checkpoint):
-        train_tower(model, pictures, data.labels, args, log)
+        train_patches("tower", Readers(model), args.tower_steps, pictures, data.labels, args, log)
+        train_patches("align", Pointers(model, tokenizer), args.align_steps, pictures, data.labels, args, log)
 
     optimizer = optimiser(model, args.lr)
     step = load_checkpoint(checkpoint, model, optimizer)

@@ -54,7 +54,7 @@ function* lines(values: Iterable<unknown>): Generator<string> {
   for (const value of values) yield `${JSON.stringify(value)}\n`;
 }
 
-const trainingRow = ({ prompt, target, more }: TextItem): unknown => ({ prompt, target, more });
+const trainingRow = ({ task, prompt, target, more }: TextItem): unknown => ({ task, prompt, target, more });
 
 async function writeText(folder: string, n: number, seed: number): Promise<void> {
   mkdirSync(folder, { recursive: true });

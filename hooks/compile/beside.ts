@@ -15,8 +15,10 @@ import { toBSHD } from './normalise.ts';
 export interface FusedInputs {
   /** [B,S,H,D], rotated where the model rotates, bias added. */
   readonly q: string;
-  /** [B,K,T,D], rotated and joined with the cache. */
+  /** [B,kHeads,T,D], rotated and joined with the cache. */
   readonly k: string;
+  /** Heads of k as the operator sees it: K, or H where the graph repeats keys before it. */
+  readonly kHeads: number;
   /** Added to the scaled scores, broadcastable to [B,H,S,T]; -inf or very negative where masked. */
   readonly bias?: string | undefined;
   /** bool, broadcastable to [B,H,S,T]: true where the key may be seen. */
@@ -26,8 +28,8 @@ export interface FusedInputs {
 }
 
 /** hook_attn_scores: [B,H,S,T] with −inf at masked keys, in float32. */
-export function fusedScores(e: Emitter, site: Site, { q, k, bias, visible }: FusedInputs): string {
-  const { numHeads: H, kvHeads: K, headDim: D } = site;
+export function fusedScores(e: Emitter, site: Site, { q, k, kHeads: K, bias, visible }: FusedInputs): string {
+  const { numHeads: H, headDim: D } = site;
   const groups = H / K;
   const float = (value: string) =>
     site.elemType === undefined || site.elemType === DataType.FLOAT ? value : e.cast(value, DataType.FLOAT);
@@ -140,7 +142,7 @@ export function groupQueryRotated(e: Emitter, site: Site, which: 'q' | 'k'): str
 function groupQueryInputs(e: Emitter, site: Site): FusedInputs {
   const node = site.anchor;
   const q = groupQueryRotated(e, site, 'q');
-  const k = presentKey(e, site, () => groupQueryRotated(e, site, 'k'));
+  const k = presentKey(e, node, { past: 3, present: 1 }, () => groupQueryRotated(e, site, 'k'));
   const S = e.length(q, 1);
   const past = e.reshape(pastLengths(e, node.inputs[5]!, S), [-1, 1, 1, 1]);
   const row = e.op('Add', [past, e.reshape(e.range(S), [1, 1, -1, 1])], 'row');
@@ -154,20 +156,24 @@ function groupQueryInputs(e: Emitter, site: Site): FusedInputs {
   if (headSink === undefined && intAttribute(node, 'smooth_softmax', 0) === 1) {
     headSink = e.op('Expand', [e.scalar(0), e.ints(site.numHeads)], 'smooth');
   }
-  return { q, k, bias: input(node, 10), visible, headSink };
+  return { q, k, kHeads: site.kvHeads, bias: input(node, 10), visible, headSink };
 }
 
-/** [B,K,T,D]: the operator's present key, else past joined with the new keys. */
-function presentKey(e: Emitter, site: Site, fresh: () => string): string {
-  if (site.present && site.present.layout === 'BHPD') return site.present.k;
-  const present = output(site.anchor, 1);
-  if (present !== undefined && site.form !== 'P4') return present;
+/** [B,K,T,D]: the operator's present key, else its past joined with the new keys. */
+function presentKey(
+  e: Emitter,
+  node: Node,
+  positions: { past: number; present: number },
+  fresh: () => string,
+): string {
+  const present = output(node, positions.present);
+  if (present !== undefined) return present;
   const bktd = e.transpose(fresh(), [0, 2, 1, 3]);
-  if (site.past?.layout !== 'BHPD') return bktd;
-  return e.op('Concat', [site.past.k, bktd], 'k_with_past', { axis: 2 });
+  const past = input(node, positions.past);
+  return past === undefined ? bktd : e.op('Concat', [past, bktd], 'k_with_past', { axis: 2 });
 }
 
-/** com.microsoft.MultiHeadAttention. */
+/** com.microsoft.MultiHeadAttention; keys that the graph repeated reach it with H heads. */
 function multiHeadInputs(e: Emitter, site: Site): FusedInputs {
   const node = site.anchor;
   const { numHeads: H, headDim: D } = site;
@@ -178,15 +184,17 @@ function multiHeadInputs(e: Emitter, site: Site): FusedInputs {
       ? value
       : e.op('Add', [value, e.slice(bias, 0, e.ints(from), e.ints(from + H * D))], 'biased');
   const q = e.reshape(withBias(node.inputs[0]!, 0), [0, 0, H, D]);
-  const fourD = site.k.proj?.layout === 'BHSD' || site.k.operand?.layout === 'BHSD';
-  const k = fourD
-    ? node.inputs[1]!
-    : presentKey(e, site, () => e.reshape(withBias(node.inputs[1]!, H * D), [0, 0, H, D]));
+  const k =
+    site.k.operand?.layout === 'BHSD'
+      ? node.inputs[1]!
+      : presentKey(e, node, { past: 6, present: 1 }, () =>
+          e.reshape(withBias(node.inputs[1]!, H * D), [0, 0, H, D]),
+        );
   const visible: string[] = [];
   if (intAttribute(node, 'unidirectional', 0) === 1) visible.push(causal(e, q, k));
   const padding = input(node, 4);
-  if (padding !== undefined) visible.push(paddingMask(e, padding, k));
-  return { q, k, bias: input(node, 5), visible };
+  if (padding !== undefined) visible.push(paddingMask(e, site, padding, k));
+  return { q, k, kHeads: H, bias: input(node, 5), visible };
 }
 
 /** com.microsoft.Attention with packed weights. */
@@ -202,8 +210,8 @@ function packedAttentionInputs(e: Emitter, site: Site): FusedInputs {
   const visible: string[] = [];
   if (intAttribute(node, 'unidirectional', 0) === 1) visible.push(causal(e, q, k));
   const mask = input(node, 3);
-  if (mask !== undefined) visible.push(paddingMask(e, mask, k));
-  return { q, k, bias: input(node, 5), visible };
+  if (mask !== undefined) visible.push(paddingMask(e, site, mask, k));
+  return { q, k, kHeads: site.numHeads, bias: input(node, 5), visible };
 }
 
 function packedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'): string {
@@ -237,7 +245,7 @@ function standardAttentionInputs(e: Emitter, site: Site): FusedInputs {
   const mask = input(node, 3);
   const boolean = site.masks.some((use) => use.value === mask && use.kind === 'select');
   if (mask !== undefined && boolean) visible.push(mask);
-  return { q, k, bias: boolean ? undefined : mask, visible };
+  return { q, k, kHeads: K, bias: boolean ? undefined : mask, visible };
 }
 
 /** Key j is visible to row i of S when j ≤ T − S + i. q [B,S,H,D], k [B,K,T,D]. */
@@ -257,10 +265,14 @@ function upperLeftCausal(e: Emitter, q: string, k: string): string {
   );
 }
 
-/** A 0/1 mask of keys, [B,T] or [B,S,T]; the site says when it holds lengths instead. */
-function paddingMask(e: Emitter, mask: string, k: string): string {
-  const flags = e.cast(mask, DataType.BOOL);
-  return e.reshape(flags, [{ of: k, axis: 0 }, 1, -1, { of: k, axis: 2 }]);
+/** A 0/1 mask of keys, [B,T] or [B,S,T], or the number of real keys of each row, [B]. */
+function paddingMask(e: Emitter, site: Site, mask: string, k: string): string {
+  const T = e.length(k, 2);
+  if (site.masks.some(({ value, kind }) => value === mask && kind === 'lengths')) {
+    const lengths = e.reshape(e.cast(mask, DataType.INT64), [-1, 1, 1, 1]);
+    return e.op('Less', [e.reshape(e.range(T), [1, 1, 1, -1]), lengths], 'within_length');
+  }
+  return e.reshape(e.cast(mask, DataType.BOOL), [{ of: k, axis: 0 }, 1, -1, { of: k, axis: 2 }]);
 }
 
 function notBuilt(site: Site, what: string): AttuneError {

@@ -18,10 +18,11 @@ import {
   type ValueInfo,
 } from '../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
-import type { Site } from '../sites/site.ts';
+import type { Place, Site, Stages } from '../sites/site.ts';
 import { Emitter } from './emitter.ts';
 import { fromBHST, fromBSHD } from './normalise.ts';
 import type { Edit, EditContext } from './plan.ts';
+import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
 import { type Derived, headShape, readPoint } from './read.ts';
 
 export class GraphRewrite {
@@ -90,6 +91,8 @@ export class GraphRewrite {
         const node = this.#current(edit.site.anchor);
         const value = edit.build(this.#context, node.inputs[edit.input] ?? '');
         this.#changed.set(edit.site.anchor, withInput(node, edit.input, value));
+      } else if (edit.kind === 'query-scale') {
+        this.#scaleQueries(edit.site, edit.build(this.#context, edit.site));
       } else this.#write(edit);
     }
     for (const [site, values] of biases) {
@@ -98,6 +101,19 @@ export class GraphRewrite {
       );
       this.#addBias(site, sum);
     }
+  }
+
+  /** factor: float32 [1|B, 1|H]. */
+  #scaleQueries(site: Site, factor: string): void {
+    const carrier = queryPlace(site).value;
+    let value = this.#read(carrier);
+    if (site.biasInside) {
+      const node = this.#current(site.anchor);
+      const taken = takeOutBias(this.#emit, site, value, node.inputs[3]!);
+      value = taken.query;
+      this.#changed.set(site.anchor, withInput(node, 3, taken.bias));
+    }
+    this.#rewire(carrier, scaleQueries(this.#emit, site, value, factor));
   }
 
   /** bias: float32, broadcastable to [B,H,S,T]. */
@@ -208,9 +224,33 @@ export class GraphRewrite {
     const carrier = point.source.from === 'value' ? point.source.place.value : undefined;
     const edited = carrier === undefined ? undefined : this.#rewired.get(carrier);
     const value =
-      edited === undefined ? readPoint(e, point, this.#derived) : this.#renormalise(point, edited);
+      edited === undefined
+        ? readPoint(e, this.#asEdited(point), this.#derived)
+        : this.#renormalise(point, edited);
     e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
     this.#addOutput(output, POINT_AXES[point.kind].length);
+  }
+
+  /** What is computed beside an operator is computed from what the operator reads after all edits. */
+  #asEdited(point: HookPoint): HookPoint {
+    const { site, source } = point;
+    if (!site || source.from !== 'beside') return point;
+    const anchor = this.#current(site.anchor);
+    const place = (at: Place | undefined) => at && { ...at, value: this.#read(at.value) };
+    const stages = ({ packed, ...places }: Stages): Stages => ({
+      ...Object.fromEntries(Object.entries(places).map(([stage, at]) => [stage, place(at)])),
+      packed: packed && this.#read(packed),
+    });
+    const edited: Site = {
+      ...site,
+      anchor: changeNode(anchor, { inputs: anchor.inputs.map((name) => this.#read(name)) }),
+      q: stages(site.q),
+      k: stages(site.k),
+      v: stages(site.v),
+      z: place(site.z),
+      zFlat: place(site.zFlat),
+    };
+    return { ...point, site: edited };
   }
 
   /** An output without elements, for a branch in which the point does not exist. */

@@ -34,6 +34,8 @@ export interface EditContext {
 export type Edit =
   /** Add to the logits, before softmax. The value must broadcast to [B,H,S,T]; float32. */
   | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext, site: Site): string }
+  /** Multiply the queries, and with them the logits before mask and bias. The value is float32 [1|B, 1|H]. */
+  | { readonly kind: 'query-scale'; readonly site: Site; build(context: EditContext, site: Site): string }
   /** Replace the value at a hook point. In and out in the point's normalised axes. */
   | { readonly kind: 'write'; readonly point: HookPoint; build(context: EditContext, value: string): string }
   /** Replace one input of a fused operator. */

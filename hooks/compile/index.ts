@@ -2,3 +2,4 @@
 export { type Compiled, compile, type Tap } from './compile.ts';
 export { Emitter, type Length } from './emitter.ts';
 export type { Edit, EditContext, Knob, KnobValue, Plan } from './plan.ts';
+export { queryPlace } from './query-scale.ts';

@@ -91,6 +91,8 @@ const ORDER = [
   'hook_result',
   'hook_attn_out',
   'hook_resid_mid',
+  'hook_cross_attn_out',
+  'hook_resid_mid_cross',
   'hook_mlp_out',
   'hook_resid_post',
 ];

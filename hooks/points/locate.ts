@@ -56,7 +56,9 @@ export function locatePoints(recognition: Pick<Recognition, 'sites' | 'residual'
 }
 
 function blockPoints({ tower, layer, scope, residual, sites }: Block): HookPoint[] {
-  const around = RESIDUAL_POINTS.map((kind): HookPoint => {
+  const crosses = sites.some(({ attention }) => attention === 'cross');
+  const kinds = RESIDUAL_POINTS.filter((kind) => crosses || !kind.includes('cross'));
+  const around = kinds.map((kind): HookPoint => {
     const source = residualSource(kind, residual);
     return { name: pointName(kind, { tower, layer }), kind, tower, layer, source, scope };
   });
@@ -80,20 +82,23 @@ function joinTwins(points: readonly HookPoint[]): HookPoint[] {
   });
 }
 
+const RESIDUAL_FIELD = {
+  hook_resid_pre: 'pre',
+  hook_attn_out: 'attnOut',
+  hook_resid_mid: 'mid',
+  hook_cross_attn_out: 'crossAttnOut',
+  hook_resid_mid_cross: 'midCross',
+  hook_mlp_out: 'mlpOut',
+  hook_resid_post: 'post',
+} as const satisfies Record<(typeof RESIDUAL_POINTS)[number], keyof ResidualLayer>;
+
 function residualSource(kind: (typeof RESIDUAL_POINTS)[number], residual: ResidualLayer | undefined): Source {
   if (!residual) return nowhere('the residual stream of this layer was not recognised');
-  const which = { hook_resid_pre: 'pre', hook_resid_mid: 'mid', hook_resid_post: 'post' } as const;
-  const value =
-    kind === 'hook_attn_out'
-      ? residual.attnOut
-      : kind === 'hook_mlp_out'
-        ? residual.mlpOut
-        : residual[which[kind]];
+  const field = RESIDUAL_FIELD[kind];
+  const value = residual[field];
   if (value !== undefined) return { from: 'value', place: { value, layout: 'BS(HD)' } };
-  if (kind !== 'hook_attn_out' && kind !== 'hook_mlp_out') {
-    const enable = residual.enable?.find((candidate) => candidate.which === which[kind]);
-    if (enable) return { from: 'unnamed-sum', enable };
-  }
+  const enable = residual.enable?.find(({ which }) => which === field);
+  if (enable) return { from: 'unnamed-sum', enable };
   if (kind === 'hook_resid_mid') return nowhere('attention and MLP add to the stream together in this block');
   return nowhere('no value of the graph carries it');
 }

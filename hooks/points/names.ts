@@ -11,8 +11,10 @@ import { AttuneError, nearest } from '../../errors.ts';
 export const POINT_AXES = {
   hook_resid_pre: 'BSM',
   hook_resid_mid: 'BSM',
+  hook_resid_mid_cross: 'BSM',
   hook_resid_post: 'BSM',
   hook_attn_out: 'BSM',
+  hook_cross_attn_out: 'BSM',
   hook_mlp_out: 'BSM',
   hook_q: 'BSHD',
   hook_k: 'BSKD',
@@ -30,10 +32,12 @@ export type PointKind = keyof typeof POINT_AXES;
 /** Points of the residual stream stand in the block, the others in its attention. */
 export const RESIDUAL_POINTS = [
   'hook_resid_pre',
-  'hook_resid_mid',
-  'hook_resid_post',
   'hook_attn_out',
+  'hook_resid_mid',
+  'hook_cross_attn_out',
+  'hook_resid_mid_cross',
   'hook_mlp_out',
+  'hook_resid_post',
 ] as const satisfies readonly PointKind[];
 
 export const ATTENTION_POINTS = [

@@ -6,4 +6,8 @@ export {
   interventionFromJSON,
   interventionNamed,
 } from './define.ts';
+export { eachRow } from './each-row.ts';
+export { headAblation } from './head-ablation.ts';
+export { headScale } from './head-scale.ts';
+export { tempScale } from './temp-scale.ts';
 export { zeroTuning } from './zerotuning.ts';

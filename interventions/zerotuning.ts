@@ -4,16 +4,20 @@
  *
  *   P'_0 = γ P_0 / D,  P'_t = P_t / D,  D = 1 + (γ − 1) P_0
  *
- * which is softmax with ln γ added to the first token's logit, so every fused operator can stay.
+ * which is softmax with ln γ added to the first token's logit, so every fused operator can stay. As in the paper's
+ * code a span of tokens may take the first token's place.
  */
 import { z } from 'zod';
 import type { EditContext, Knob } from '../hooks/compile/index.ts';
+import { DataType } from '../hooks/onnx/index.ts';
 import type { Site } from '../hooks/sites/site.ts';
 import { defineIntervention } from './define.ts';
+import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headSet, headTable, layerSet } from './heads.ts';
 
 const positive = z.number().positive().finite();
-const KNOB = 'attune.zerotuning.log_gamma';
+const LOG_GAMMA = 'attune.zerotuning.log_gamma';
+const TOKENS = 'attune.zerotuning.tokens';
 
 export const zeroTuning = defineIntervention({
   name: 'zerotuning',
@@ -26,51 +30,55 @@ export const zeroTuning = defineIntervention({
       .describe('γ > 0: one number, γ[head], or γ[layer][head]; 1 leaves a head alone, exactly'),
     layers: layerSet.default('all'),
     heads: headSet.default('all'),
+    tokens: z
+      .tuple([z.int().nonnegative(), z.int().positive()])
+      .refine(([start, end]) => start < end, 'start must be before end')
+      .default([0, 1])
+      .describe(
+        '[start, end): the tokens whose weight is scaled, counted from the first real token of a row',
+      ),
   }),
   plan: (model) => ({
-    knobs: [logGamma(model.decoder.length)],
+    knobs: [headKnob(LOG_GAMMA, model, 0), spanKnob],
     edits: model.decoder.map((site, layer) => ({
       kind: 'bias' as const,
       site,
-      build: (context: EditContext) => firstTokenBias(context, site, layer),
+      build: (context: EditContext, here: Site) => spanBias(context, here, layer),
     })),
   }),
-  knobs: ({ gamma, layers, heads }, model) => {
+  knobs: ({ gamma, layers, heads, tokens }, model) => {
     const table = headTable(model, gamma, { layers, heads, neutral: 1 });
-    const rows = table.map((row) => (row.every((value) => value === row[0]) ? row.slice(0, 1) : row));
-    // One number per layer stays one number: the bias is then broadcast over heads, which costs less at prefill.
-    const uniform = rows.every((row) => row.length === 1);
-    const logs = (uniform ? rows : table).flat().map(Math.log);
     return {
-      [KNOB]: { dims: [1, table.length, uniform ? 1 : table[0]!.length], data: Float32Array.from(logs) },
+      [LOG_GAMMA]: headValues(table.map((row) => row.map(Math.log))),
+      [TOKENS]: { dims: [1, 2], data: BigInt64Array.from(tokens, BigInt) },
     };
   },
 });
 
-/** [settings, layers, heads]: one setting for all rows or one per row; one head for all heads of the layer or H. */
-function logGamma(layers: number): Knob {
-  return {
-    name: KNOB,
-    elemType: 1,
-    shape: [`${KNOB}:settings`, layers, `${KNOB}:heads`],
-    neutral: { dims: [1, layers, 1], data: new Float32Array(layers) },
-  };
-}
+/** int64 [settings, 2]: start and end of the span, from the first real token. */
+const spanKnob: Knob = {
+  name: TOKENS,
+  elemType: DataType.INT64,
+  shape: [`${TOKENS}:settings`, 2],
+  neutral: { dims: [1, 2], data: BigInt64Array.of(0n, 1n) },
+};
 
-/** ln γ at the first real token's column, 0 elsewhere: [B,H|1,1,T]. */
-function firstTokenBias(
-  { emit, attentionMask, firstToken, once }: EditContext,
-  site: Site,
-  layer: number,
-): string {
-  const isFirst = once(`first-column ${attentionMask ?? site.index}`, () => {
+/** ln γ at the columns of the span, 0 elsewhere: [B,H|1,1,T]. */
+function spanBias(context: EditContext, site: Site, layer: number): string {
+  const { emit, attentionMask, firstToken, once } = context;
+  const inSpan = once(`${LOG_GAMMA} ${attentionMask ?? site.index}`, () => {
     const T = attentionMask === undefined ? keyLength(emit, site) : emit.length(attentionMask, 1);
-    const column = emit.reshape(emit.range(T), [1, 1, 1, -1]);
-    const first = emit.reshape(firstToken(), [-1, 1, 1, 1]);
-    return emit.cast(emit.op('Equal', [column, first], 'is_first'), 1);
+    const first = emit.reshape(firstToken(), [-1, 1]);
+    const place = emit.op('Sub', [emit.reshape(emit.range(T), [1, -1]), first], 'place'); // [B,T]
+    const start = emit.slice(TOKENS, 1, emit.ints(0), emit.ints(1));
+    const end = emit.slice(TOKENS, 1, emit.ints(1), emit.ints(2));
+    const before = emit.op('Less', [place, start], 'before_span');
+    const reached = emit.op('Less', [place, end], 'before_end');
+    const inside = emit.op('And', [emit.op('Not', [before], 'from_start'), reached], 'in_span');
+    return emit.reshape(emit.cast(inside, DataType.FLOAT), [0, 1, 1, -1]);
   });
-  const row = emit.op('Gather', [KNOB, emit.int(layer)], 'log_gamma', { axis: 1 });
-  return emit.op('Mul', [emit.reshape(row, [0, -1, 1, 1]), isFirst], 'first_bias');
+  const logGamma = emit.reshape(layerValues(context, LOG_GAMMA, layer), [0, -1, 1, 1]);
+  return emit.op('Mul', [logGamma, inSpan], 'span_bias');
 }
 
 /** int64 [1]: T of a site in a model without an attention mask. */

@@ -1,0 +1,60 @@
+/**
+ * Head ablation: switch chosen heads off, to see what they did.
+ *
+ *   zero     z_h ← 0                             as in VHR and most head-importance studies
+ *   uniform  each row of P_h ← 1 / (visible keys)   AttentionInfluence (arXiv 2505.07293): the running mean of values
+ *
+ * Uniform is exact with queries of 0: all logits of the row are then equal, also under a soft cap.
+ */
+import { z } from 'zod';
+import { isAttuneError } from '../errors.ts';
+import { queryPlace } from '../hooks/compile/index.ts';
+import type { ModelFacts } from '../hooks/model/index.ts';
+import { defineIntervention } from './define.ts';
+import { logitsBeyondQueries, refuse, scaleOutputs, scaleQueries } from './head-factors.ts';
+import { headKnob, headValues } from './head-knob.ts';
+import { headTable } from './heads.ts';
+
+const OUTPUT = 'attune.head_ablation.output';
+const QUERY = 'attune.head_ablation.query';
+
+export const headAblation = defineIntervention({
+  name: 'head-ablation',
+  stage: 'heads',
+  needs: ['self-attention'],
+  reference: 'arXiv 2505.07293',
+  schema: z.strictObject({
+    heads: z
+      .array(z.tuple([z.int().nonnegative(), z.int().nonnegative()]))
+      .min(1)
+      .describe('[layer, head] pairs, counted from 0'),
+    kind: z.enum(['zero', 'uniform']).default('zero'),
+  }),
+  plan: (model) => ({
+    knobs: [headKnob(OUTPUT, model, 1), headKnob(QUERY, model, 1)],
+    edits: [
+      ...scaleOutputs(model, OUTPUT),
+      ...(whyNotUniform(model) === undefined ? scaleQueries(model.decoder, model, QUERY) : []),
+    ],
+  }),
+  knobs: ({ heads, kind }, model) => {
+    if (kind === 'uniform') refuse("head-ablation with kind 'uniform'", whyNotUniform(model));
+    const ablated = headValues(headTable(model, 0, { layers: 'all', heads, neutral: 1 }));
+    const untouched = headKnob(OUTPUT, model, 1).neutral;
+    return {
+      [OUTPUT]: kind === 'zero' ? ablated : untouched,
+      [QUERY]: kind === 'uniform' ? ablated : untouched,
+    };
+  },
+});
+
+/** Heads can always be zeroed; rows can be made uniform only where queries alone make the logits. */
+function whyNotUniform(model: ModelFacts): string | undefined {
+  try {
+    for (const site of model.decoder) queryPlace(site);
+  } catch (error) {
+    if (isAttuneError(error, 'INTERVENTION_REFUSED')) return error.found;
+    throw error;
+  }
+  return logitsBeyondQueries(model);
+}

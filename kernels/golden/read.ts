@@ -91,25 +91,25 @@ function readListed(header: z.output<typeof meta>, items: readonly unknown[], at
   const family = familyOf(header.method, LISTED, at);
   const tolerance = widest(header.suggested_tolerance);
   return items.map((item, i) => {
-    const { id } = fit(identified, item, `${at}, case ${i}`);
-    return { family, id, tolerance, content: fit(LISTED[family], item, `${at}, ${id}`) } as GoldenCase;
+    const { id } = parse(identified, item, `${at}, case ${i}`);
+    return { family, id, tolerance, content: parse(LISTED[family], item, `${at}, ${id}`) } as GoldenCase;
   });
 }
 
 function readNamed(items: readonly unknown[], at: string): GoldenCase[] {
   return items.map((item, i) => {
-    const { name, method } = fit(named, item, `${at}, case ${i}`);
+    const { name, method } = parse(named, item, `${at}, case ${i}`);
     const family = familyOf(method, NAMED, at);
-    const content = fit(NAMED[family] as z.ZodType, item, `${at}, ${name}`);
+    const content = parse(NAMED[family] as z.ZodType, item, `${at}, ${name}`);
     return { family, id: name, tolerance: DEFAULT, content } as GoldenCase;
   });
 }
 
 function readWhole(document: unknown, at: string): GoldenCase[] {
-  const header = fit(whole, document, at);
+  const header = parse(whole, document, at);
   const family = familyOf(header.method.replaceAll('-', '_'), WHOLE, at);
   const tolerance = widest(header.tolerance);
-  const cases = fit(WHOLE[family] as z.ZodType<{ id: string }[]>, document, at);
+  const cases = parse(WHOLE[family] as z.ZodType<{ id: string }[]>, document, at);
   return cases.map((content) => ({ family, id: content.id, tolerance, content }) as GoldenCase);
 }
 
@@ -130,7 +130,7 @@ function familyOf<T extends object>(method: string, layout: T, at: string): keyo
   });
 }
 
-function fit<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
+function parse<S extends z.ZodType>(schema: S, value: unknown, at: string): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues);

@@ -1,0 +1,231 @@
+/**
+ * The expanded lowering: attention as MatMul, Softmax, MatMul in blocks of rows, with every edit of logits and
+ * probabilities in between, as one model-local function per combination of edits. Runs on every execution provider;
+ * memory is linear in T; key/value heads are never repeated.
+ *
+ * What it replaces is described by ExpandedSite; group-query-attention.ts makes one from a fused operator.
+ */
+import { DataType, makeNode } from '../../hooks/onnx/index.ts';
+import {
+  BLOCK_BYTES,
+  type Blocks,
+  countBlocks,
+  type Extent,
+  mapBlocks,
+  oneOrMore,
+  sumBlocks,
+  wholeBlock,
+} from './blocks.ts';
+import { composeSteps } from './compose.ts';
+import { type Edit, knobsOf, statesOf } from './edits.ts';
+import { DOMAIN, type Emit, emitter, type Primitive, primitive, toFloat } from './emit.ts';
+import * as heads from './functions/heads.ts';
+import { type Lowered, lowered } from './lowered.ts';
+
+/** [B, S, N·D] as fused operators take it, or [B, N, S, D]. */
+export type HeadLayout = 'BS(ND)' | 'BNSD';
+
+export interface HeadValue {
+  readonly value: string;
+  readonly layout: HeadLayout;
+}
+
+/** One attention site, by its values. K of k and v for N, T for S where a value spans the cache. */
+export interface ExpandedSite {
+  /** Unique in the model; prefix of everything emitted. */
+  readonly name: string;
+  /** The model's ai.onnx operator set, 13 or later. */
+  readonly opset: number;
+  /** DataType of q, k, v and z. Scores and probabilities are float32 in any case. */
+  readonly elemType: number;
+  readonly H: number;
+  readonly K: number;
+  readonly D: number;
+  /** Already rotated. k and v of this call when `past` is given, else of all T positions. */
+  readonly q: HeadValue;
+  readonly k: HeadValue;
+  readonly v: HeadValue;
+  /** Values [B, K, P, D] of earlier calls; `present` names the values that shall hold the joined cache. */
+  readonly past?: { readonly k: string; readonly v: string } | undefined;
+  readonly present?: { readonly k: string; readonly v: string } | undefined;
+  /** Default 1/√D. */
+  readonly scale?: number | undefined;
+  readonly softcap?: number | undefined;
+  readonly causal: boolean;
+  /** Keys seen to the left, the row's own included. */
+  readonly window?: number | undefined;
+  /** Value [H]: a learned logit in each head's denominator. */
+  readonly headSink?: string | undefined;
+  /** Value [B, T] with 0 at padding, any integer, boolean or float type: an attention_mask. */
+  readonly keys?: string | undefined;
+  /** Value [B|1, H|1, S, T], float, added to the logits. */
+  readonly bias?: string | undefined;
+  /** Name of the value to produce. */
+  readonly z: HeadValue;
+}
+
+export interface ExpandedOptions {
+  readonly edits: readonly Edit[];
+  /** Also give the probabilities before and after the edits, [B, H, S, T]. Costs the memory the blocks save. */
+  readonly tapPattern?: boolean | undefined;
+  /** Bytes of scores a block of rows may take. Default BLOCK_BYTES. */
+  readonly blockBytes?: number | undefined;
+}
+
+/**
+ * Attention at `site` with `edits`. The result's nodes take the place of the site's; `replaces` is empty, since the site's
+ * own value names are produced.
+ *
+ * Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T] with an act edit.
+ */
+export function expandedAttention(
+  site: ExpandedSite,
+  { edits, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
+): Lowered {
+  const emit = emitter(site.opset, `${site.name}.`);
+  const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
+  const states = edits.flatMap((edit) => statesOf(edit, site.name, site.H));
+  const finding = edits.some(
+    (edit) => edit.kind === 'act' && (edit.stats === 'chunk' || edit.stats === 'running'),
+  );
+
+  const q = toFloat(emit, bnsd(emit, site.q, site.H), site.elemType);
+  const [k, v] = (['k', 'v'] as const).map((which) => {
+    const now = bnsd(emit, site[which], site.K);
+    const past = site.past?.[which];
+    const present = site.present?.[which];
+    if (past && present) return emit.as(present, 'Concat', [past, now], { axis: 2 });
+    if (past) return emit('Concat', [past, now], { axis: 2 });
+    return present ? emit.as(present, 'Identity', [now]) : now;
+  }) as [string, string];
+  const inputs: [string, string][] = [
+    ['q', q],
+    ['k', toFloat(emit, k, site.elemType)],
+    ['v', toFloat(emit, v, site.elemType)],
+    ['scale', emit.float(site.scale ?? 1 / Math.sqrt(site.D))],
+    ['budget', emit.ints(Math.floor(blockBytes / 4))],
+  ];
+  if (site.softcap) inputs.push(['softcap', emit.float(site.softcap)]);
+  if (site.window) inputs.push(['window', emit.ints(site.window)]);
+  if (site.headSink) inputs.push(['head_sink', site.headSink]);
+  if (site.keys) inputs.push(['real', emit('Cast', [site.keys], { to: DataType.FLOAT })]);
+  if (site.bias) inputs.push(['bias', toFloat(emit, site.bias, site.elemType)]);
+  for (const { name } of knobs) inputs.push([localName(name, site.name), name]);
+  for (const { input } of states) inputs.push([localName(input, site.name), input]);
+
+  const outputs: [string, string][] = [['z', `${site.name}.z`]];
+  for (const { output } of states) outputs.push([localName(output, site.name), output]);
+  if (finding) outputs.push(['found_sinks', `${site.name}.sinks`], ['score', `${site.name}.score`]);
+  if (tapPattern) {
+    outputs.push(['pattern', `${site.name}.pattern`], ['pattern_edited', `${site.name}.pattern_edited`]);
+  }
+
+  const { definition, nested } = attentionFunction(site, edits, inputs, outputs, tapPattern)(site.opset);
+  const functions = new Map([...emit.functions, ...nested, [definition.name, definition]]);
+  const call = makeNode(
+    `${DOMAIN}.${definition.name}`,
+    inputs.map(([, value]) => value),
+    outputs.map(([, value]) => value),
+    { name: site.name },
+  );
+  const tail = emitter(site.opset, `${site.name}.out.`);
+  const flat = site.z.layout === 'BNSD' ? `${site.name}.z` : tail.call(heads.joinHeads, `${site.name}.z`)[0]!;
+  tail.as(site.z.value, 'Cast', [flat], { to: site.elemType });
+  for (const [name, fn] of tail.functions) functions.set(name, fn);
+
+  const perKey = ['B', site.H, 'T'];
+  const taps = outputs
+    .filter(([name]) => ['pattern', 'pattern_edited', 'found_sinks', 'score'].includes(name))
+    .map(([name, value]) => ({
+      name: name === 'found_sinks' ? 'sinks' : name,
+      value,
+      elemType: DataType.FLOAT,
+      shape: name.startsWith('pattern') ? ['B', site.H, 'S', 'T'] : perKey,
+    }));
+  return {
+    ...lowered(emit, { knobs, states, taps }),
+    nodes: [...emit.nodes, call, ...tail.nodes],
+    functions: [...functions.values()],
+  };
+}
+
+function localName(name: string, prefix: string): string {
+  return name.slice(prefix.length + 1);
+}
+
+function bnsd(emit: Emit, { value, layout }: HeadValue, N: number): string {
+  return layout === 'BNSD' ? value : emit.call(heads.splitHeads, value, emit.ints(N))[0]!;
+}
+
+/** The function's name says what is in it: sites that differ only in numbers share it. */
+function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: boolean): string {
+  const form = [
+    site.causal ? 'Causal' : 'Full',
+    site.window ? 'Window' : '',
+    site.softcap ? 'SoftCap' : '',
+    site.headSink ? 'Sink' : '',
+    site.keys ? 'Padded' : '',
+    site.bias ? 'Biased' : '',
+  ].join('');
+  const parts = edits.map((edit) => Object.values(edit).join('_'));
+  return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : ''].filter(Boolean).join('_');
+}
+
+function attentionFunction(
+  site: ExpandedSite,
+  edits: readonly Edit[],
+  inputs: readonly [string, string][],
+  outputs: readonly [string, string][],
+  tapPattern: boolean,
+): Primitive {
+  const names = new Set(inputs.map(([name]) => name));
+  const doc = `Attention of q [B, H, S, D] over k, v [B, K, T, ·] with ${edits.map((e) => e.kind).join(', ') || 'no edits'}.`;
+  const signature = {
+    name: functionName(site, edits, tapPattern),
+    inputs: inputs.map(([name]) => name),
+    outputs: outputs.map(([name]) => name),
+    doc,
+  };
+  return primitive(signature, (emit) => {
+    const S = emit.dim('q', 2);
+    const T = emit.dim('k', 2);
+    const window = site.window ? 'window' : undefined;
+    const extent: Extent = { S, T, past: emit('Sub', [T, S]), causal: site.causal, window };
+    const step = composeSteps(emit, edits, names, extent);
+
+    const whole = (e: Emit) => {
+      const block = wholeBlock(e, extent);
+      const before = step.pattern(block);
+      const found = step.detect(e, () => step.columnSums(block, before));
+      const edited = step.transfer(block, before, found?.sinks);
+      return { before, edited, results: step.results(step.output(block, edited), found) };
+    };
+    const inBlocks = (e: Emit, blocks: Blocks) => {
+      const found = step.detect(e, () => {
+        const shape = e('Concat', [e.dim('q', 0), e.dim('q', 1), T], { axis: 0 });
+        return sumBlocks(e, blocks, extent, e('Expand', [e.float(0), shape]), (block) =>
+          block.spreadKeys(step.columnSums(block, step.pattern(block))),
+        );
+      });
+      const z = mapBlocks(e, blocks, extent, (block) =>
+        step.output(block, step.transfer(block, step.pattern(block), found?.sinks)),
+      );
+      return step.results(z, found);
+    };
+
+    let values: readonly string[];
+    if (tapPattern) {
+      const { before, edited, results } = whole(emit);
+      values = [...results.map(([value]) => value), before, edited];
+    } else {
+      const blocks = countBlocks(emit, 'budget', [emit.dim('q', 0), emit.dim('q', 1), T], S);
+      values = oneOrMore(
+        emit,
+        blocks,
+        (e) => whole(e).results,
+        (e) => inBlocks(e, blocks),
+      );
+    }
+    for (const [i, [name]] of outputs.entries()) emit.as(name, 'Identity', [values[i]!]);
+  });
+}

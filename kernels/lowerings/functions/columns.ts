@@ -1,0 +1,129 @@
+/** Column statistics and the sinks found from them: ACT's detection inside the graph. */
+import { DataType } from '../../../hooks/onnx/index.ts';
+import { primitive } from '../emit.ts';
+
+/** Σ over the counted rows, as a MatMul with one row so that nothing of size S×T is written. */
+export const columnSums = primitive(
+  {
+    name: 'ColumnSums',
+    inputs: ['pattern', 'counted'],
+    outputs: ['sums'],
+    doc: 'pattern [B, H, S, T], counted [B|1, 1, 1, S] of 0 and 1 → Σ over counted rows [B, H, T].',
+  },
+  (emit) => {
+    emit.as('sums', 'Squeeze', [emit('MatMul', ['counted', 'pattern']), emit.ints(2)]);
+  },
+);
+
+/** Rows of this call that see each key, for causal attention: those at or after it, and not past its window. */
+export const columnCounts = primitive(
+  {
+    name: 'ColumnCounts',
+    inputs: ['counted', 'keys', 'past', 'window'],
+    outputs: ['counts'],
+    doc: 'counted [B|1, 1, 1, S] real rows, keys [B|1, T] real keys, past, window int64 [1] (0: no window) → number of counted rows that see each key [B|1, T].',
+  },
+  (emit) => {
+    // Rows up to and including position p, as a running sum with a leading zero: rows in [t, t + window) = R(t+window) - R(t).
+    const rows = emit('Squeeze', ['counted', emit.ints(1, 2)]); // [B|1, S]
+    const running = emit('CumSum', [rows, emit.int(1)]);
+    const before = emit('Pad', [running, emit.ints(0, 1, 0, 0)]); // before[i]: counted rows with index < i
+    const S = emit.dim('counted', 3);
+    const T = emit.dim('keys', 1);
+    const column = emit('Range', [emit.int(0), emit('Squeeze', [T]), emit.int(1)]);
+    const clip = (x: string) => emit('Min', [emit('Max', [x, emit.ints(0)]), S]);
+    const first = clip(emit('Sub', [column, 'past']));
+    const unlimited = emit('Equal', ['window', emit.ints(0)]);
+    const reach = emit('Where', [unlimited, emit('Add', [T, S]), 'window']);
+    const last = clip(emit('Add', [emit('Sub', [column, 'past']), reach]));
+    const seen = emit('Sub', [
+      emit('Gather', [before, last], { axis: 1 }),
+      emit('Gather', [before, first], { axis: 1 }),
+    ]);
+    emit.as('counts', 'Mul', [seen, 'keys']);
+  },
+);
+
+/** Running totals: keys the earlier calls did not have start from zero. */
+export const addRunning = primitive(
+  {
+    name: 'AddRunning',
+    inputs: ['before', 'now'],
+    outputs: ['total'],
+    doc: 'before [B, N, P], now [B, N, T], P ≤ T → now + before, padded with zeros.',
+  },
+  (emit) => {
+    const missing = emit('Sub', [emit.dim('now', 2), emit.dim('before', 2)]);
+    const pads = emit('Concat', [emit.ints(0, 0, 0, 0, 0), missing], { axis: 0 });
+    emit.as('total', 'Add', ['now', emit('Pad', ['before', pads])]);
+  },
+);
+
+const SINK_INPUTS = ['sums', 'counts', 'keys', 'first', 'tau', 'alpha'];
+const SINK_DOC =
+  'sums [B, H, T], counts [B|1, T], keys [B|1, T] real keys, first [B|1] int64, tau and alpha [B|1, H|1] → 1 where the mean weight exceeds tau + alpha/N (N real keys)';
+
+export const sinksInitial = sinksForm(false, 'Sinks', `${SINK_DOC}, never the first real key.`);
+export const sinksFirstDetected = sinksForm(
+  true,
+  'SinksFirstDetected',
+  `${SINK_DOC}, except the first such key.`,
+);
+
+function sinksForm(firstDetected: boolean, name: string, doc: string) {
+  return primitive({ name, inputs: SINK_INPUTS, outputs: ['sinks', 'score'], doc }, (emit) => {
+    const counts = emit('Unsqueeze', ['counts', emit.ints(1)]); // [B|1, 1, T]
+    const seen = emit('Greater', [counts, emit.float(0)]);
+    emit.as('score', 'Where', [
+      seen,
+      emit('Div', ['sums', emit('Where', [seen, counts, emit.float(1)])]),
+      emit.float(0),
+    ]);
+    const N = emit('Unsqueeze', [emit.reduce('ReduceSum', 'keys', 1), emit.ints(2)]); // [B|1, 1, 1]
+    const perHead = (x: string) => emit('Unsqueeze', [x, emit.ints(2)]);
+    const threshold = emit('Add', [perHead('tau'), emit('Div', [perHead('alpha'), N])]);
+    const hit = emit('And', [emit('Greater', ['score', threshold]), seen]);
+    const spared = firstDetected ? firstHit() : initial();
+    emit.as('sinks', 'Cast', [emit('And', [hit, emit('Not', [spared])])], { to: DataType.FLOAT });
+
+    function firstHit() {
+      const found = emit('CumSum', [emit('Cast', [hit], { to: DataType.FLOAT }), emit.int(2)]);
+      return emit('Less', [found, emit.float(1.5)]);
+    }
+    function initial() {
+      const columns = emit('Range', [emit.int(0), emit('Squeeze', [emit.dim('sums', 2)]), emit.int(1)]);
+      return emit('Equal', [columns, emit('Unsqueeze', ['first', emit.ints(1, 2)])]); // [B|1, 1, T]
+    }
+  });
+}
+
+const ROW_INPUTS = ['pattern', 'seen', 'start', 'first', 'tau', 'alpha'];
+const ROW_DOC =
+  'pattern [B, H, S, T], seen [B|1, 1, S, 1] keys each row sees, start int64 [1] position of the first column → 1 where a weight exceeds tau + alpha/seen';
+
+export const rowSinksInitial = rowForm(false, 'RowSinks', `${ROW_DOC}, never the first real key.`);
+export const rowSinksFirstDetected = rowForm(
+  true,
+  'RowSinksFirstDetected',
+  `${ROW_DOC}, except the first such key.`,
+);
+
+function rowForm(firstDetected: boolean, name: string, doc: string) {
+  return primitive({ name, inputs: ROW_INPUTS, outputs: ['sinks'], doc }, (emit) => {
+    const perHead = (x: string) => emit('Unsqueeze', [x, emit.ints(2, 3)]);
+    const threshold = emit('Add', [perHead('tau'), emit('Div', [perHead('alpha'), 'seen'])]);
+    const hit = emit('Greater', ['pattern', threshold]);
+    const spared = firstDetected ? firstHit() : initial();
+    emit.as('sinks', 'Cast', [emit('And', [hit, emit('Not', [spared])])], { to: DataType.FLOAT });
+
+    function firstHit() {
+      const found = emit('CumSum', [emit('Cast', [hit], { to: DataType.FLOAT }), emit.int(3)]);
+      return emit('Less', [found, emit.float(1.5)]);
+    }
+    function initial() {
+      const width = emit('Squeeze', [emit.dim('pattern', 3)]);
+      const columns = emit('Add', [emit('Range', [emit.int(0), width, emit.int(1)]), 'start']);
+      return emit('Equal', [columns, emit('Unsqueeze', ['first', emit.ints(1, 2, 3)])]);
+    }
+  });
+}

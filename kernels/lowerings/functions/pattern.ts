@@ -1,0 +1,123 @@
+/** From queries and keys to probabilities and back to outputs, without repeating keys or values for grouped heads. */
+import { DataType } from '../../../hooks/onnx/index.ts';
+import { HIDDEN, primitive } from '../emit.ts';
+
+/**
+ * Query heads of one group become rows of one matrix, [B, K, G·S, D], so a key/value head is read once per group and
+ * never repeated in memory.
+ */
+export const groupedScores = primitive(
+  {
+    name: 'GroupedScores',
+    inputs: ['q', 'k'],
+    outputs: ['scores'],
+    doc: 'q [B, H, S, D] (scaled), k [B, K, T, D] → q·kᵀ [B, H, S, T]; head h reads key head ⌊h/(H/K)⌋.',
+  },
+  (emit) => {
+    const heads = emit.dim('k', 1);
+    const rows = emit('Reshape', [
+      'q',
+      emit('Concat', [emit.ints(0), heads, emit.ints(-1), emit.dim('q', 3)], { axis: 0 }),
+    ]);
+    const product = emit('MatMul', [rows, emit('Transpose', ['k'], { perm: [0, 1, 3, 2] })]);
+    const shape = emit(
+      'Concat',
+      [emit('Slice', [emit('Shape', ['q']), emit.ints(0), emit.ints(3)]), emit.dim('k', 2)],
+      {
+        axis: 0,
+      },
+    );
+    emit.as('scores', 'Reshape', [product, shape]);
+  },
+);
+
+export const groupedValues = primitive(
+  {
+    name: 'GroupedValues',
+    inputs: ['pattern', 'v'],
+    outputs: ['z'],
+    doc: 'pattern [B, H, S, T], v [B, K, T, E] → z [B, H, S, E]; head h reads value head ⌊h/(H/K)⌋.',
+  },
+  (emit) => {
+    const heads = emit.dim('v', 1);
+    const rows = emit('Reshape', [
+      'pattern',
+      emit('Concat', [emit.ints(0), heads, emit.ints(-1), emit.dim('v', 2)], { axis: 0 }),
+    ]);
+    const product = emit('MatMul', [rows, 'v']);
+    const shape = emit(
+      'Concat',
+      [emit('Slice', [emit('Shape', ['pattern']), emit.ints(0), emit.ints(3)]), emit.dim('v', 3)],
+      { axis: 0 },
+    );
+    emit.as('z', 'Reshape', [product, shape]);
+  },
+);
+
+export const softCap = primitive(
+  {
+    name: 'SoftCap',
+    inputs: ['scores', 'cap'],
+    outputs: ['capped'],
+    doc: 'cap · tanh(scores / cap).',
+  },
+  (emit) => {
+    emit.as('capped', 'Mul', [emit('Tanh', [emit('Div', ['scores', 'cap'])]), 'cap']);
+  },
+);
+
+/** Rows `from`… of the sequence against columns `start`…`end`. */
+export const causalBias = primitive(
+  {
+    name: 'CausalBias',
+    inputs: ['from', 'rows', 'start', 'end', 'window'],
+    outputs: ['bias'],
+    doc: 'int64 [1] each: position of the first row, number of rows, key columns start ≤ t < end, keys seen to the left (0: all) → [1, 1, rows, end - start], 0 where a row may see a key, else very low.',
+  },
+  (emit) => {
+    const scalar = (x: string) => emit('Squeeze', [x]);
+    const row = emit('Unsqueeze', [
+      emit('Range', [scalar('from'), scalar(emit('Add', ['from', 'rows'])), emit.int(1)]),
+      emit.ints(1),
+    ]);
+    const column = emit('Range', [scalar('start'), scalar('end'), emit.int(1)]);
+    const later = emit('Greater', [column, row]);
+    const unlimited = emit('Equal', ['window', emit.ints(0)]);
+    const reach = emit('Where', [unlimited, emit('Add', ['end', emit.ints(1)]), 'window']);
+    const gone = emit('LessOrEqual', [emit('Add', [column, reach]), row]);
+    const hidden = emit('Or', [later, gone]);
+    const bias = emit('Where', [hidden, emit.float(HIDDEN), emit.float(0)]);
+    emit.as('bias', 'Unsqueeze', [bias, emit.ints(0, 1)]);
+  },
+);
+
+export const paddingBias = primitive(
+  {
+    name: 'PaddingBias',
+    inputs: ['keys'],
+    outputs: ['bias'],
+    doc: 'keys [B, T], 0 at padding → [B, 1, 1, T], 0 at real keys, else very low.',
+  },
+  (emit) => {
+    const real = emit('Cast', ['keys'], { to: DataType.BOOL });
+    const bias = emit('Where', [real, emit.float(0), emit.float(HIDDEN)]);
+    emit.as('bias', 'Unsqueeze', [bias, emit.ints(1, 2)]);
+  },
+);
+
+/** Softmax with a learned logit per head that takes weight and gives no value. */
+export const sinkSoftmax = primitive(
+  {
+    name: 'SinkSoftmax',
+    inputs: ['scores', 'head_sink'],
+    outputs: ['pattern'],
+    doc: 'scores [B, H, S, T], head_sink [H] → e^s / (Σ e^s + e^sink).',
+  },
+  (emit) => {
+    const sink = emit('Unsqueeze', [emit('Cast', ['head_sink'], { to: DataType.FLOAT }), emit.ints(0, 2, 3)]);
+    const top = emit('Max', [emit.reduce('ReduceMax', 'scores', 3), sink]);
+    const weights = emit('Exp', [emit('Sub', ['scores', top])]);
+    const sum = emit('Add', [emit.reduce('ReduceSum', weights, 3), emit('Exp', [emit('Sub', [sink, top])])]);
+    emit.as('pattern', 'Div', [weights, sum]);
+  },
+);

@@ -1,0 +1,124 @@
+/**
+ * Edits of the probabilities (G4): group masses by one small MatMul, a factor per group and row from the rule, and the
+ * factors spread over the keys by another small MatMul. A row or head that is left alone gets exactly 1.
+ */
+import { DataType } from '../../../hooks/onnx/index.ts';
+import { primitive } from '../emit.ts';
+
+/** β on the sinks, the rest grows in proportion. ACT. */
+export const actTransfer = primitive(
+  {
+    name: 'ActTransfer',
+    inputs: ['pattern', 'sinks', 'beta'],
+    outputs: ['edited'],
+    doc: 'pattern [B, H, S, T], sinks [B, H, T] of 0 and 1, beta [B|1, H]: sinks keep the share beta, other keys grow in proportion; beta 1 leaves a head alone.',
+  },
+  (emit) => {
+    const sink = emit('Unsqueeze', ['sinks', emit.ints(3)]); // [B, H, T, 1]
+    const rest = emit('Sub', [emit.float(1), sink]);
+    const masses = emit('MatMul', ['pattern', emit('Concat', [sink, rest], { axis: 3 })]); // [B, H, S, 2]
+    const [onSinks, onRest] = emit.many(2, 'Split', [masses, emit.ints(1, 1)], { axis: 3 }) as [
+      string,
+      string,
+    ];
+    const beta = emit('Unsqueeze', ['beta', emit.ints(2, 3)]);
+    const one = emit.float(1);
+    const some = emit('Greater', [onRest, emit.float(0)]);
+    const freed = emit('Mul', [emit('Sub', [one, beta]), onSinks]);
+    const grown = emit('Div', [freed, emit('Where', [some, onRest, one])]);
+    const growth = emit('Where', [some, grown, emit.float(0)]); // λ - 1
+    const kept = emit('Where', [some, emit('Sub', [beta, one]), emit.float(0)]); // β - 1
+    const weights = emit('Concat', [kept, growth], { axis: 3 });
+    const groups = emit('Transpose', [emit('Concat', [sink, rest], { axis: 3 })], { perm: [0, 1, 3, 2] });
+    const factor = emit('Add', [emit('MatMul', [weights, groups]), one]);
+    emit.as('edited', 'Mul', ['pattern', factor]);
+  },
+);
+
+/** As ActTransfer where every row has sinks of its own. */
+export const actTransferRows = primitive(
+  {
+    name: 'ActTransferRows',
+    inputs: ['pattern', 'sinks', 'beta'],
+    outputs: ['edited'],
+    doc: 'As ActTransfer, sinks [B, H, S, T].',
+  },
+  (emit) => {
+    const one = emit.float(1);
+    const beta = emit('Unsqueeze', ['beta', emit.ints(2, 3)]);
+    const onSinks = emit.reduce('ReduceSum', emit('Mul', ['pattern', 'sinks']), 3);
+    const rest = emit('Sub', [one, 'sinks']);
+    const onRest = emit.reduce('ReduceSum', emit('Mul', ['pattern', rest]), 3);
+    const some = emit('Greater', [onRest, emit.float(0)]);
+    const freed = emit('Mul', [emit('Sub', [one, beta]), onSinks]);
+    const growth = emit('Where', [
+      some,
+      emit('Div', [freed, emit('Where', [some, onRest, one])]),
+      emit.float(0),
+    ]);
+    const kept = emit('Where', [some, emit('Sub', [beta, one]), emit.float(0)]);
+    const factor = emit('Add', [emit('Mul', ['sinks', kept]), emit('Mul', [rest, growth])]);
+    emit.as('edited', 'Mul', ['pattern', emit('Add', [factor, one])]);
+  },
+);
+
+const VAR_INPUTS = ['pattern', 'sink', 'visual', 'eligible', 'p', 'rho', 'min_visual'];
+const VAR_DOC =
+  'pattern [B, H, S, T]; sink, visual [B, T] of 0 and 1; eligible [B, S]; p, rho, min_visual [B|1, H|1]: in selected rows every sink gives the share p of its weight to the visual keys that are no sinks.';
+
+/** VAR with the selection the paper describes. */
+export const varTransfer = varForm(
+  'paper',
+  'VarTransfer',
+  `${VAR_DOC} Selected: visual mass ≥ min_visual, share outside sinks ≥ rho.`,
+);
+
+/** VAR with the selection of the released code, rho and p as in the paper. */
+export const varTransferCode = varForm(
+  'code',
+  'VarTransferCode',
+  `${VAR_DOC} Selected as in the released code: share on sinks ≤ 1 - rho with 1e-6 per visual token in the denominator, only where a visual sink exists.`,
+);
+
+function varForm(semantics: 'paper' | 'code', name: string, doc: string) {
+  return primitive({ name, inputs: VAR_INPUTS, outputs: ['edited'], doc }, (emit) => {
+    const one = emit.float(1);
+    const zero = emit.float(0);
+    const column = (x: string) => emit('Unsqueeze', [x, emit.ints(1, 3)]); // [B, 1, T, 1]
+    const perHead = (x: string) => emit('Unsqueeze', [x, emit.ints(2, 3)]);
+    const [sink, visual] = [column('sink'), column('visual')];
+    const receiver = emit('Mul', [visual, emit('Sub', [one, sink])]);
+    const groups = emit('Concat', [receiver, sink, visual], { axis: 3 });
+    const masses = emit('MatMul', ['pattern', groups]); // [B, H, S, 3]
+    const [onReceivers, onSinks, onVisual] = emit.many(3, 'Split', [masses, emit.ints(1, 1, 1)], {
+      axis: 3,
+    }) as [string, string, string];
+    const some = emit('Greater', [onReceivers, zero]);
+    const looking = emit('GreaterOrEqual', [onVisual, perHead('min_visual')]);
+    const nonZero = emit('Where', [emit('Greater', [onVisual, zero]), onVisual, one]);
+    let apart: string;
+    if (semantics === 'paper') {
+      apart = emit('GreaterOrEqual', [emit('Div', [onReceivers, nonZero]), perHead('rho')]);
+    } else {
+      const tokens = emit.reduce('ReduceSum', visual, 2);
+      const shared = emit('Add', [onVisual, emit('Mul', [tokens, emit.float(1e-6)])]);
+      const share = emit('Div', [
+        emit('Sub', [onVisual, onReceivers]),
+        emit('Max', [shared, emit.float(1e-30)]),
+      ]);
+      const few = emit('LessOrEqual', [share, emit('Sub', [one, perHead('rho')])]);
+      const any = emit('Greater', [emit.reduce('ReduceSum', emit('Mul', [visual, sink]), 2), zero]);
+      apart = emit('And', [few, any]);
+    }
+    const rows = emit('Cast', [emit('Unsqueeze', ['eligible', emit.ints(1, 3)])], { to: DataType.BOOL });
+    const selected = emit('And', [emit('And', [some, looking]), emit('And', [apart, rows])]);
+    const gain = emit('Div', [emit('Mul', [perHead('p'), onSinks]), emit('Where', [some, onReceivers, one])]);
+    const weights = emit(
+      'Concat',
+      [emit('Where', [selected, gain, zero]), emit('Where', [selected, emit('Neg', [perHead('p')]), zero])],
+      { axis: 3 },
+    ); // [B, H, S, 2]: what to add to the factor 1 of receivers and of sinks
+    const spread = emit('Transpose', [emit('Concat', [receiver, sink], { axis: 3 })], { perm: [0, 1, 3, 2] });
+    emit.as('edited', 'Mul', ['pattern', emit('Add', [emit('MatMul', [weights, spread]), one])]);
+  });
+}

@@ -1,0 +1,94 @@
+/**
+ * What a lowering hands to the graph compiler: nodes to put in place of, or around, a site, and everything they need,
+ * as data. Applying it is inserting `nodes` in order before the first reader of any output, adding `functions`
+ * (by name, once) and `initializers`, declaring `knobs` and `states` as graph inputs, states and taps as graph outputs,
+ * importing `opsets`, and letting the readers of each value in `replaces` read its replacement.
+ */
+import {
+  DataType,
+  type FunctionDef,
+  floatTensor,
+  int64Tensor,
+  type Node,
+  type Tensor,
+} from '../../hooks/onnx/index.ts';
+import { type Emit, opsetsFor } from './emit.ts';
+
+/** A parameter as graph input. */
+export interface Knob {
+  readonly name: string;
+  readonly elemType: number;
+  /** Symbols may be 1: 'B' a value per batch row or one for all, 'T' one per key or one for all. */
+  readonly shape: readonly (number | string)[];
+  /** Feed this and the site computes what it did before. */
+  readonly neutral: Tensor;
+  readonly doc: string;
+}
+
+/** What one call leaves to the next, as the KV cache does: start with a tensor whose 'P' axis is 0. */
+export interface State {
+  readonly input: string;
+  readonly output: string;
+  readonly elemType: number;
+  /** Of the input; the output has T = P + S for P. */
+  readonly shape: readonly (number | string)[];
+}
+
+/** A value that may be made a graph output. */
+export interface Tap {
+  readonly name: string;
+  readonly value: string;
+  readonly elemType: number;
+  readonly shape: readonly (number | string)[];
+}
+
+export interface Lowered {
+  readonly nodes: readonly Node[];
+  readonly functions: readonly FunctionDef[];
+  readonly initializers: readonly Tensor[];
+  readonly knobs: readonly Knob[];
+  readonly states: readonly State[];
+  readonly taps: readonly Tap[];
+  /** Old value name to new: all readers but the lowering's own nodes change over. */
+  readonly replaces: ReadonlyMap<string, string>;
+  /** Operator sets the model must import, at least in this version. */
+  readonly opsets: Readonly<Record<string, number>>;
+}
+
+/** Assembles a Lowered from an emitter; what is not given is empty. */
+export function lowered(
+  emit: Emit,
+  parts: Partial<Omit<Lowered, 'nodes' | 'functions' | 'opsets'>> = {},
+): Lowered {
+  return {
+    nodes: emit.nodes,
+    functions: [...emit.functions.values()],
+    initializers: [],
+    knobs: [],
+    states: [],
+    taps: [],
+    replaces: new Map(),
+    opsets: opsetsFor(emit.opset),
+    ...parts,
+  };
+}
+
+export function floatKnob(
+  name: string,
+  shape: Knob['shape'],
+  neutral: number[],
+  dims: number[],
+  doc: string,
+): Knob {
+  return { name, elemType: DataType.FLOAT, shape, neutral: floatTensor(name, neutral, dims), doc };
+}
+
+export function int64Knob(
+  name: string,
+  shape: Knob['shape'],
+  neutral: number[],
+  dims: number[],
+  doc: string,
+): Knob {
+  return { name, elemType: DataType.INT64, shape, neutral: int64Tensor(name, neutral, dims), doc };
+}

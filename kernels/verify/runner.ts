@@ -1,0 +1,141 @@
+/**
+ * Running small graphs on an execution provider of this machine: onnxruntime-node for cpu and webgpu, onnxruntime-web
+ * for wasm. One session per distinct graph, kept for the life of the runner.
+ */
+import { AttuneError } from '../../errors.ts';
+import {
+  assemble,
+  DataType,
+  encodeModel,
+  type FunctionDef,
+  type Graph,
+  makeModel,
+} from '../../hooks/onnx/index.ts';
+import { bytesSource } from '../../hooks/onnx/source.ts';
+
+export const EXECUTION_PROVIDERS = ['cpu', 'wasm', 'webgpu'] as const;
+export type ExecutionProvider = (typeof EXECUTION_PROVIDERS)[number];
+
+export interface Feed {
+  readonly elemType: number;
+  readonly dims: readonly number[];
+  readonly values: ArrayLike<number>;
+}
+
+export interface Result {
+  readonly dims: readonly number[];
+  readonly data: ArrayLike<number>;
+}
+
+export interface RunnableGraph {
+  readonly graph: Graph;
+  readonly functions: readonly FunctionDef[];
+  readonly opsets: Readonly<Record<string, number>>;
+}
+
+export interface Runner extends AsyncDisposable {
+  readonly ep: ExecutionProvider;
+  run(model: RunnableGraph, feeds: Readonly<Record<string, Feed>>): Promise<Record<string, Result>>;
+}
+
+type Ort = typeof import('onnxruntime-node');
+
+/** @throws AttuneError EP_UNAVAILABLE when this machine or package has no such provider */
+export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
+  const ort = await load(ep);
+  const sessions = new Map<string, Promise<import('onnxruntime-node').InferenceSession>>();
+  const sessionOf = async (model: RunnableGraph) => {
+    const { graph, functions, opsets } = model;
+    const bytes = await assemble(
+      encodeModel(makeModel(graph, { ...opsets }, { functions })),
+      bytesSource(new Uint8Array()),
+    );
+    // Equal bytes are equal models; the text form of a small graph is a good enough key.
+    const key = Buffer.from(bytes).toString('latin1');
+    const made = sessions.get(key) ?? open(ort, bytes, ep);
+    sessions.set(key, made);
+    return made;
+  };
+  return {
+    ep,
+    async run(model, feeds) {
+      const session = await sessionOf(model);
+      const tensors = Object.fromEntries(
+        Object.entries(feeds).map(([name, feed]) => [name, tensorOf(ort, feed)]),
+      );
+      const results = await session.run(tensors);
+      return Object.fromEntries(
+        Object.entries(results).map(([name, value]) => [
+          name,
+          { dims: value.dims, data: value.data as ArrayLike<number> },
+        ]),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      for (const session of sessions.values()) await (await session).release();
+      sessions.clear();
+    },
+  };
+}
+
+async function load(ep: ExecutionProvider): Promise<Ort> {
+  const ort = named(ep === 'wasm' ? await import('onnxruntime-web') : await import('onnxruntime-node'));
+  if (ep === 'wasm') ort.env.wasm.numThreads = 1;
+  return ort;
+}
+
+/** The packages are CommonJS or ESM as the loader sees fit: names are on the namespace or on its default. */
+function named(namespace: object): Ort {
+  const found = 'InferenceSession' in namespace ? namespace : (namespace as { default: object }).default;
+  return found as Ort;
+}
+
+async function open(ort: Ort, bytes: Uint8Array, ep: ExecutionProvider) {
+  try {
+    return await ort.InferenceSession.create(bytes, {
+      executionProviders: [ep],
+      logSeverityLevel: 3,
+    });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (!/backend|provider|EP|adapter/i.test(message) || ep === 'cpu') throw cause;
+    throw new AttuneError('EP_UNAVAILABLE', {
+      found: message,
+      expected: `the ${ep} execution provider`,
+      hint: 'Try another with --ep cpu or --ep wasm.',
+      cause,
+    });
+  }
+}
+
+function tensorOf(ort: Ort, { elemType, dims, values }: Feed) {
+  switch (elemType) {
+    case DataType.FLOAT:
+      return new ort.Tensor('float32', Float32Array.from(values), dims);
+    case DataType.FLOAT16:
+      return new ort.Tensor('float16', Uint16Array.from(values, toHalf), dims);
+    case DataType.INT64:
+      return new ort.Tensor('int64', BigInt64Array.from(values as ArrayLike<never>, BigInt), dims);
+    case DataType.INT32:
+      return new ort.Tensor('int32', Int32Array.from(values), dims);
+    default:
+      throw new AttuneError('FEED_TYPE', { found: `element type ${elemType}` });
+  }
+}
+
+/** Bits of the nearest binary16 number, ties to even. */
+export function toHalf(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = Math.abs(value);
+  if (Number.isNaN(value)) return sign | 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  if (magnitude < 2 ** -24 / 2) return sign;
+  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
+  const unit = 2 ** (exponent - 10);
+  const steps = magnitude / unit;
+  const floor = Math.floor(steps);
+  const rest = steps - floor;
+  const rounded = floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
+  return sign | (exponent === -14 && rounded < 1024 ? rounded : ((exponent + 15) << 10) + (rounded - 1024));
+}

@@ -112,10 +112,20 @@ function pastLengths(e: Emitter, seqlens: string, S: string): string {
   return e.op('Max', [e.op('Sub', [total, S], 'past'), e.ints(0)], 'past_lengths');
 }
 
+/** q or k as GroupQueryAttention receives it, before its own rotation: [B,S,heads,D]. */
+function groupQueryOperand(e: Emitter, site: Site, which: 'q' | 'k'): string {
+  const { anchor, numHeads: H, kvHeads: K, headDim: D } = site;
+  const heads = which === 'q' ? H : K;
+  const separate = input(anchor, which === 'q' ? 0 : 1);
+  if (input(anchor, 1) !== undefined) return e.reshape(separate!, [0, 0, heads, D]);
+  const [from, to] = which === 'q' ? [0, H * D] : [H * D, (H + K) * D];
+  return e.reshape(e.slice(anchor.inputs[0]!, 2, e.ints(from), e.ints(to)), [0, 0, heads, D]);
+}
+
 /** Rotated q or k of a GroupQueryAttention: [B,S,heads,D]. ORT contrib operators, GroupQueryAttention, RotaryEmbedding. */
 export function groupQueryRotated(e: Emitter, site: Site, which: 'q' | 'k'): string {
   const node = site.anchor;
-  const plain = fusedProjection(e, site, which);
+  const plain = groupQueryOperand(e, site, which);
   if (intAttribute(node, 'do_rotary', 0) === 0) return plain;
   const heads = which === 'q' ? site.numHeads : site.kvHeads;
   const S = e.length(plain, 1);

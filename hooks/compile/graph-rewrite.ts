@@ -193,12 +193,16 @@ export class GraphRewrite {
   /** The point read again from a value that an earlier edit put in the carrier's place. */
   #renormalise(point: HookPoint, value: string): string {
     if (point.source.from !== 'value') return value;
-    const place = { ...point.source.place, value };
-    return readPoint(this.#emit, { ...point, source: { from: 'value', place } }, new Map());
+    const source = { ...point.source, place: { ...point.source.place, value } };
+    return readPoint(this.#emit, { ...point, source }, new Map());
   }
 
   #denormalise(point: HookPoint, value: string): string {
-    if (point.source.from !== 'value' || POINT_AXES[point.kind] === 'BSM') return value;
+    if (point.source.from !== 'value') return value;
+    if (POINT_AXES[point.kind] === 'BSM') {
+      const { plus } = point.source;
+      return plus === undefined ? value : this.#emit.op('Sub', [value, plus], 'without_bias');
+    }
     const { place } = point.source;
     const e = this.#emit;
     const typed =

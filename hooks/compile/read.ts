@@ -29,7 +29,11 @@ export function readPoint(e: Emitter, point: HookPoint, derived: Derived): strin
       throw new AttuneError('POINT_UNAVAILABLE', { at: point.name, found: 'the sum was not enabled' });
     return name;
   }
-  if (POINT_AXES[kind] === 'BSM') return source.from === 'value' ? source.place.value : '';
+  if (POINT_AXES[kind] === 'BSM' && source.from === 'value') {
+    return source.plus === undefined
+      ? source.place.value
+      : e.op('Add', [source.place.value, source.plus], 'with_bias');
+  }
   if (!site) throw new AttuneError('POINT_UNAVAILABLE', { at: point.name, found: 'no attention site' });
   const memo = (key: string, make: () => string) => {
     const id = `${site.index}:${key}`;

@@ -7,7 +7,12 @@ import { ATTENTION_POINTS, type PointKind, pointName, RESIDUAL_POINTS } from './
 
 export type Source =
   /** A value of the graph. */
-  | { readonly from: 'value'; readonly place: Place }
+  | {
+      readonly from: 'value';
+      readonly place: Place;
+      /** A bias that belongs to the point and is added later in the graph. */
+      readonly plus?: string;
+    }
   /** A residual sum that a Skip*LayerNormalization computes without naming it. */
   | { readonly from: 'unnamed-sum'; readonly enable: NonNullable<ResidualLayer['enable']>[number] }
   /** Computed beside the fused operator from its inputs, which leaves the operator and its output alone. */
@@ -96,7 +101,14 @@ function residualSource(kind: (typeof RESIDUAL_POINTS)[number], residual: Residu
   if (!residual) return nowhere('the residual stream of this layer was not recognised');
   const field = RESIDUAL_FIELD[kind];
   const value = residual[field];
-  if (value !== undefined) return { from: 'value', place: { value, layout: 'BS(HD)' } };
+  if (value !== undefined) {
+    const place = { value, layout: 'BS(HD)' } as const;
+    const plus =
+      field === 'attnOut' || field === 'crossAttnOut' || field === 'mlpOut'
+        ? residual.biases?.[field]
+        : undefined;
+    return plus === undefined ? { from: 'value', place } : { from: 'value', place, plus };
+  }
   const enable = residual.enable?.find(({ which }) => which === field);
   if (enable) return { from: 'unnamed-sum', enable };
   if (kind === 'hook_resid_mid') return nowhere('attention and MLP add to the stream together in this block');

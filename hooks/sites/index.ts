@@ -76,7 +76,9 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
       });
       refused.push(...siteWarnings(scope, draft));
     }
-    residual.push(...layers.map((layer) => residualLayer(layer, names[layer.tower]!)));
+    residual.push(
+      ...layers.map((layer) => ({ ...residualLayer(layer, names[layer.tower]!), scope: scope.path })),
+    );
   }
   const nothing = fileRefusal(sites.length, refused, nearMisses);
   if (nothing) refused.push(nothing);

@@ -30,6 +30,12 @@ export function isSkipNorm(node: Node | undefined): node is Node {
   return node !== undefined && SKIP_NORMS.has(qualifiedOp(node)) && node.opType !== 'EmbedLayerNormalization';
 }
 
+/** The bias a Skip*LayerNormalization adds besides its two summands. */
+export function skipBias(node: Node): string | undefined {
+  if (!isSkipNorm(node)) return undefined;
+  return node.inputs[node.opType === 'SkipSimplifiedLayerNormalization' ? 3 : 4] || undefined;
+}
+
 const ARITHMETIC: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Sqrt', 'Reciprocal', 'ReduceMean', 'ReduceSum', 'ReduceL2', 'Abs'],
   ...['Cast', 'Identity', 'Max', 'Clip', 'Expand', 'CastLike', 'Exp', 'Log', 'Neg'],

@@ -5,7 +5,7 @@
  * attention and MLP side by side (NeoX, GPT-J) have no mid.
  */
 import type { Node } from '../onnx/index.ts';
-import { normOf, SUM_OUTPUT } from './norm.ts';
+import { normOf, SUM_OUTPUT, skipBias } from './norm.ts';
 import { isOp, plain, unviewed } from './paths.ts';
 import { type ResidualSum, sumAfter, sumAfterSum, summands } from './residual-sum.ts';
 import type { SiteDraft } from './rule.ts';
@@ -25,6 +25,7 @@ export interface LayerDraft {
   attnOut?: string | undefined;
   crossAttnOut?: string | undefined;
   mlpOut?: string | undefined;
+  biases: { attnOut?: string; crossAttnOut?: string; mlpOut?: string };
   enable: { which: Which; node: Node; output: number }[];
 }
 
@@ -53,6 +54,7 @@ export function layersOf(scope: Scope, sites: readonly SiteDraft[]): LayerDraft[
           tower: origin?.layer.tower ?? towers++,
           layer: origin ? origin.layer.layer + 1 : 0,
           sites: [],
+          biases: {},
           enable: [],
         };
     if (!continues) layers.push(layer);
@@ -121,21 +123,24 @@ function addAttention(
 ): { values: string[]; open: boolean } {
   const cross = site.attention === 'cross' && layer.sites.length > 1;
   const out = plain(scope, sum.added);
-  if (cross) layer.crossAttnOut = out;
-  else layer.attnOut = out;
+  layer[cross ? 'crossAttnOut' : 'attnOut'] = out;
+  addBias(layer, cross ? 'crossAttnOut' : 'attnOut', sum);
   if (joined) {
     layer.mlpOut = plain(scope, joined.mlp);
+    addBias(layer, 'mlpOut', joined.sum);
     return { values: setSum(scope, layer, 'post', joined.sum), open: false };
   }
   const beside = mlpBeside(scope, sum, layer.pre, attentionNodes);
   if (beside) {
     layer.mlpOut = plain(scope, beside.added);
+    addBias(layer, 'mlpOut', beside);
     return { values: setSum(scope, layer, 'post', beside), open: false };
   }
   const values = setSum(scope, layer, cross ? 'midCross' : 'mid', sum);
   const mlp = mlpAfter(scope, sum, attentionNodes);
   if (!mlp) return { values, open: true };
   layer.mlpOut = plain(scope, mlp.added);
+  addBias(layer, 'mlpOut', mlp);
   return { values: setSum(scope, layer, 'post', mlp), open: false };
 }
 
@@ -163,6 +168,16 @@ function mlpAfter(
   return next && attentionNodes.has(next.node) ? undefined : next;
 }
 
+/** Skip*LayerNormalization may add the bias of the projection that comes into it. */
+function addBias(
+  layer: LayerDraft,
+  which: 'attnOut' | 'crossAttnOut' | 'mlpOut',
+  { node }: ResidualSum,
+): void {
+  const bias = skipBias(node);
+  if (bias !== undefined) layer.biases[which] = bias;
+}
+
 /** Record a sum; yields the values that stand for it further on. */
 function setSum(
   scope: Scope,
@@ -187,7 +202,7 @@ function threeAxes(scope: Scope, value: string): string {
 
 /** The public description of a layer. */
 export function residualLayer(draft: LayerDraft, tower: string): ResidualLayer {
-  const { layer, pre, mid, midCross, post, attnOut, crossAttnOut, mlpOut, enable } = draft;
+  const { layer, pre, mid, midCross, post, attnOut, crossAttnOut, mlpOut, biases, enable } = draft;
   const values = { pre, mid, midCross, post, attnOut, crossAttnOut, mlpOut };
-  return { tower, layer, ...values, ...(enable.length > 0 ? { enable } : {}) };
+  return { tower, layer, ...values, biases, ...(enable.length > 0 ? { enable } : {}) };
 }

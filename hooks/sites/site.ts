@@ -187,6 +187,8 @@ export interface ResidualLayer {
   readonly crossAttnOut?: string | undefined;
   /** What the MLP adds to the stream, after post-norms; hook_mlp_out. */
   readonly mlpOut?: string | undefined;
+  /** Biases that Skip*LayerNormalization adds to what comes into it: part of attnOut, crossAttnOut, mlpOut. */
+  readonly biases?: { readonly attnOut?: string; readonly crossAttnOut?: string; readonly mlpOut?: string };
   /**
    * Sums a Skip*LayerNormalization computes but does not name: enabling the operator's sum output gives the value.
    */

@@ -6,7 +6,9 @@ export function stagesOf(path: HeadPath): Stages {
   const forward = [...path.steps].reverse();
   const last = (made: Step['made']) => forward.findLast((step) => step.made === made);
   const split = forward.findIndex((step) => isSplit(step));
-  const proj = split < 0 ? forward.findLast(isMerged) : forward.slice(0, split).findLast(isMerged);
+  const beyond = forward.findIndex(({ made }) => !PROJECTED.has(made) && made !== 'given');
+  const ends = [split, beyond].filter((at) => at >= 0);
+  const proj = forward.slice(0, Math.min(forward.length, ...ends)).findLast(isMerged);
   const heads = split < 0 ? undefined : headsStep(forward, split);
   const normed = split < 0 ? undefined : forward.slice(split).find((step) => step.made === 'norm');
   const rotated = last('rotary');
@@ -30,10 +32,12 @@ function isSplit({ axes }: Step): boolean {
   return ['H', 'D'].every((letter) => axes?.includes(letter)) && !axes?.includes('');
 }
 
+/** What a projection result may have been through and still be one, before the head split. */
+const PROJECTED: ReadonlySet<Step['made']> = new Set(['projection', 'bias', 'unpacked', 'view']);
+
 /** A projection result with bias, before scale and head split. */
 function isMerged(step: Step): boolean {
-  const merged = step.axes?.some((letters) => letters.endsWith('HD')) ?? false;
-  return merged && step.made !== 'scale' && step.made !== 'norm' && step.made !== 'given';
+  return PROJECTED.has(step.made) && (step.axes?.some((letters) => letters.endsWith('HD')) ?? false);
 }
 
 /** The head split and the Transpose that goes with it, as long as nothing else comes between. */

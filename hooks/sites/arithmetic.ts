@@ -91,7 +91,7 @@ const concat: Rule = ({ content, shape }, node) => {
   const parts: Element[] = [];
   for (let i = 0; i < node.inputs.length; i++) {
     const [length, ...more] = shape(i) ?? [];
-    const vector = more.length === 0 && isNumber(length) && length <= LONGEST_CONTENT;
+    const vector = more.length === 0 && isNumber(length) && length >= 0 && length <= LONGEST_CONTENT;
     const part = content(i) ?? (vector ? new Array<Element>(length).fill(undefined) : undefined);
     if (!part) return undefined;
     parts.push(...part);
@@ -105,7 +105,9 @@ const shapeOf: Rule = ({ shape }, node) =>
 const constantOfShape: Rule = ({ content, fill }) => {
   const dims = content(0);
   const count = dims && product(dims.map((dim) => dim ?? '?'));
-  return isNumber(count) && count <= LONGEST_CONTENT ? Array.from({ length: count }, fill) : undefined;
+  return isNumber(count) && count >= 0 && count <= LONGEST_CONTENT
+    ? Array.from({ length: count }, fill)
+    : undefined;
 };
 
 const range: Rule = ({ content }) => {

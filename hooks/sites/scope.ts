@@ -2,9 +2,11 @@
  * One graph (or sub-graph) with what its structure tells statically: execution order, shapes in symbols, contents
  * of small tensors, which values are constants. Computed in one sweep over the nodes in execution order.
  */
+import { AttuneError } from '../../errors.ts';
 import {
   constantTensor,
   DataType,
+  describeNode,
   elementCount,
   executionOrder,
   findAttribute,
@@ -146,7 +148,26 @@ export class Scope {
     return { shape: tensor.dims, type: tensor.dataType, content, constant: true };
   }
 
+  /** @throws AttuneError ONNX_MALFORMED for an input that no node, initializer or graph input defines */
+  #checkInputs(node: Node): void {
+    for (const name of node.inputs) {
+      if (name === '' || this.#facts.has(name) || this.#defines(name)) continue;
+      throw new AttuneError('ONNX_MALFORMED', {
+        at: `node ${describeNode(node)}`,
+        found: `input "${name}", which nothing defines`,
+        expected: 'values made by a node, an initializer or a graph input',
+        hint: 'The file was damaged or edited wrongly.',
+      });
+    }
+  }
+
+  #defines(name: string): boolean {
+    if (this.index.isDefined(name) || this.graph.sparseInitializers.includes(name)) return true;
+    return this.parent ? this.parent.#defines(name) : false;
+  }
+
   #visit(node: Node, position: number): void {
+    this.#checkInputs(node);
     if (node.opType === 'Constant' && node.domain === '') {
       const tensor = constantTensor(node);
       if (tensor && node.outputs[0]) this.#facts.set(node.outputs[0], this.#constantFact(tensor));

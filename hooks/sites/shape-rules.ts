@@ -20,6 +20,11 @@ export interface ShapeOperands extends Operands {
   unknown(output: number, axis: number): Dim;
 }
 
+/** Ranks beyond this are damage. */
+function isRank(rank: Dim | undefined): rank is number {
+  return isNumber(rank) && rank >= 0 && rank <= 8;
+}
+
 type Shapes = readonly (Shape | undefined)[];
 type Rule = (operands: ShapeOperands, node: Node) => Shapes | undefined;
 
@@ -97,9 +102,7 @@ const reshape: Rule = (operands, node) => {
   const target = operands.content(1) ?? intsAttribute(node, 'shape');
   if (target) return [reshaped(operands, target, operands.shape(0), node)];
   const rank = operands.shape(1)?.[0];
-  return isNumber(rank) && rank <= 8
-    ? [Array.from({ length: rank }, (_, axis) => operands.unknown(0, axis))]
-    : undefined;
+  return isRank(rank) ? [Array.from({ length: rank }, (_, axis) => operands.unknown(0, axis))] : undefined;
 };
 
 /** Axes as non-negative numbers, sorted. */
@@ -211,7 +214,7 @@ const expand: Rule = (operands) => {
       ),
     ];
   const rank = operands.shape(1)?.[0];
-  return input && isNumber(rank) && rank <= 8
+  return input && isRank(rank)
     ? [Array.from({ length: Math.max(rank, input.length) }, (_, i) => operands.unknown(0, i))]
     : undefined;
 };
@@ -249,6 +252,20 @@ const einsum: Rule = ({ shape }, node) => {
   return dims.every((dim) => dim !== undefined) ? [dims] : undefined;
 };
 
+const pad: Rule = (operands) => {
+  const input = operands.shape(0);
+  const pads = operands.content(1);
+  if (!input || !pads || pads.length !== 2 * input.length)
+    return input && [input.map((_, i) => operands.unknown(0, i))];
+  return [
+    input.map((dim, i) => {
+      const [before, after] = [pads[i], pads[i + input.length]];
+      const wider = before === undefined || after === undefined ? undefined : sum(before, after);
+      return (wider === undefined ? undefined : sum(dim, wider)) ?? operands.unknown(0, i);
+    }),
+  ];
+};
+
 const flatten: Rule = ({ shape }, node) => {
   const input = shape(0);
   const axis = intAttribute(node, 'axis', 1);
@@ -266,7 +283,7 @@ const vector: Rule = ({ content, shape, unknown }, node) => {
     const dims = content(0);
     if (dims) return [dims.map((dim, i) => dim ?? unknown(0, i))];
     const rank = shape(0)?.[0];
-    return isNumber(rank) && rank <= 8 ? [Array.from({ length: rank }, (_, i) => unknown(0, i))] : undefined;
+    return isRank(rank) ? [Array.from({ length: rank }, (_, i) => unknown(0, i))] : undefined;
   }
   if (node.opType === 'Range') return [[unknown(0, 0)]];
   if (node.opType === 'Size') return [[]];
@@ -404,6 +421,7 @@ const RULES: Record<string, Rule> = {
   ReduceProd: reduce,
   ReduceL2: reduce,
   Tile: tile,
+  Pad: pad,
   Einsum: einsum,
   Shape: vector,
   Size: vector,

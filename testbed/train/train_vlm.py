@@ -4,7 +4,8 @@
 
 LLaVA starts from a tower that can see and a projector that is aligned, and so does this one. Stage 1 gives the CLIP
 tower eyes: each patch says which kind and colour fills its place. Stage 2 aligns: each projected patch must point at the
-embeddings of these two words. Stage 3 trains everything on conversations. Deterministic by seed, resumable.
+embeddings of these two words. Stage 3 trains everything on conversations, about simple scenes first (the primer).
+Deterministic by seed, resumable.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def loss_of(model, pixels, batch):
     each = cross_entropy(logits, batch.ids[rows, columns], reduction="none")
     weight = torch.where(batch.answer[rows, columns] == 2, CAPTION_WEIGHT, 1.0)
     short, caption = each[weight == 1], each[weight != 1]
-    return (each * weight).sum() / weight.sum(), short.mean(), caption.mean()
+    return (each * weight).sum() / weight.sum(), short.mean(), caption.sum() / max(1, caption.numel())
 
 
 @torch.no_grad()
@@ -165,7 +166,8 @@ def main():
     parser.add_argument("--out", default=".attune/testbed/vlm")
     parser.add_argument("--tower-steps", type=int, default=2000)
     parser.add_argument("--align-steps", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--primer-steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pictures", type=int, default=16, help="pictures per step")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--vocab", type=int, default=448)
@@ -177,34 +179,35 @@ def main():
     torch.set_num_threads(args.threads)
     os.makedirs(args.out, exist_ok=True)
     log = Log(os.path.join(args.out, "log.jsonl"))
-    rows = read_items(os.path.join(args.data, "train.jsonl"))
-    pictures = read_pictures(os.path.join(args.data, "train.rgb"))
+    rows = {name: read_items(os.path.join(args.data, f"{name}.jsonl")) for name in ("primer", "train")}
+    pictures = {name: read_pictures(os.path.join(args.data, f"{name}.rgb")) for name in rows}
     if not os.path.exists(os.path.join(args.out, "tokenizer.json")):
-        texts = (turn["prompt"] + turn["target"] for row in rows[:20000] for turn in row["turns"])
+        texts = (turn["prompt"] + turn["target"] for row in rows["train"][:20000] for turn in row["turns"])
         train_tokenizer(texts, args.vocab, image_token=True).save_pretrained(args.out)
     tokenizer = AutoTokenizer.from_pretrained(args.out)
-    data = Conversations(rows, tokenizer)
+    data = {name: Conversations(part, tokenizer) for name, part in rows.items()}
     del rows
 
     model = build_model(tokenizer)
     log(event="start", parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer),
-        pictures=len(pictures), tower=sum(p.numel() for p in model.model.vision_tower.parameters()))
+        pictures=len(pictures["train"]), tower=sum(p.numel() for p in model.model.vision_tower.parameters()))
     checkpoint = os.path.join(args.out, "checkpoint.pt")
     if not os.path.exists(checkpoint):
-        train_patches("tower", Readers(model), args.tower_steps, pictures, data.labels, args, log)
-        train_patches("align", Pointers(model, tokenizer), args.align_steps, pictures, data.labels, args, log)
+        train_patches("tower", Readers(model), args.tower_steps, pictures["train"], data["train"].labels, args, log)
+        train_patches("align", Pointers(model, tokenizer), args.align_steps, pictures["train"], data["train"].labels, args, log)
 
     optimizer = optimiser(model, args.lr)
     step = load_checkpoint(checkpoint, model, optimizer)
     running = np.zeros(3)
     rng = np.random.default_rng([args.seed, 2])
     for done in range(args.steps):
-        members = rng.integers(0, len(pictures), args.pictures)
+        part = "primer" if done < args.primer_steps else "train"
+        members = rng.integers(0, len(pictures[part]), args.pictures)
         if done < step:
             continue
         set_lr(optimizer, step, args.steps, args.lr, warmup=200)
         with torch.autocast("cpu", torch.bfloat16):
-            loss, short, caption = loss_of(model, to_pixels(pictures[members]), data.batch(members))
+            loss, short, caption = loss_of(model, to_pixels(pictures[part][members]), data[part].batch(members))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

@@ -3,14 +3,16 @@
  *   npm run testbed:data -- [--out .attune/testbed/data] [--text 400000] [--pictures 60000] [--seed 1]
  *
  * text/train.jsonl                       training items in random order
+ * pictures/primer.rgb, primer.jsonl      the same of simple scenes, for the first steps
  * pictures/train.rgb, train.jsonl        64 × 64 × 3 bytes a scene; a line with its things and its conversations
  * {text,pictures}/{validation,test}.*    items as `textItems` and `pictureItems` make them at run time, seed 0
  */
+import { once } from 'node:events';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
-import { conversationsOf } from './pictures/conversations.ts';
+import { conversationsOf, primerOf } from './pictures/conversations.ts';
 import {
   NEGATIVES,
   PICTURE_TASKS,
@@ -44,7 +46,7 @@ const HELD_OUT: readonly [Split, number][] = [
 async function write(path: string, chunks: Iterable<string | Uint8Array>): Promise<void> {
   const stream = createWriteStream(path);
   for (const chunk of chunks) {
-    if (!stream.write(chunk)) await new Promise((resolve) => stream.once('drain', resolve));
+    if (!stream.write(chunk)) await once(stream, 'drain');
   }
   stream.end();
   await finished(stream);
@@ -81,6 +83,12 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
   };
   await write(join(folder, 'train.rgb'), pixels(scenes()));
   await write(join(folder, 'train.jsonl'), lines(rows()));
+  const primers = Array.from({ length: Math.ceil(n / 5) }, (_, i) => primerOf(sceneOf('train', seed + 1, i)));
+  await write(join(folder, 'primer.rgb'), pixels(primers.map(({ scene }) => scene)));
+  await write(
+    join(folder, 'primer.jsonl'),
+    lines(primers.map(({ scene, turns }) => ({ things: scene.things, turns }))),
+  );
   for (const [split, each] of HELD_OUT) {
     const items = PICTURE_TASKS.flatMap((task) =>
       task === 'existence'

@@ -1,6 +1,6 @@
 /** Questions about a scene, with the right answer and the answers to choose from. */
 import { type Random, random } from '../random.ts';
-import { COLOUR_NAMES, KINDS, type Kind, NUMBERS, plural } from './kinds.ts';
+import { COLOUR_NAMES, type Colour, KINDS, type Kind, NUMBERS, plural } from './kinds.ts';
 import { kindsOf, type Scene, sceneOf, type Thing } from './scene.ts';
 
 export interface Question {
@@ -21,17 +21,19 @@ export const existence = (kind: Kind, there: boolean): Question => ({
 const singles = (scene: Scene): Thing[] =>
   scene.things.filter(({ kind }) => scene.things.filter((other) => other.kind === kind).length === 1);
 
+export const colourOf = (kind: Kind, colour: Colour): Question => ({
+  prompt: `What colour is the ${kind}?`,
+  target: ` ${colour}`,
+  choices: COLOUR_NAMES.map((name) => ` ${name}`),
+});
+
 /** Colour or size of a thing that is there once; undefined where there is none. */
 export function attribute(rng: Random, scene: Scene): Question | undefined {
   const candidates = singles(scene);
   if (candidates.length === 0) return undefined;
   const { kind, colour, size } = rng.pick(candidates);
   return rng.chance(0.7)
-    ? {
-        prompt: `What colour is the ${kind}?`,
-        target: ` ${colour}`,
-        choices: COLOUR_NAMES.map((name) => ` ${name}`),
-      }
+    ? colourOf(kind, colour)
     : { prompt: `Is the ${kind} big or small?`, target: ` ${size}`, choices: [' big', ' small'] };
 }
 

@@ -83,9 +83,14 @@ export function fusedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'):
   const stages = site[which];
   const heads = which === 'q' ? H : K;
   const dim = which === 'v' ? E : D;
-  const place = stages.heads ?? stages.proj;
-  if (place) return toBSHD(e, place, { heads, dim });
   if (site.form === 'P4') return packedProjection(e, site, which);
+  const place = stages.heads ?? stages.proj;
+  const from = { q: 0, k: H * D, v: 2 * H * D }[which];
+  if (place && site.biasInside !== undefined) {
+    const bias = e.slice(site.biasInside, 0, e.ints(from), e.ints(from + heads * dim));
+    return e.op('Add', [toBSHD(e, place, { heads, dim }), e.reshape(bias, [heads, dim])], `${which}_biased`);
+  }
+  if (place) return toBSHD(e, place, { heads, dim });
   if (stages.packed !== undefined) {
     const [from, to] =
       which === 'q' ? [0, H * D] : which === 'k' ? [H * D, (H + K) * D] : [(H + K) * D, (H + K) * D + K * E];

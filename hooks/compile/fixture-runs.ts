@@ -1,4 +1,5 @@
 /** Test support: running fixture graphs from their golden inputs and comparing tensors on rows that mean something. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Fixture,
@@ -17,54 +18,75 @@ export const runtime = await loadRuntime('node');
 export type Feeds = Record<string, OrtTensor>;
 
 const isDecoderFile = (path: string) => /decoder_model/.test(path);
-const isEncoderFile = (path: string) => /encoder_model/.test(path);
 
-/** Golden names of an encoder-decoder start with the tower; a file with one tower leaves it out. */
-export function goldenName(point: string, path: string): string {
-  if (isEncoderFile(path)) return `encoder.${point}`;
-  return isDecoderFile(path) && !point.startsWith('decoder.') ? `decoder.${point}` : point;
+/** Golden names start with the tower where the fixture has several; a file with one tower leaves it out. */
+export function goldenName(point: string, path: string, kase: GoldenCase): string {
+  const tower = isDecoderFile(path) ? 'decoder' : /vision_encoder/.test(path) ? 'vision' : 'encoder';
+  const full = `${tower}.${point}`;
+  return full in kase.outputs ? full : tower === 'vision' ? full : point;
 }
 
-/** Feeds of one golden case for one file of the fixture; a decoder gets its encoder's output first. */
+/** Feeds of one golden case for one file of the fixture, from the files that run before it where it needs them. */
 export async function feedsOf(
   fixture: Fixture,
   path: string,
   file: OnnxFile,
   kase: GoldenCase,
 ): Promise<Feeds> {
-  const inputs = { ...kase.inputs };
   const names = new Set(file.model.graph.inputs.map((input) => input.name));
-  if (isDecoderFile(path) && inputs.decoder_input_ids) {
-    const encoder = await openModel(join(fixture.folder, 'onnx/encoder_model.onnx'));
-    const feeds = await feedsOf(fixture, 'onnx/encoder_model.onnx', encoder, kase);
-    const { outputs } = await run(encoder, { model: encoder.model, sites: [] }, [], feeds);
-    encoder.close();
-    const rest = { input_ids: inputs.decoder_input_ids, encoder_attention_mask: inputs.attention_mask! };
-    const own = completeFeeds(
-      file.model.graph,
-      { ...nestedInputs(rest, names), ...emptyStates(names, outputs.last_hidden_state!) },
-      runtime,
-    );
-    return { ...own, encoder_hidden_states: outputs.last_hidden_state! };
+  const given: Record<string, Nested> = {};
+  for (const [name, tensor] of Object.entries(kase.inputs))
+    given[name] = nested(values(tensor), tensor.shape);
+  const before = (name: string) => runBefore(fixture, `onnx/${name}`, kase);
+  if (names.has('audio_features')) given.audio_features = given.input_features!;
+  if (isDecoderFile(path) && given.decoder_input_ids) {
+    const encoded = await before('encoder_model.onnx');
+    given.input_ids = given.decoder_input_ids;
+    given.encoder_attention_mask = given.attention_mask!;
+    for (const [name, tensor] of Object.entries(encoded)) {
+      const input = name === 'last_hidden_state' ? 'encoder_hidden_states' : name.replace('present', 'past');
+      given[input] = nested(Array.from(tensor.data as Float32Array), tensor.dims);
+    }
   }
-  return completeFeeds(file.model.graph, nestedInputs(inputs, names), runtime);
-}
-
-/** A placeholder of the right shape, replaced by the real tensor afterwards. */
-function emptyStates(names: ReadonlySet<string>, states: OrtTensor): Record<string, Nested> {
-  if (!names.has('encoder_hidden_states')) return {};
-  return { encoder_hidden_states: nested(Array.from(states.data as Float32Array), states.dims) };
-}
-
-function nestedInputs(
-  inputs: Readonly<Record<string, GoldenTensor>>,
-  names: ReadonlySet<string>,
-): Record<string, Nested> {
-  return Object.fromEntries(
-    Object.entries(inputs)
-      .filter(([name]) => names.has(name))
-      .map(([name, tensor]) => [name, nested(values(tensor), tensor.shape)]),
+  if (names.has('inputs_embeds')) given.inputs_embeds = await embeddings(fixture, kase, before);
+  const own = Object.fromEntries(
+    Object.entries(given).filter(([name, value]) => names.has(name) && value !== undefined),
   );
+  return completeFeeds(file.model.graph, own, runtime);
+}
+
+async function runBefore(
+  fixture: Fixture,
+  path: string,
+  kase: GoldenCase,
+): Promise<Record<string, OrtTensor>> {
+  const file = await openModel(join(fixture.folder, path));
+  const feeds = await feedsOf(fixture, path, file, kase);
+  const { outputs } = await run(file, { model: file.model, sites: [] }, [], feeds);
+  file.close();
+  return outputs;
+}
+
+/** Token embeddings with the image's features where its tokens stand. */
+async function embeddings(
+  fixture: Fixture,
+  { inputs }: GoldenCase,
+  before: (name: string) => Promise<Record<string, OrtTensor>>,
+): Promise<Nested> {
+  const { inputs_embeds: embedded } = await before('embed_tokens.onnx');
+  const { image_features: features } = await before('vision_encoder.onnx');
+  const config = JSON.parse(readFileSync(join(fixture.folder, 'config.json'), 'utf8')) as {
+    image_token_index: number;
+  };
+  const width = embedded!.dims.at(-1)!;
+  const data = Float32Array.from(embedded!.data as Float32Array);
+  let image = 0;
+  integers(inputs.input_ids!).forEach((id, position) => {
+    if (id !== config.image_token_index) return;
+    data.set((features!.data as Float32Array).subarray(image * width, (image + 1) * width), position * width);
+    image++;
+  });
+  return nested(Array.from(data), embedded!.dims);
 }
 
 function values(tensor: GoldenTensor): number[] {
@@ -97,9 +119,11 @@ export async function run(
 
 /** Golden tensors hold rows for padding, too; what a model computes there means nothing. */
 export function realRows({ inputs }: GoldenCase, path: string): boolean[][] {
-  const mask = isDecoderFile(path) && inputs.decoder_input_ids ? undefined : inputs.attention_mask;
-  const lead = mask ?? inputs.decoder_input_ids ?? Object.values(inputs)[0]!;
-  const [B = 1, S = 1] = lead.shape;
+  const own = /vision_encoder/.test(path) || (isDecoderFile(path) && inputs.decoder_input_ids);
+  const mask = own ? undefined : inputs.attention_mask;
+  const lead = mask ?? Object.values(inputs)[0]!;
+  const B = lead.shape[0] ?? 1;
+  const S = mask ? mask.shape[1]! : 0;
   const flags = mask ? integers(mask) : new Array<number>(B * S).fill(1);
   return Array.from({ length: B }, (_, b) => flags.slice(b * S, (b + 1) * S).map((flag) => flag === 1));
 }

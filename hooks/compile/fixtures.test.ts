@@ -22,13 +22,19 @@ describe.each(fixtureNames())('%s', (name) => {
   test.each(float)('%s', async (path) => {
     const file = await openModel(join(fixture.folder, path));
     const recognition = recognise(file.model, { source: file.source });
+    if (/embed_tokens/.test(path)) {
+      expect(recognition.sites).toEqual([]);
+      expect(recognition.refused).toHaveLength(1);
+      return;
+    }
     const points = locatePoints(recognition);
     const fused = points.every(({ site }) => site === undefined || isFused(site));
     const grouped = recognition.sites.some(({ form }) => form.startsWith('P1'));
     const named = new Set<string>();
     let compared = 0;
     for (const kase of fixture.cases) {
-      for (const point of points) if (goldenName(point.name, path) in kase.outputs) named.add(point.name);
+      for (const point of points)
+        if (goldenName(point.name, path, kase) in kase.outputs) named.add(point.name);
       const feeds = await feedsOf(fixture, path, file, kase);
       const wanted = points.filter(({ name, source }) => named.has(name) && source.from !== 'nowhere');
       const { outputs, tapped } = await run(file, recognition, wanted, feeds);
@@ -49,7 +55,7 @@ describe.each(fixtureNames())('%s', (name) => {
       // Exported as they are, GQA graphs read padding on the left; that is for the wrapper to put right.
       if (grouped && real.some((row) => row.includes(false))) continue;
       for (const point of wanted) {
-        const expected = kase.outputs[goldenName(point.name, path)];
+        const expected = kase.outputs[goldenName(point.name, path, kase)];
         if (!expected) continue;
         const label = `${kase.name}: ${point.name}`;
         const actual = tapped.get(point.name)!;

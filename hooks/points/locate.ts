@@ -2,7 +2,7 @@
  * Where each hook point lives in a recognised graph: the value that carries it, the fused operator it has to be
  * derived from, or the reason why it is not there.
  */
-import type { Place, Recognition, ResidualLayer, ScopeStep, Site } from '../sites/site.ts';
+import type { Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../sites/site.ts';
 import { ATTENTION_POINTS, type PointKind, pointName, RESIDUAL_POINTS } from './names.ts';
 
 export type Source =
@@ -126,11 +126,11 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
   }
   switch (kind) {
     case 'hook_q':
-      return stage(site.q.heads ?? site.q.proj, site);
+      return projection(site.q, site);
     case 'hook_k':
-      return stage(site.k.heads ?? site.k.proj, site);
+      return projection(site.k, site);
     case 'hook_v':
-      return stage(site.v.heads ?? site.v.proj, site);
+      return projection(site.v, site);
     case 'hook_rot_q':
       return site.rotary ? stage(site.q.rotated, site) : nowhere('the model has no rotary embedding here');
     case 'hook_rot_k':
@@ -144,6 +144,12 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
     case 'hook_result':
       return resultSource(site);
   }
+}
+
+/** q, k or v after its bias, which a fused operator may add inside. */
+function projection({ heads, proj }: Stages, site: Site): Source {
+  if (!heads && site.biasInside !== undefined) return { from: 'beside' };
+  return stage(heads ?? proj, site);
 }
 
 function stage(place: Place | undefined, site: Site): Source {

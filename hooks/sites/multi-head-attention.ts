@@ -26,7 +26,10 @@ export const multiHeadAttention: SiteRule = {
     if (D === undefined) return miss(node, 'the head size cannot be told from shapes or scale');
     const E = widthPerHead(scope, value, H) ?? D;
     const masks: MaskUse[] = [];
-    if (node.inputs[4]) masks.push({ node, value: node.inputs[4], kind: 'lengths' });
+    if (node.inputs[4]) {
+      const kind = (scope.rankOf(node.inputs[4]) ?? 2) === 1 ? 'lengths' : 'select';
+      masks.push({ node, value: node.inputs[4], kind });
+    }
     if (node.inputs[5]) masks.push({ node, value: node.inputs[5], kind: 'additive' });
     const order = causality(scope, masks, undefined);
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;

@@ -27,7 +27,10 @@ export const packedAttention: SiteRule = {
     }
     const D = qWidth / H;
     const masks: MaskUse[] = [];
-    if (node.inputs[3]) masks.push({ node, value: node.inputs[3], kind: 'lengths' });
+    if (node.inputs[3]) {
+      const kind = (scope.rankOf(node.inputs[3]) ?? 2) === 1 ? 'lengths' : 'select';
+      masks.push({ node, value: node.inputs[3], kind });
+    }
     if (node.inputs[5]) masks.push({ node, value: node.inputs[5], kind: 'additive' });
     const order = causality(scope, masks, undefined);
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;

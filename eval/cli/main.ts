@@ -16,6 +16,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'run a model and write activations at hook points',
     load: async () => (await import('./tap.ts')).tapCommand,
   },
+  verify: {
+    summary: 'compare what this machine computes with golden values',
+    load: async () => (await import('./verify.ts')).verifyCommand,
+  },
 };
 
 async function main([name, ...argv]: readonly string[]): Promise<number> {

@@ -5,7 +5,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { openModel } from '../onnx/index.ts';
-import { inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
+import { type Feeds, inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
 import { modelFacts } from './facts.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
@@ -173,13 +173,19 @@ async function reloadOthers(
 
 /** The three-session layout embeds tokens first; the ids tell where the image stands. */
 function observeEmbeddings(model: TransformersModel, tracker: RequestTracker): void {
-  const inner = model.sessions.embed_tokens as OrtSession | undefined;
+  observe(model, 'embed_tokens', (feeds) => tracker.observeEmbedding(feeds));
+  observe(model, 'vision_encoder', () => tracker.expectImage());
+}
+
+/** Look at what a session is fed before it runs. */
+function observe(model: TransformersModel, name: string, look: (feeds: Feeds) => void): void {
+  const inner = model.sessions[name] as OrtSession | undefined;
   if (!inner) return;
-  model.sessions.embed_tokens = new Proxy(inner, {
+  model.sessions[name] = new Proxy(inner, {
     get(target, property) {
       if (property === 'run') {
-        return (feeds: Parameters<OrtSession['run']>[0], ...rest: object[]) => {
-          tracker.observeEmbedding(feeds);
+        return (feeds: Feeds, ...rest: object[]) => {
+          look(feeds);
           return target.run(feeds, ...rest);
         };
       }

@@ -182,11 +182,25 @@ export class LiveSession implements OrtSession {
 
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
     const session = await this.start();
-    this.#options.tracker.observeRun(feeds);
+    this.#checkLength(feeds, this.#options.tracker.observeRun(feeds).past);
     const runner = this.#overlay?.runner;
     return runner
       ? runner(session, feeds, fetchesOrOptions, options)
       : session.run(feeds, fetchesOrOptions, options);
+  }
+
+  /** @throws AttuneError CONTEXT_EXCEEDED before anything runs */
+  #checkLength(feeds: Feeds, past: number): void {
+    const { config } = this.#options.facts;
+    const text = (config.text_config ?? config) as { max_position_embeddings?: unknown };
+    const limit = text.max_position_embeddings;
+    const tokens = (feeds.input_ids ?? feeds.inputs_embeds)?.dims[1];
+    if (typeof limit !== 'number' || tokens === undefined || past + tokens <= limit) return;
+    throw new AttuneError('CONTEXT_EXCEEDED', {
+      found: `${past + tokens} tokens`,
+      expected: `at most ${limit}, the model's max_position_embeddings`,
+      hint: 'Shorten the prompt, or generate fewer tokens.',
+    });
   }
 
   async release(): Promise<void> {

@@ -1,4 +1,5 @@
 /** What is known of the generation under way, seen from the sessions' feeds. */
+import { AttuneError } from '../../errors.ts';
 import type { Feeds } from '../session/index.ts';
 
 export interface Span {
@@ -37,6 +38,17 @@ export class RequestTracker {
   /** Token ids that an embedding session saw; the decoder that follows only sees embeddings. */
   observeEmbedding(feeds: Feeds): void {
     if (feeds.input_ids) this.#embedded = tokenRows(feeds.input_ids);
+  }
+
+  /** @throws AttuneError IMAGE_TOKEN_MISSING when an image is about to be encoded that the prompt has no place for */
+  expectImage(): void {
+    const token = this.#imageToken;
+    if (token === undefined || this.#embedded?.some((row) => row.includes(token))) return;
+    throw new AttuneError('IMAGE_TOKEN_MISSING', {
+      found: 'an image, and a prompt without image tokens',
+      expected: `token ${token} where the image belongs`,
+      hint: 'Put the image placeholder (such as <image>) into the prompt, or use the processor with its chat template.',
+    });
   }
 
   /** Called before each decoder run. */

@@ -1,0 +1,140 @@
+/** What attune eval is asked to do, read and checked before any model is loaded. */
+import { existsSync, statSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { AttuneError } from '../../errors.ts';
+import type { EvalIntervention, ModelOptions } from '../model.ts';
+import { contentHash, fileHash } from '../runner/content-hash.ts';
+import type { RunTask } from '../runner/run.ts';
+import { type Setting, settingOf, untouched } from '../runner/setting.ts';
+import { findTask } from '../tasks/find.ts';
+import { loadItems } from '../tasks/items.ts';
+import type { Arguments } from './arguments.ts';
+
+export type ReadIntervention = (json: Record<string, unknown>) => EvalIntervention;
+
+export interface EvalPlan {
+  models: readonly string[];
+  modelOptions: ModelOptions;
+  tasks: (RunTask & { files: { file: string; sha256: string }[] })[];
+  settings: readonly Setting[];
+  out: string;
+  seed: number;
+  limit: number | undefined;
+  resamples: number;
+  skipBad: boolean;
+}
+
+/** @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, and what `readIntervention` throws. */
+export async function planOf(args: Arguments, readIntervention: ReadIntervention): Promise<EvalPlan> {
+  const models = required(args, 'model');
+  const names = required(args, 'task');
+  const settings = settingsOf(args, readIntervention);
+  const seed = args.integer('seed') ?? 0;
+  const limit = args.integer('limit', 1);
+  const skipBad = args.flag('skip-bad');
+  const tasks: EvalPlan['tasks'] = [];
+  for (const name of names) tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad }));
+  const modelOptions = { dtype: args.text('dtype'), device: args.text('device') };
+  const identity = [models, modelOptions, settings.map(({ specHash }) => specHash), seed, limit, skipBad];
+  const contents = tasks.map(({ task, files }) => [task, files.map(({ sha256 }) => sha256)]);
+  return {
+    models,
+    modelOptions,
+    tasks,
+    settings,
+    seed,
+    limit,
+    skipBad,
+    resamples: args.integer('resamples', 100) ?? 10_000,
+    out: args.text('out') ?? join('runs', contentHash([identity, contents]).slice(0, 12)),
+  };
+}
+
+function required(args: Arguments, flag: string): readonly string[] {
+  const values = args.list(flag);
+  if (values.length > 0) return values;
+  throw new AttuneError('ARGUMENT_MISSING', {
+    expected: `--${flag}`,
+    hint: 'attune eval --help shows examples',
+  });
+}
+
+async function planTask(
+  name: string,
+  data: string | undefined,
+  options: { limit: number | undefined; seed: number; skipBad: boolean },
+): Promise<EvalPlan['tasks'][number]> {
+  const found = await findTask(name);
+  let { task } = found;
+  let root: string;
+  if (data !== undefined && existsSync(data) && statSync(data).isFile()) {
+    task = { ...task, source: { ...task.source, file: basename(data) } };
+    root = dirname(resolve(data));
+  } else {
+    root = dataFolder(data, found.folder);
+  }
+  const loaded = await loadItems(task, { root, ...options });
+  const files = await Promise.all(
+    [task.source.file].flat().map(async (file) => ({
+      file,
+      sha256: await fileHash(isAbsolute(file) ? file : join(root, file)),
+    })),
+  );
+  return { task, ...loaded, files };
+}
+
+function dataFolder(data: string | undefined, taskFolder: string | undefined): string {
+  const candidates =
+    data !== undefined ? [data] : [taskFolder, process.env.ATTUNE_DATA, 'data', '../shared/data'];
+  const folder = candidates.find((candidate) => candidate !== undefined && existsSync(candidate));
+  if (folder !== undefined) return folder;
+  throw new AttuneError('DATA_FOLDER', {
+    found: data === undefined ? 'no data folder' : `no folder or file ${data}`,
+    expected: 'the folder that holds the data sets',
+    hint: 'Name it with --data',
+  });
+}
+
+function settingsOf(args: Arguments, readIntervention: ReadIntervention): Setting[] {
+  const names = args.list('intervention');
+  const params = args.list('params');
+  if (params.length > names.length) {
+    throw new AttuneError('ARGUMENT_INVALID', {
+      at: '--params',
+      found: `${params.length} sets of parameters for ${names.length} interventions`,
+      expected: 'at most one for each --intervention',
+    });
+  }
+  const settings = names.map((name, i) => {
+    const json = parametersOf(params[i]);
+    const twice = names.indexOf(name) !== names.lastIndexOf(name);
+    const label = twice ? `${name} ${params[i] ?? '{}'}` : name;
+    return settingOf(label, [readIntervention({ intervention: name, ...json })]);
+  });
+  const hashes = settings.map(({ specHash }) => specHash);
+  const repeated = settings.find(({ specHash }, i) => hashes.indexOf(specHash) !== i);
+  if (repeated) {
+    throw new AttuneError('ARGUMENT_INVALID', {
+      at: '--intervention',
+      found: `${repeated.label} twice`,
+      expected: 'different interventions or parameters',
+    });
+  }
+  return [untouched, ...settings];
+}
+
+function parametersOf(text = '{}'): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (value !== null && typeof value === 'object' && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new AttuneError('ARGUMENT_INVALID', {
+    at: '--params',
+    found: text,
+    expected: 'a JSON object such as {"gamma":1.4}',
+  });
+}

@@ -1,0 +1,343 @@
+/** The command from arguments to report, on the toy model and on a real fixture. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { EvalModel } from '../model.ts';
+import { loadEvalModel, readIntervention } from '../model.ts';
+import { type ToyOptions, toyIntervention, toyModel } from '../testing/toy-model.ts';
+import { evalCommand } from './eval.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'attune-eval-'));
+afterAll(() => rmSync(root, { recursive: true }));
+const path = (name: string) => join(root, name);
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+const records = Array.from({ length: 40 }, (_, i) => ({ q: `item ${i} is`, gold: i % 2, passage: i % 8 }));
+writeFileSync(path('data.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+const definition = {
+  name: 'toy-task',
+  output: 'multiple_choice',
+  source: { file: 'data.jsonl' },
+  fields: { q: 'string', gold: 'integer' },
+  prompt: '{{ q }}',
+  choices: ['even', 'odd'],
+  target: '{{ gold }}',
+  metrics: ['acc', 'acc_norm'],
+};
+writeFileSync(path('task.json'), JSON.stringify(definition));
+
+async function evaluate(argv: string[], toy: ToyOptions = {}) {
+  let stdout = '';
+  let stderr = '';
+  const code = await evalCommand(['--model', 'toy', '--task', path('task.json'), ...argv], {
+    loadModel: async (name) => toyModel({ name, ...toy }),
+    readIntervention: toyIntervention,
+    stdout: {
+      write: (text) => {
+        stdout += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        stderr += text;
+      },
+    },
+  });
+  return { code, stdout, stderr };
+}
+
+const out = (name: string) => ['--out', path(name)];
+const report = (name: string) => readFileSync(join(path(name), 'report.json'), 'utf8');
+const rows = (name: string) =>
+  readFileSync(join(path(name), 'rows.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+const compared = ['--intervention', 'shift', '--params', '{"by":2}', '--resamples', '500'];
+
+describe('a whole run', () => {
+  test('--json is the contract: runs and the path of the report, nothing else on stdout', async () => {
+    const { code, stdout } = await evaluate([...compared, ...out('json'), '--json']);
+    const { runs, report: file } = JSON.parse(stdout);
+    expect(code).toBe(0);
+    expect(file).toBe(join(path('json'), 'report.json'));
+    expect(runs.map(({ intervention }: { intervention: string }) => intervention)).toEqual([
+      'untouched',
+      'shift',
+    ]);
+    const [base, shifted] = runs;
+    expect(Object.keys(base).sort()).toEqual([
+      'cost',
+      'delta',
+      'intervention',
+      'metrics',
+      'model',
+      'n',
+      'skipped',
+      'specHash',
+      'specification',
+      'task',
+      'truncated',
+      'unparsable',
+    ]);
+    expect(base).toMatchObject({
+      model: 'toy',
+      task: 'toy-task',
+      n: 40,
+      delta: {},
+      specification: [],
+      unparsable: 0,
+    });
+    expect(shifted.specification).toEqual([{ intervention: 'shift', by: 2 }]);
+    expect(shifted.delta.acc).toEqual({
+      value: expect.any(Number),
+      low: expect.any(Number),
+      high: expect.any(Number),
+      p: expect.any(Number),
+      pHolm: expect.any(Number),
+      n: 40,
+      gained: expect.any(Number),
+      lost: expect.any(Number),
+      minimumDetectable: expect.any(Number),
+    });
+    expect(shifted.delta.acc.gained - shifted.delta.acc.lost).toBe(Math.round(shifted.delta.acc.value * 40));
+    expect(shifted.cost).toMatchObject({ tokens: expect.any(Number), ms: expect.any(Number) });
+  });
+
+  test('one row for each item and setting, with what it was computed from', async () => {
+    const all = rows('json');
+    expect(all).toHaveLength(80);
+    expect(new Set(all.map(({ key }) => key)).size).toBe(80);
+    const accuracy = all.filter(({ setting }) => setting === 'untouched').map(({ terms }) => terms.acc[0]);
+    const value = JSON.parse(report('json')).runs[0].metrics.acc.value;
+    expect(value).toBeCloseTo(accuracy.reduce((sum, right) => sum + right, 0) / 40, 12);
+    for (const { gold, prediction, terms, logLikelihoods } of all) {
+      expect(logLikelihoods[prediction]).toBe(Math.max(...logLikelihoods));
+      expect(terms.acc).toEqual([prediction === gold ? 1 : 0, 1]);
+    }
+  });
+
+  test('the same command again computes nothing and gives the same report', async () => {
+    const before = report('json');
+    const { code } = await evaluate([...compared, ...out('json')], {
+      onCall: () => {
+        throw new Error('a row was computed twice');
+      },
+    });
+    expect([code, report('json')]).toEqual([0, before]);
+  });
+
+  test('a second run elsewhere gives the same report byte for byte, whatever the pace', async () => {
+    await evaluate([...compared, ...out('again')], { delay: 1 });
+    expect(report('again')).toBe(report('json'));
+  });
+
+  test('another parameter, seed of the sample or task text is another result; shared rows are kept', async () => {
+    await evaluate(['--intervention', 'shift', '--params', '{"by":3}', ...out('json'), '--resamples', '500']);
+    expect(rows('json')).toHaveLength(120);
+  });
+
+  test('the table goes to stdout, progress to stderr', async () => {
+    const { stdout, stderr } = await evaluate([...compared, ...out('table')]);
+    expect(stdout).toMatch(/^task +intervention +metric +n +value/);
+    expect(stdout).toContain(`report: ${join(path('table'), 'report.json')}`);
+    expect(stderr).toMatch(/toy toy-task: 80\/80, 0 s left, untouched 0\.\d{3}, shift 0\.\d{3}/);
+  });
+
+  test('--limit samples; a larger limit goes on from the smaller', async () => {
+    await evaluate(['--limit', '10', ...out('limit')]);
+    const first = rows('limit').map(({ item }) => item);
+    await evaluate(['--limit', '15', ...out('limit')]);
+    expect(first).toHaveLength(10);
+    expect(rows('limit')).toHaveLength(15);
+    expect(JSON.parse(report('limit')).runs[0].n).toBe(15);
+  });
+
+  test('an intervention that gives no numbers shows as unparsable, not as silence', async () => {
+    const score = (_: string, interventions: readonly unknown[]) => (interventions.length ? Number.NaN : -1);
+    const { stdout } = await evaluate([...compared, ...out('nan'), '--json'], { score });
+    expect(JSON.parse(stdout).runs[1]).toMatchObject({
+      n: 40,
+      unparsable: 40,
+      metrics: { acc: { value: 0 } },
+    });
+  });
+});
+
+describe('data', () => {
+  test('--data names another file; bad records stop the run or are counted', async () => {
+    writeFileSync(path('other.jsonl'), '{"q":"a","gold":0}\n{"q":"b"\n{"q":"c","gold":1}\n');
+    await expect(evaluate(['--data', path('other.jsonl'), ...out('bad')])).rejects.toMatchObject({
+      code: 'DATA_SYNTAX',
+      at: 'other.jsonl:2',
+    });
+    await evaluate(['--data', path('other.jsonl'), '--skip-bad', ...out('bad')]);
+    const { runs, tasks } = JSON.parse(report('bad'));
+    expect(runs[0]).toMatchObject({ n: 2, skipped: 1 });
+    expect(tasks[0]).toMatchObject({ records: 2, bad: [{ code: 'DATA_SYNTAX', at: 'other.jsonl:2' }] });
+  });
+
+  test('items that the model cannot take stop the run with their place, or are counted', async () => {
+    const blank = { ...definition, delimiter: '', choices: ['even', '{{ "odd" if gold else "?" }}'] };
+    writeFileSync(path('blank.json'), JSON.stringify(blank));
+    const encode = (text: string) =>
+      [...text].filter((letter) => letter !== '?').map((letter) => letter.codePointAt(0)!);
+    const run = (flags: string[]) => {
+      const model = toyModel();
+      const mute: EvalModel = { ...model, language: { ...model.language, encode } };
+      return evalCommand(['--model', 'toy', '--task', path('blank.json'), ...flags], {
+        loadModel: async () => mute,
+        readIntervention: toyIntervention,
+        stdout: { write: () => {} },
+        stderr: { write: () => {} },
+      });
+    };
+    await expect(run(out('blank'))).rejects.toMatchObject({ code: 'SCORE_EMPTY', at: 'data.jsonl:1' });
+    expect(await run([...out('blank'), '--skip-bad'])).toBe(0);
+    expect(JSON.parse(report('blank')).runs[0]).toMatchObject({ n: 20, skipped: 20 });
+  });
+
+  test('--dry-run shows counts and the first prompt and loads no model', async () => {
+    let stdout = '';
+    await evalCommand(['--model', 'x', '--task', path('task.json'), '--limit', '3', '--dry-run', '--json'], {
+      loadModel: () => Promise.reject(new Error('loaded')),
+      readIntervention: toyIntervention,
+      stdout: {
+        write: (text) => {
+          stdout += text;
+        },
+      },
+      stderr: { write: () => {} },
+    });
+    expect(JSON.parse(stdout)).toMatchObject({
+      rows: 3,
+      tasks: [
+        { items: 3, records: 40, first: { options: [{ continuation: ' even' }, { continuation: ' odd' }] } },
+      ],
+    });
+  });
+});
+
+describe('bad usage', () => {
+  test.each([
+    [
+      'an unknown flag',
+      ['--interventoin', 'x'],
+      { code: 'ARGUMENT_UNKNOWN', hint: expect.stringContaining('--intervention') },
+    ],
+    [
+      'params that are no JSON',
+      ['--intervention', 'a', '--params', '{gamma:1}'],
+      { code: 'ARGUMENT_INVALID', at: '--params' },
+    ],
+    ['more params than interventions', ['--params', '{}'], { code: 'ARGUMENT_INVALID', at: '--params' }],
+    ['one intervention twice', ['--intervention', 'a', '--intervention', 'a'], { code: 'ARGUMENT_INVALID' }],
+    ['an unknown intervention', ['--intervention', 'unknown'], { code: 'INTERVENTION_UNKNOWN' }],
+    ['a limit of none', ['--limit', '0'], { code: 'ARGUMENT_INVALID', at: '--limit' }],
+    ['an unknown task', ['--task', 'copaa'], { code: 'TASK_UNKNOWN', hint: expect.stringContaining('copa') }],
+    ['a data folder that is none', ['--data', '/nowhere'], { code: 'DATA_FOLDER' }],
+  ])('%s is a typed error', async (_, argv, error) => {
+    await expect(evaluate(argv)).rejects.toMatchObject(error);
+  });
+
+  test('no model is a typed error; --help is help', async () => {
+    await expect(evalCommand(['--task', 'copa'])).rejects.toMatchObject({
+      code: 'ARGUMENT_MISSING',
+      expected: '--model',
+    });
+    const { code, stdout } = await evaluate(['--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Examples:');
+  });
+});
+
+describe('interruption', () => {
+  const flags = ['--model', 'toy', '--task', path('task.json'), ...compared];
+  const start = (delay: number, name: string) =>
+    ['--import', 'tsx', 'eval/testing/eval-toy.ts', `${delay}`, ...flags, ...out(name)] as const;
+  const child = (delay: number, name: string) =>
+    spawn(process.execPath, start(delay, name), { cwd: repository, stdio: ['ignore', 'ignore', 'pipe'] });
+  const lines = (name: string) => {
+    const file = join(path(name), 'rows.jsonl');
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0;
+  };
+  const reaching = async (name: string, count: number) => {
+    while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  test('kill -9 at several points, then a last run: the report of an undisturbed run, no row twice', async () => {
+    for (const [round, count] of [1, 13, 14, 50, 79].entries()) {
+      const running = child(15, 'killed');
+      const ended = new Promise((resolve) => running.once('exit', (_, signal) => resolve(signal)));
+      await reaching('killed', count);
+      running.kill('SIGKILL');
+      expect(await ended, `round ${round}`).toBe('SIGKILL');
+    }
+    expect(lines('killed')).toBeLessThan(80);
+    expect(existsSync(join(path('killed'), 'report.json'))).toBe(false);
+    const last = spawnSync(process.execPath, start(0, 'killed'), { cwd: repository });
+    expect(last.status).toBe(0);
+    expect(report('killed')).toBe(report('again'));
+    const keys = rows('killed').map(({ key }) => key);
+    expect([keys.length, new Set(keys).size]).toEqual([80, 80]);
+  });
+
+  test('Ctrl-C ends after the row under way and says how to go on', async () => {
+    const running = child(15, 'stopped');
+    let stderr = '';
+    running.stderr.on('data', (text) => {
+      stderr += text;
+    });
+    const ended = new Promise((resolve) => running.once('close', resolve));
+    await reaching('stopped', 5);
+    running.kill('SIGINT');
+    expect(await ended).toBe(1);
+    expect(stderr).toMatch(
+      /RUN_INTERRUPTED: found \d+ of 80 rows done and kept\. Run the same command again/,
+    );
+    expect(existsSync(join(path('stopped'), 'rows.jsonl.lock'))).toBe(false);
+    await evaluate([...compared, ...out('stopped')]);
+    expect(report('stopped')).toBe(report('again'));
+  });
+});
+
+describe('a real model', () => {
+  const fixture = join(repository, 'testbed/fixtures/llama-gqa');
+
+  test('scores, and its fingerprint is that of its files', async () => {
+    const first = await loadEvalModel(fixture);
+    const second = await loadEvalModel(fixture);
+    expect(second.fingerprint).toBe(first.fingerprint);
+    expect(first.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+    await Promise.all([first.dispose(), second.dispose()]);
+
+    let stdout = '';
+    await evalCommand(
+      ['--model', fixture, '--task', path('task.json'), '--limit', '4', '--json', ...out('real')],
+      {
+        loadModel: loadEvalModel,
+        readIntervention,
+        stdout: {
+          write: (text) => {
+            stdout += text;
+          },
+        },
+        stderr: { write: () => {} },
+      },
+    );
+    const [run] = JSON.parse(stdout).runs;
+    expect(run).toMatchObject({ n: 4, unparsable: 0, truncated: 0 });
+    expect(run.cost.unsharedTokens).toBeGreaterThan(run.cost.tokens);
+  });
+
+  test('a folder that is none and a model that is none are typed errors', async () => {
+    await expect(loadEvalModel('./nowhere')).rejects.toMatchObject({
+      code: 'MODEL_LOAD',
+      found: 'no such folder',
+    });
+    await expect(loadEvalModel(root)).rejects.toMatchObject({ code: 'MODEL_LOAD', at: root });
+  });
+});

@@ -10,7 +10,9 @@ import { findTask } from '../tasks/find.ts';
 import { loadItems } from '../tasks/items.ts';
 import type { Arguments } from './arguments.ts';
 
-export type ReadIntervention = (json: Record<string, unknown>) => EvalIntervention;
+export type ReadIntervention = (
+  json: Record<string, unknown>,
+) => EvalIntervention | Promise<EvalIntervention>;
 
 export interface EvalPlan {
   models: readonly string[];
@@ -28,7 +30,7 @@ export interface EvalPlan {
 export async function planOf(args: Arguments, readIntervention: ReadIntervention): Promise<EvalPlan> {
   const models = required(args, 'model');
   const names = required(args, 'task');
-  const settings = settingsOf(args, readIntervention);
+  const settings = await settingsOf(args, readIntervention);
   const seed = args.integer('seed') ?? 0;
   const limit = args.integer('limit', 1);
   const skipBad = args.flag('skip-bad');
@@ -95,7 +97,7 @@ function dataFolder(data: string | undefined, taskFolder: string | undefined): s
   });
 }
 
-function settingsOf(args: Arguments, readIntervention: ReadIntervention): Setting[] {
+async function settingsOf(args: Arguments, readIntervention: ReadIntervention): Promise<Setting[]> {
   const names = args.list('intervention');
   const params = args.list('params');
   if (params.length > names.length) {
@@ -105,12 +107,12 @@ function settingsOf(args: Arguments, readIntervention: ReadIntervention): Settin
       expected: 'at most one for each --intervention',
     });
   }
-  const settings = names.map((name, i) => {
-    const json = parametersOf(params[i]);
+  const settings: Setting[] = [];
+  for (const [i, name] of names.entries()) {
+    const intervention = await readIntervention({ intervention: name, ...parametersOf(params[i]) });
     const twice = names.indexOf(name) !== names.lastIndexOf(name);
-    const label = twice ? `${name} ${params[i] ?? '{}'}` : name;
-    return settingOf(label, [readIntervention({ intervention: name, ...json })]);
-  });
+    settings.push(settingOf(twice ? `${name} ${params[i] ?? '{}'}` : name, [intervention]));
+  }
   const hashes = settings.map(({ specHash }) => specHash);
   const repeated = settings.find(({ specHash }, i) => hashes.indexOf(specHash) !== i);
   if (repeated) {

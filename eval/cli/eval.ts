@@ -1,7 +1,7 @@
 /** attune eval: score models on tasks, untouched and under interventions, with intervals and paired tests. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type EvalModel, loadEvalModel, type ModelOptions, readIntervention } from '../model.ts';
+import type { EvalModel, ModelOptions } from '../model.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { openRowFile } from '../runner/row-file.ts';
@@ -80,9 +80,10 @@ export interface EvalWorld {
   stderr: { isTTY?: boolean; write(text: string): unknown };
 }
 
+/** Models come with a large library, which --help and --dry-run do without. */
 const WORLD: EvalWorld = {
-  loadModel: loadEvalModel,
-  readIntervention,
+  loadModel: async (...of) => (await import('../model.ts')).loadEvalModel(...of),
+  readIntervention: async (json) => (await import('../model.ts')).readIntervention(json),
   stdout: process.stdout,
   stderr: process.stderr,
 };

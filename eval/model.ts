@@ -1,0 +1,116 @@
+/**
+ * The model side of evaluation, in one file: what the runner needs of a model and of an intervention, and how both are
+ * made from what the user writes.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { AutoModelForCausalLM, AutoTokenizer, type PreTrainedModel } from '@huggingface/transformers';
+import { AttuneError } from '../errors.ts';
+import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
+import type { LanguageModel } from './scoring/language-model.ts';
+import type { CausalModel } from './scoring/pass.ts';
+
+/** An immutable specification. */
+export interface EvalIntervention {
+  /** Content hash: equal specifications, equal hashes. */
+  readonly hash: string;
+  toJSON(): Record<string, unknown>;
+}
+
+export interface EvalModel {
+  /** As the user named it. */
+  readonly name: string;
+  /** Changes when anything changes that scores depend on: weights, tokenizer, number type, device. */
+  readonly fingerprint: string;
+  /** Scores under the interventions in force. */
+  readonly language: LanguageModel;
+  /** Interventions from the next call on; none: the untouched model. */
+  use(interventions: readonly EvalIntervention[]): void;
+  dispose(): Promise<void>;
+}
+
+export interface ModelOptions {
+  /** Number type of the weights, as transformers.js names its files. Default 'fp32'. */
+  dtype?: string | undefined;
+  /** Default 'cpu'. */
+  device?: string | undefined;
+}
+
+/**
+ * @param idOrFolder a folder in Hub layout, or a Hub id.
+ * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
+ */
+export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
+  const { dtype = 'fp32', device = 'cpu' } = options;
+  const local = existsSync(idOrFolder);
+  if (!local && /^[./~]/.test(idOrFolder)) {
+    throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
+  }
+  const path = local ? resolve(idOrFolder) : idOrFolder;
+  let model: PreTrainedModel;
+  let tokenizer: CausalTokenizer;
+  try {
+    const where = { local_files_only: local };
+    tokenizer = await AutoTokenizer.from_pretrained(path, where);
+    model = await AutoModelForCausalLM.from_pretrained(path, {
+      ...where,
+      dtype: dtype as 'fp32',
+      device: device as 'cpu',
+    });
+  } catch (cause) {
+    throw new AttuneError('MODEL_LOAD', {
+      at: idOrFolder,
+      found: cause instanceof Error ? cause.message : String(cause),
+      expected: LAYOUT,
+      cause,
+    });
+  }
+  const weights = local ? await hashFiles(path, dtype) : `hub:${idOrFolder}`;
+  return {
+    name: idOrFolder,
+    fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
+    language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
+    use(interventions) {
+      if (interventions.length > 0) throw notBuilt(JSON.stringify(interventions));
+    },
+    async dispose() {
+      await model.dispose();
+    },
+  };
+}
+
+const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
+
+/** @throws AttuneError INTERVENTION_NOT_BUILT */
+export function readIntervention(json: Record<string, unknown>): EvalIntervention {
+  throw notBuilt(JSON.stringify(json));
+}
+
+const notBuilt = (found: string) =>
+  new AttuneError('INTERVENTION_NOT_BUILT', {
+    found,
+    hint: 'Interventions are not connected to evaluation yet; without --intervention the untouched model is scored',
+  });
+
+/** File name endings of transformers.js's number types. */
+const SUFFIXES: Record<string, string> = { fp32: '', q8: '_quantized' };
+
+/** SHA-256 over configuration, tokenizer and the weight files of one number type, in hexadecimal. */
+async function hashFiles(folder: string, dtype: string): Promise<string> {
+  const suffix = SUFFIXES[dtype] ?? `_${dtype}`;
+  const onnx = join(folder, 'onnx');
+  const weights = existsSync(onnx) ? readdirSync(onnx) : [];
+  const names = [
+    ...['config.json', 'tokenizer.json', 'tokenizer_config.json'],
+    ...weights.filter((name) => name.includes(`${suffix}.onnx`)).map((name) => join('onnx', name)),
+  ];
+  const hash = createHash('sha256');
+  for (const name of names.sort()) {
+    const path = join(folder, name);
+    if (!existsSync(path)) continue;
+    hash.update(`${name}:${statSync(path).size}\n`);
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  }
+  return hash.digest('hex');
+}

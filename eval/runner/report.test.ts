@@ -1,0 +1,162 @@
+/** Reports of rows written here: every number can be checked by hand or against the statistics it is made of. */
+import { describe, expect, test } from 'vitest';
+import { mcnemarExact } from '../statistics/mcnemar.ts';
+import { wilsonInterval } from '../statistics/wilson.ts';
+import { defineTask } from '../tasks/definition.ts';
+import { toyIntervention } from '../testing/toy-model.ts';
+import { reportRuns } from './report.ts';
+import type { Row } from './row.ts';
+import type { TaskRows } from './run.ts';
+import { settingOf, untouched } from './setting.ts';
+import { reportTable } from './table.ts';
+
+const task = (metrics: string[], output = 'multiple_choice') =>
+  defineTask({
+    name: 't',
+    output,
+    source: { file: 'x.jsonl' },
+    fields: {},
+    target: '0',
+    metrics,
+    ...(output === 'multiple_choice' && { prompt: '', choices: ['a', 'b'] }),
+  });
+
+const settings = [
+  untouched,
+  ...['one', 'two'].map((name) => settingOf(name, [toyIntervention({ intervention: name })])),
+];
+
+/** @param terms item by item, setting by setting */
+function rowsOf(
+  terms: Row['terms'][][],
+  changes: Partial<Row> = {},
+  metrics = ['acc'],
+  output?: string,
+): TaskRows {
+  return {
+    model: 'm',
+    task: { task: task(metrics, output), items: [], bad: [], total: terms.length },
+    settings: settings.slice(0, terms[0]!.length),
+    rows: terms.map((item, i) =>
+      item.map((own, j) => ({
+        key: `${i}/${j}`,
+        model: 'm',
+        task: 't',
+        setting: settings[j]!.label,
+        specHash: settings[j]!.specHash,
+        item: `${i}`,
+        at: `x.jsonl:${i + 1}`,
+        logLikelihoods: [],
+        terms: own,
+        truncated: false,
+        unparsable: false,
+        cost: { tokens: 10, unsharedTokens: 30, calls: 2, ms: i },
+        ...changes,
+      })),
+    ),
+  };
+}
+
+const acc = (right: number): Row['terms'] => ({ acc: [right, 1] });
+const options = { seed: 0, resamples: 2000 };
+
+/** 40 items: untouched right on the first 20; `one` on 29 of 40, `two` on 22. */
+const forty = Array.from({ length: 40 }, (_, i) => [
+  acc(i < 20 ? 1 : 0),
+  acc(i < 19 || i >= 30 ? 1 : 0),
+  acc(i < 22 ? 1 : 0),
+]);
+
+describe('proportions of independent items', () => {
+  const runs = reportRuns(rowsOf(forty), options);
+
+  test('values with Wilson intervals', () => {
+    expect(runs.map(({ metrics }) => metrics.acc)).toEqual(
+      [20, 29, 22].map((right) => wilsonInterval(right, 40)),
+    );
+    expect(runs.map(({ n }) => n)).toEqual([40, 40, 40]);
+  });
+
+  test('differences with exact McNemar p, corrected over the interventions', () => {
+    const [base, one, two] = runs;
+    expect(base!.delta).toEqual({});
+    expect(one!.delta.acc).toMatchObject({ value: expect.closeTo(9 / 40, 12), gained: 10, lost: 1, n: 40 });
+    expect(two!.delta.acc).toMatchObject({ value: expect.closeTo(2 / 40, 12), gained: 2, lost: 0, n: 40 });
+    const p = [mcnemarExact({ gained: 10, lost: 1 }), mcnemarExact({ gained: 2, lost: 0 })];
+    expect([one!.delta.acc!.p, two!.delta.acc!.p]).toEqual(p);
+    expect([one!.delta.acc!.pHolm, two!.delta.acc!.pHolm]).toEqual([2 * p[0]!, p[1]]);
+    expect(one!.delta.acc!.low).toBeGreaterThan(0);
+    expect(one!.delta.acc!.low).toBeLessThan(9 / 40);
+    expect(one!.delta.acc!.high).toBeGreaterThan(9 / 40);
+  });
+
+  test('the detectable effect is never zero, even when nothing changed', () => {
+    const same = reportRuns(rowsOf(forty.map(([first]) => [first!, first!])), options);
+    // one changed item of 40: (1.96 + 0.84) / 40
+    expect(same[1]!.delta.acc).toMatchObject({
+      value: 0,
+      p: 1,
+      minimumDetectable: expect.closeTo(2.8016 / 40, 4),
+    });
+  });
+
+  test('costs add up; times are not in the report', () => {
+    expect(runs[0]!.cost).toEqual({ tokens: 400, unsharedTokens: 1200, calls: 80 });
+  });
+});
+
+test('clusters widen the interval and take McNemar out', () => {
+  const plain = reportRuns(rowsOf(forty), options);
+  const clustered = rowsOf(forty);
+  clustered.rows.flat().forEach((row) => {
+    row.cluster = `${Math.floor((Number(row.item) % 20) / 5)}`;
+  });
+  const runs = reportRuns(clustered, options);
+  const { value, low, high } = runs[1]!.delta.acc!;
+  expect(value).toBe(plain[1]!.delta.acc!.value);
+  expect(runs[1]!.delta.acc!.p).not.toBe(plain[1]!.delta.acc!.p);
+  expect(low! <= value && value <= high!).toBe(true);
+});
+
+test('perplexities are ratios of sums, with bootstrap intervals', () => {
+  const terms = [
+    [{ word_perplexity: [20, 10] }, { word_perplexity: [18, 10] }],
+    [{ word_perplexity: [90, 30] }, { word_perplexity: [84, 30] }],
+  ] as Row['terms'][][];
+  const [base, one] = reportRuns(rowsOf(terms, {}, ['word_perplexity'], 'loglikelihood_rolling'), options);
+  const { value, low, high } = base!.metrics.word_perplexity!;
+  expect(value).toBeCloseTo(Math.exp(110 / 40), 12);
+  expect([low, high]).toEqual([expect.closeTo(Math.exp(2), 12), expect.closeTo(Math.exp(3), 12)]);
+  expect(one!.delta.word_perplexity!.value).toBeCloseTo(Math.exp(102 / 40) - Math.exp(110 / 40), 12);
+  expect(one!.delta.word_perplexity).not.toHaveProperty('gained');
+});
+
+test('a single unit has a value and no interval', () => {
+  const terms = [[{ word_perplexity: [20, 10] }, { word_perplexity: [18, 10] }]] as Row['terms'][][];
+  const runs = reportRuns(rowsOf(terms, {}, ['word_perplexity'], 'loglikelihood_rolling'), options);
+  expect(runs[0]!.metrics.word_perplexity).toEqual({ value: Math.exp(2), low: null, high: null });
+  expect(runs[1]!.delta.word_perplexity).toMatchObject({ low: null, high: null, p: null, pHolm: null });
+});
+
+test('skipped, unparsable and truncated items are counted; pairs need both sides', () => {
+  const set = rowsOf(forty);
+  Object.assign(set.rows[0]![1]!, { skipped: 'SCORE_TOO_LONG: …', terms: {} });
+  Object.assign(set.rows[1]![2]!, { unparsable: true, terms: acc(0) });
+  Object.assign(set.rows[2]![0]!, { truncated: true });
+  const runs = reportRuns(set, options);
+  expect(runs.map(({ n, skipped, unparsable, truncated }) => [n, skipped, unparsable, truncated])).toEqual([
+    [40, 0, 0, 1],
+    [39, 1, 0, 0],
+    [40, 0, 1, 0],
+  ]);
+  expect(runs[1]!.delta.acc!.n).toBe(39);
+});
+
+test('the table has a line for each run and metric, numbers aligned', () => {
+  const table = reportTable(reportRuns(rowsOf(forty), options));
+  const lines = table.split('\n');
+  expect(lines).toHaveLength(4);
+  expect(lines[1]).toMatch(/^t +untouched +acc +40 +50\.0 +35\.2 … 64\.8 .* 0 +0 +400$/);
+  expect(lines[2]).toMatch(/^t +one +acc +40 +72\.5 .* \+22\.5 +\+\d+\.\d … \+\d+\.\d +0\.012 +0\.023 /);
+  expect(new Set(lines.map((line) => line.length)).size).toBe(1);
+});

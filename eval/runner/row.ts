@@ -1,0 +1,52 @@
+/** One line of the row file: an item under a setting, with everything a report needs and a reader wants to see. */
+import { z } from 'zod';
+import type { Metric, Task } from '../tasks/definition.ts';
+import type { Item } from '../tasks/item.ts';
+import { contentHash } from './content-hash.ts';
+import type { Setting } from './setting.ts';
+
+/** Raised when scoring changes, so that rows of older versions are not taken for new ones. */
+const SCORING_VERSION = 1;
+
+const cost = z.object({ tokens: z.number(), unsharedTokens: z.number(), calls: z.number(), ms: z.number() });
+const numbers = z.array(z.number().nullable());
+
+export const rowSchema = z.object({
+  key: z.string(),
+  model: z.string(),
+  task: z.string(),
+  setting: z.string(),
+  specHash: z.string(),
+  item: z.string(),
+  at: z.string(),
+  slice: z.string().optional(),
+  cluster: z.string().optional(),
+  gold: z.number().optional(),
+  prediction: z.number().optional(),
+  greedy: z.boolean().optional(),
+  logLikelihoods: numbers,
+  unconditional: numbers.optional(),
+  terms: z.record(z.string(), z.tuple([z.number(), z.number()])),
+  truncated: z.boolean(),
+  unparsable: z.boolean(),
+  /** The error that kept the item from being scored, where such items are counted instead of ending the run. */
+  skipped: z.string().optional(),
+  cost,
+});
+
+export type Row = z.infer<typeof rowSchema>;
+
+/** What a row is the result of: equal keys, equal results. */
+export function rowKey(fingerprint: string, task: Task, item: Item, setting: Setting): string {
+  const { at: _, ...content } = item;
+  const metrics: readonly Metric[] = task.metrics;
+  const { specHash } = setting;
+  return contentHash({
+    version: SCORING_VERSION,
+    fingerprint,
+    task: task.name,
+    metrics,
+    specHash,
+    item: content,
+  });
+}

@@ -8,7 +8,7 @@ import { layoutOf } from './axes.ts';
 import { pastPair, presentPair } from './cache.ts';
 import { causality } from './causality.ts';
 import { isNumber, product as times } from './dims.ts';
-import { type HeadPath, headPath, sizeOf } from './heads.ts';
+import { type HeadPath, headPath, headsBeforeRepeat, sizeOf } from './heads.ts';
 import { plain } from './paths.ts';
 import { miss, type RuleContext, type SiteDraft, type SiteRule } from './rule.ts';
 import type { Scope } from './scope.ts';
@@ -213,8 +213,7 @@ function headSizes(
   const headDim =
     sizeOf(scope, q.steps, 'D') ?? sizeOf(scope, k.steps, 'D') ?? fromMerged(scope, q, numHeads);
   if (headDim === undefined) return 'the head size cannot be told from the shapes';
-  const afterRepeat = k.steps.slice(k.steps.findLastIndex((step) => step.made === 'repeat') + 1);
-  const kvHeads = sizeOf(scope, afterRepeat, 'H') ?? numHeads;
+  const kvHeads = headsBeforeRepeat(scope, k) ?? sizeOf(scope, k.steps, 'H') ?? numHeads;
   const valueDim = sizeOf(scope, v.steps, 'D') ?? headDim;
   return { numHeads, kvHeads, headDim, valueDim };
 }

@@ -15,9 +15,10 @@ interface Factors {
   symbols: string[];
 }
 
-/** A declared symbol as a Dim; operator characters in it must not be read as arithmetic. */
+/** A declared symbol as a Dim. 'past + new' is read as the sum it says; other operator characters are no arithmetic. */
 export function symbol(name: string): Dim {
-  return /^\d+$/.test(name) ? `_${name}` : name.replaceAll('*', '×');
+  if (/^\w+( \+ \w+)+$/.test(name)) return writtenSum(name.split(' + '), 0) ?? name;
+  return /^\d+$/.test(name) ? `_${name}` : name.replaceAll('*', '×').replaceAll('+', '＋');
 }
 
 export function isNumber(dim: Dim | undefined): dim is number {
@@ -68,25 +69,40 @@ export function quotient(a: Dim, b: Dim): Dim | undefined {
   return written({ coefficient: over.coefficient / under.coefficient, symbols });
 }
 
-export function sum(a: Dim, b: Dim): Dim | undefined {
-  if (isNumber(a) && isNumber(b)) return a + b;
-  if (a === 0) return b;
-  if (b === 0) return a;
-  return bounded(`(${a}+${b})`);
+/** Terms of a sum, which is written '(a+b+1)' with its symbols sorted. */
+function terms(dim: Dim): { symbols: string[]; constant: number } {
+  if (isNumber(dim)) return { symbols: [], constant: dim };
+  if (!dim.startsWith('(') || !dim.endsWith(')')) return { symbols: [dim], constant: 0 };
+  const parts = dim.slice(1, -1).split('+');
+  const constant = Number(parts.at(-1));
+  return Number.isNaN(constant) ? { symbols: parts, constant: 0 } : { symbols: parts.slice(0, -1), constant };
 }
 
+function writtenSum(symbols: readonly string[], constant: number): Dim | undefined {
+  if (symbols.length === 0) return constant;
+  if (symbols.length === 1 && constant === 0) return symbols[0];
+  // Sums of products are not carried: their text could be taken for a product of sums.
+  if (symbols.some((name) => name.includes('*'))) return undefined;
+  const text = `(${[...[...symbols].sort(), ...(constant === 0 ? [] : [constant])].join('+')})`;
+  return text.length > LONGEST ? undefined : text;
+}
+
+export function sum(a: Dim, b: Dim): Dim | undefined {
+  const [x, y] = [terms(a), terms(b)];
+  return writtenSum([...x.symbols, ...y.symbols], x.constant + y.constant);
+}
+
+/** a − b where b's symbols are among a's; undefined otherwise. */
 export function difference(a: Dim, b: Dim): Dim | undefined {
   if (isNumber(a) && isNumber(b)) return a - b;
-  if (a === b) return 0;
-  if (b === 0) return a;
-  const text = String(a);
-  if (text === `(${b}+${text.slice(String(b).length + 2, -1)})`) return text.slice(String(b).length + 2, -1);
-  if (text.startsWith('(') && text.endsWith(`+${b})`)) return text.slice(1, -String(b).length - 2);
-  return bounded(`(${a}-${b})`);
-}
-
-function bounded(text: string): Dim | undefined {
-  return text.length > LONGEST ? undefined : text;
+  const [x, y] = [terms(a), terms(b)];
+  const symbols = [...x.symbols];
+  for (const name of y.symbols) {
+    const at = symbols.indexOf(name);
+    if (at < 0) return undefined;
+    symbols.splice(at, 1);
+  }
+  return writtenSum(symbols, x.constant - y.constant);
 }
 
 /** The size of two dimensions broadcast together: where they differ, the one that says more. */

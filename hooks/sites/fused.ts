@@ -1,7 +1,8 @@
 /** What the fused attention operators have in common: q, k, v as inputs, one output, and a tail to the projection. */
 import type { Node } from '../onnx/index.ts';
 import { axesOf } from './axes.ts';
-import { headPath } from './heads.ts';
+import { pastPair, presentPair } from './cache.ts';
+import { headPath, headsBeforeRepeat } from './heads.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
 import type { Layout, Place, Stages } from './site.ts';
@@ -50,6 +51,8 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
       found.rotated ?? found.normed ?? (separate ? (found.heads ?? place) : (found.proj ?? place));
     return { ...found, packed: found.packed ?? parts.packed, final: found.final ?? entering, operand: place };
   };
+  const [q, k, v] = [stages('q'), stages('k'), stages('v')];
+  const cacheAxes = paths.k?.steps.find((step) => step.made === 'cache')?.axes;
   const z = node.outputs[0] ?? '';
   const output = outputPath(scope, z);
   const zPlace: Place = { value: z, layout: parts.zLayout };
@@ -58,6 +61,7 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
   const { zLayout: _, packed: __, ...settled } = parts;
   return {
     ...settled,
+    kvHeads: (paths.k && headsBeforeRepeat(scope, paths.k)) ?? parts.kvHeads,
     attention:
       parts.attention ??
       (paths.q?.projection && paths.k && !paths.k.projection && !parts.past ? 'cross' : 'self'),
@@ -74,9 +78,11 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
     ],
     elemType: scope.elemType(z) ?? scope.elemType(node.inputs[0] ?? ''),
     rotary: parts.rotary ?? paths.q?.rotary ?? paths.k?.rotary,
-    q: stages('q'),
-    k: stages('k'),
-    v: stages('v'),
+    q,
+    k,
+    v,
+    past: parts.past ?? pastPair(scope, paths.k?.past, paths.v?.past, cacheAxes),
+    present: parts.present ?? presentPair(scope, k.withPast?.value, v.withPast?.value, cacheAxes),
     z: zPlace,
     zFlat: merged
       ? zPlace

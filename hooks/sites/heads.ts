@@ -104,8 +104,8 @@ function stepBack(scope: Scope, value: string, axes: Axes | undefined, role: 'q'
   return (
     viewed(scope, node, value, axes) ??
     biased(scope, node, value, axes) ??
-    multiplied(scope, node, axes) ??
     projected(scope, value, axes) ??
+    multiplied(scope, node, axes) ??
     joined(scope, node, axes, role) ??
     rotated(scope, value, axes, role) ??
     normalised(scope, value, axes) ??
@@ -313,4 +313,10 @@ export function sizeOf(scope: Scope, steps: readonly Step[], letter: string): nu
     if (isNumber(size)) return size;
   }
   return undefined;
+}
+
+/** kv heads before they are repeated on the way; undefined where they are not. */
+export function headsBeforeRepeat(scope: Scope, { steps }: HeadPath): number | undefined {
+  const repeat = steps.findLastIndex((step) => step.made === 'repeat');
+  return repeat < 0 ? undefined : sizeOf(scope, steps.slice(repeat + 1), 'H');
 }

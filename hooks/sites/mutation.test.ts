@@ -78,7 +78,7 @@ const EXPORTED_COPIES = 40;
 
 test.each(EXPORTED)('bit-flipped copies of %s', async (name) => {
   const { folder, files } = loadFixture(name);
-  const bytes = readFileSync(join(folder, files[0]!.file));
+  const bytes = new Uint8Array(readFileSync(join(folder, files[0]!.file)));
   const random = randomSource(name.length);
   const outcomes = { answer: 0, 'typed error': 0 };
   for (let copy = 0; copy < EXPORTED_COPIES; copy++) {

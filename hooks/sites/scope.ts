@@ -61,6 +61,9 @@ export class Scope {
   readonly #branches = new Map<number, Branch[]>();
   /** Outputs of an If whose condition is known, to the outer value its branch hands through. */
   readonly #aliases = new Map<string, string>();
+  readonly #operands = this.#operandsOfVisited();
+  #visited: Node | undefined;
+  #visitedFacts: readonly Fact[] = [];
 
   constructor(graph: Graph, file: FileFacts, parent?: Scope, path: readonly ScopeStep[] = []) {
     this.index = new GraphIndex(graph, parent?.index);
@@ -179,7 +182,9 @@ export class Scope {
       branches.length === 0 &&
       facts.length > 0 &&
       facts.every((fact, i) => fact.constant || node.inputs[i] === '');
-    const operands = this.#operands(node, facts);
+    this.#visited = node;
+    this.#visitedFacts = facts;
+    const operands = this.#operands;
     const shapes = branches.length > 0 ? this.#chosen(node, branches, facts) : outputShapes(node, operands);
     node.outputs.forEach((name, output) => {
       if (name === '') return;
@@ -192,20 +197,22 @@ export class Scope {
     });
   }
 
-  #operands(node: Node, facts: readonly Fact[]): ShapeOperands {
+  /** One view for all nodes, of the node being visited: rules take functions, and closures per node add up. */
+  #operandsOfVisited(): ShapeOperands {
+    const facts = (input: number) => this.#visitedFacts[input];
     return {
-      content: (input) => facts[input]?.content,
-      shape: (input) => facts[input]?.shape,
+      content: (input) => facts(input)?.content,
+      shape: (input) => facts(input)?.shape,
       ints: (input, attribute) => {
-        const content = facts[input]?.content ?? intsAttribute(node, attribute);
+        const content = facts(input)?.content ?? intsAttribute(this.#visited!, attribute);
         return content?.every(isNumber) ? (content as readonly number[]) : undefined;
       },
       fill: () => {
-        const tensor = findAttribute(node, 'value')?.t;
+        const tensor = findAttribute(this.#visited!, 'value')?.t;
         return (tensor && this.file.values(tensor)?.[0]) ?? 0;
       },
-      integral: () => facts[0]?.type === DataType.INT64 || facts[0]?.type === DataType.INT32,
-      unknown: (output, axis) => symbol(`?${node.outputs[output] ?? ''}:${axis}`),
+      integral: () => facts(0)?.type === DataType.INT64 || facts(0)?.type === DataType.INT32,
+      unknown: (output, axis) => symbol(`?${this.#visited!.outputs[output] ?? ''}:${axis}`),
     };
   }
 

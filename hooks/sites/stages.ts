@@ -9,7 +9,9 @@ export function stagesOf(path: HeadPath): Stages {
   const beyond = forward.findIndex(({ made }) => !PROJECTED.has(made) && made !== 'given');
   const ends = [split, beyond].filter((at) => at >= 0);
   const proj = forward.slice(0, Math.min(forward.length, ...ends)).findLast(isMerged);
-  const heads = split < 0 ? undefined : headsStep(forward, split);
+  // Heads that are split only after the rotation (a rotary node on [B,S,HD]) are no hook_q.
+  const turnedBefore = forward.slice(0, Math.max(split, 0)).some((step) => step.made === 'rotary');
+  const heads = split < 0 || turnedBefore ? undefined : headsStep(forward, split);
   const normed = split < 0 ? undefined : forward.slice(split).find((step) => step.made === 'norm');
   const rotated = last('rotary');
   const withPast = last('cache');

@@ -117,7 +117,10 @@ export class LiveSession implements OrtSession {
     const before = this.#current;
     this.#overlay = overlay;
     try {
-      if (this.#resting?.key === this.#key()) this.#current = this.#resting;
+      if (this.#resting?.key === this.#key()) {
+        this.#current = this.#resting;
+        this.#setKnobs(this.#resting.session);
+      }
       const session = await this.start();
       return await work(session);
     } finally {
@@ -126,6 +129,8 @@ export class LiveSession implements OrtSession {
         if (this.#resting && this.#resting !== this.#current) await this.#resting.session.release();
         this.#resting = this.#current;
         this.#current = before;
+        // `work` may have switched interventions.
+        if (before) this.#setKnobs(before.session);
       }
     }
   }

@@ -4,7 +4,7 @@ import type { Problem } from '../problem.ts';
 import { maxAbsError } from '../reference/index.ts';
 import { solve } from '../reference/solve.ts';
 import { solveExpanded } from '../verify/expanded.ts';
-import { randomProblem } from '../verify/random-problem.ts';
+import { problemOf, recipes } from '../verify/random-problem.ts';
 import { createRunner } from '../verify/runner.ts';
 
 const cpu = await createRunner('cpu');
@@ -14,12 +14,13 @@ afterAll(async () => {
   await wasm[Symbol.asyncDispose]();
 });
 
-const everything = randomProblem({
+const everything = recipes({
   edits: ['none', 'logits', 'logWeights', 'heads', 'act', 'var'],
   softcap: true,
   window: true,
   headSink: true,
   padding: 'any',
+  sites: 36,
 });
 
 describe('the expanded lowering equals the float64 reference', () => {
@@ -30,7 +31,8 @@ describe('the expanded lowering equals the float64 reference', () => {
     { runner: wasm, blockBytes: 1, runs: 60, note: 'blocks of 32 rows' },
   ])('on $runner.ep, $note, $runs shapes', async ({ runner, blockBytes, runs }) => {
     await fc.assert(
-      fc.asyncProperty(everything, async (problem) => {
+      fc.asyncProperty(everything, async (recipe) => {
+        const problem = problemOf(recipe);
         const { output } = await solveExpanded(runner, problem, { blockBytes });
         expect(maxAbsError(output, solve(problem).output)).toBeLessThan(1e-5);
       }),
@@ -45,10 +47,11 @@ describe('the expanded lowering equals the float64 reference', () => {
         if (problem.edit.kind !== 'act') return problem;
         return { ...problem, edit: { ...problem.edit, stats, threshold: { mode: 'relative', alpha } } };
       };
-      const problems = randomProblem({ edits: ['act'], window: true, padding: 'left', maxT: 90 });
+      const problems = recipes({ edits: ['act'], window: true, padding: 'left', maxT: 90, sites: 6 });
       let compared = 0;
       await fc.assert(
-        fc.asyncProperty(problems, async (random) => {
+        fc.asyncProperty(problems, async (recipe) => {
+          const random = problemOf(recipe);
           const problem = withAlpha(random, 1.3);
           const expected = solve(problem);
           // A decision within float32's reach of the threshold may go either way.

@@ -3,7 +3,7 @@
  * optional learned sink logit per head, product with V. Query head h reads key/value head ⌊h / (H/K)⌋.
  */
 import { type LogitAffine, logitAffine } from './logit-affine.ts';
-import { at, block, build, dot, indices, type Tensor, zeros } from './tensor.ts';
+import { at, block, dot, indices, type Tensor, zeros } from './tensor.ts';
 import { type Mask, visibility } from './visibility.ts';
 
 export interface AttentionOptions {
@@ -45,10 +45,17 @@ export function scoresOf(q: Tensor, k: Tensor, { scale, softcap }: AttentionOpti
   const [B, H, S, D] = q.shape as [number, number, number, number];
   const [, K, T] = k.shape as [number, number, number];
   const factor = scale ?? 1 / Math.sqrt(D);
-  return build([B, H, S, T], (b, h, s, t) => {
-    const score = factor * dot(block(q, b!, h!, s!), block(k, b!, Math.floor(h! / (H / K)), t!));
-    return softcap ? softcap * Math.tanh(score / softcap) : score;
-  });
+  const scores = zeros(B, H, S, T);
+  for (const [b, h, s] of indices(B, H, S) as Iterable<[number, number, number]>) {
+    const query = block(q, b, h, s);
+    const keys = block(k, b, Math.floor(h / (H / K)));
+    const row = block(scores, b, h, s);
+    for (let t = 0; t < T; t++) {
+      const score = factor * dot(query, keys.subarray(t * D, (t + 1) * D));
+      row[t] = softcap ? softcap * Math.tanh(score / softcap) : score;
+    }
+  }
+  return scores;
 }
 
 /** P = exp(S - max) / Σ over visible keys (and the head's sink logit): (B, H, S, T). */

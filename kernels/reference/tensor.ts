@@ -35,18 +35,23 @@ export function sizeOf(shape: readonly number[]): number {
  * parameters of shape [1, H] or [B, H] read alike.
  */
 export function block(t: Tensor, ...index: number[]): Float64Array {
-  const size = sizeOf(t.shape.slice(index.length));
-  let offset = 0;
-  for (const [axis, i] of index.entries()) {
-    const dim = t.shape[axis]!;
-    offset = offset * dim + (dim === 1 ? 0 : i);
-  }
-  return t.data.subarray(offset * size, (offset + 1) * size);
+  let size = 1;
+  for (let axis = index.length; axis < t.shape.length; axis++) size *= t.shape[axis]!;
+  const start = offset(t, index) * size;
+  return t.data.subarray(start, start + size);
 }
 
 /** The element t[index], with the same broadcasting as `block`. */
 export function at(t: Tensor, ...index: number[]): number {
-  return block(t, ...index)[0]!;
+  return t.data[offset(t, index)]!;
+}
+
+function offset({ shape }: Tensor, index: readonly number[]): number {
+  let place = 0;
+  for (let axis = 0; axis < index.length; axis++) {
+    place = place * shape[axis]! + (shape[axis] === 1 ? 0 : index[axis]!);
+  }
+  return place;
 }
 
 /** All index tuples below the given sizes, last axis fastest: nested loops in one line. */

@@ -95,6 +95,9 @@ async function open(ort: Ort, bytes: Uint8Array, ep: ExecutionProvider) {
     return await ort.InferenceSession.create(bytes, {
       executionProviders: [ep],
       logSeverityLevel: 3,
+      // Graphs of one small site: threads would only wait for each other.
+      intraOpNumThreads: 1,
+      interOpNumThreads: 1,
     });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);

@@ -260,7 +260,8 @@ function standardAttentionInputs(e: Emitter, site: Site): FusedInputs {
   const mask = input(node, 3);
   const boolean = site.masks.some((use) => use.value === mask && use.kind === 'select');
   if (mask !== undefined && boolean) visible.push(mask);
-  return { q, k, kHeads: K, bias: boolean ? undefined : mask, visible };
+  // Keys that the graph repeated reach the operator with H heads.
+  return { q, k, kHeads: site.k.repeated ? H : K, bias: boolean ? undefined : mask, visible };
 }
 
 /** Key j is visible to row i of S when j ≤ T − S + i. q [B,S,H,D], k [B,K,T,D]. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
 import { openModel } from '../onnx/index.ts';
-import { isFused, locatePoints } from '../points/index.ts';
+import { locatePoints } from '../points/index.ts';
 import { recognise } from '../sites/index.ts';
 import { difference, feedsOf, goldenName, realRows, relativeDifference, run } from './fixture-runs.ts';
 
@@ -11,7 +11,7 @@ const TOLERANCE = 1e-4;
 
 /**
  * ONNX Runtime fuses chains of small operators, and does not where a tap looks between them. Without its optimiser
- * the computation is the same, bit for bit; with it, decomposed graphs may round differently.
+ * the computation is the same, bit for bit; with it, graphs that were not fused before export may round differently.
  */
 const UNOPTIMISED = { graphOptimizationLevel: 'disabled' } as const;
 
@@ -28,7 +28,6 @@ describe.each(fixtureNames())('%s', (name) => {
       return;
     }
     const points = locatePoints(recognition);
-    const fused = points.every(({ site }) => site === undefined || isFused(site));
     const grouped = recognition.sites.some(({ form }) => form.startsWith('P1'));
     const named = new Set<string>();
     let compared = 0;
@@ -41,7 +40,7 @@ describe.each(fixtureNames())('%s', (name) => {
       const { outputs: untouched } = await run(file, recognition, [], feeds);
       for (const [output, tensor] of Object.entries(untouched)) {
         const label = `${kase.name}: ${output} changed by taps`;
-        if (fused) expect(outputs[output]!.data, label).toEqual(tensor.data);
+        if (grouped) expect(outputs[output]!.data, label).toEqual(tensor.data);
         else if (tensor.type === 'float32') {
           expect(relativeDifference(outputs[output]!, tensor), label).toBeLessThan(1e-5);
         }

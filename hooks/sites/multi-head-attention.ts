@@ -8,6 +8,7 @@ import { describeNode, floatAttribute, intAttribute, type Node } from '../onnx/i
 import { causality } from './causality.ts';
 import { isNumber } from './dims.ts';
 import { fusedSite } from './fused.ts';
+import { keyPaddingKind } from './key-padding.ts';
 import { miss, type SiteRule } from './rule.ts';
 import type { Scope } from './scope.ts';
 import type { MaskUse, Place, Refusal } from './site.ts';
@@ -26,10 +27,8 @@ export const multiHeadAttention: SiteRule = {
     if (D === undefined) return miss(node, 'the head size cannot be told from shapes or scale');
     const E = widthPerHead(scope, value, H) ?? D;
     const masks: MaskUse[] = [];
-    if (node.inputs[4]) {
-      const kind = (scope.rankOf(node.inputs[4]) ?? 2) === 1 ? 'lengths' : 'select';
-      masks.push({ node, value: node.inputs[4], kind });
-    }
+    const padding = node.inputs[4];
+    if (padding) masks.push({ node, value: padding, kind: keyPaddingKind(scope, padding) });
     if (node.inputs[5]) masks.push({ node, value: node.inputs[5], kind: 'additive' });
     const order = causality(scope, masks, undefined);
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;

@@ -8,6 +8,7 @@ import { floatAttribute, intAttribute, intsAttribute } from '../onnx/index.ts';
 import { causality } from './causality.ts';
 import { isNumber } from './dims.ts';
 import { fusedSite } from './fused.ts';
+import { keyPaddingKind } from './key-padding.ts';
 import { miss, type SiteRule } from './rule.ts';
 import type { MaskUse } from './site.ts';
 
@@ -27,10 +28,8 @@ export const packedAttention: SiteRule = {
     }
     const D = qWidth / H;
     const masks: MaskUse[] = [];
-    if (node.inputs[3]) {
-      const kind = (scope.rankOf(node.inputs[3]) ?? 2) === 1 ? 'lengths' : 'select';
-      masks.push({ node, value: node.inputs[3], kind });
-    }
+    const padding = node.inputs[3];
+    if (padding) masks.push({ node, value: padding, kind: keyPaddingKind(scope, padding) });
     if (node.inputs[5]) masks.push({ node, value: node.inputs[5], kind: 'additive' });
     const order = causality(scope, masks, undefined);
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;

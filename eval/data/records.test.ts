@@ -160,6 +160,11 @@ test('aligned files give their line to the record; a short or long one is an err
   }
 });
 
+test('aligned files belong to one file', () => {
+  const definition = { file: ['a.jsonl', 'b.jsonl'], aligned: { label: 'labels.lst' } };
+  expect(sourceSchema.safeParse(definition).error?.message).toContain('goes with one file');
+});
+
 test.each([
   ['bad JSON', 'k.jsonl', '{"a":1}\n{"a":\n{"a":3}\n', {}, 'DATA_SYNTAX', 'k.jsonl:2'],
   ['a value that is no object', 'k.jsonl', '{"a":1}\n[1]\n', {}, 'DATA_SYNTAX', 'k.jsonl:2'],

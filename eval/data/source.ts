@@ -5,7 +5,7 @@ import { AttuneError, nearest } from '../../errors.ts';
 export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document'] as const;
 export type Format = (typeof FORMATS)[number];
 
-export const sourceSchema = z.strictObject({
+const entries = z.strictObject({
   file: z
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
     .describe('path, or several read in turn, below the data folder'),
@@ -30,6 +30,11 @@ export const sourceSchema = z.strictObject({
     .describe('jsonl, txt: field name → file whose line k belongs to line k of `file`'),
   blockLines: z.int().positive().optional().describe('document: lines a record; default the whole file'),
 });
+
+export const sourceSchema = entries.refine(
+  ({ file, aligned }) => !aligned || typeof file === 'string',
+  '"aligned" goes with one file, not with a list',
+);
 
 export type Source = z.infer<typeof sourceSchema>;
 

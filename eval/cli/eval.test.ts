@@ -1,6 +1,5 @@
 /** The command from arguments to report, on the toy model and on a real fixture. */
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -251,71 +250,6 @@ describe('bad usage', () => {
     const { code, stdout } = await evaluate(['--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('Examples:');
-  });
-});
-
-describe('interruption', () => {
-  const flags = ['--model', 'toy', '--task', path('task.json'), ...compared];
-  const start = (delay: number, name: string) =>
-    ['--import', 'tsx', 'eval/testing/eval-toy.ts', `${delay}`, ...flags, ...out(name)] as const;
-  const child = (delay: number, name: string) =>
-    spawn(process.execPath, start(delay, name), { cwd: repository, stdio: ['ignore', 'ignore', 'pipe'] });
-  const lines = (name: string) => {
-    const file = join(path(name), 'rows.jsonl');
-    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0;
-  };
-  const reaching = async (name: string, count: number) => {
-    while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
-  };
-
-  test('kill -9 at several points, then a last run: the report of an undisturbed run, no row twice', async () => {
-    for (const [round, count] of [1, 14, 50, 79].entries()) {
-      const running = child(15, 'killed');
-      const ended = new Promise((resolve) => running.once('exit', (_, signal) => resolve(signal)));
-      await reaching('killed', count);
-      running.kill('SIGKILL');
-      expect(await ended, `round ${round}`).toBe('SIGKILL');
-    }
-    expect(lines('killed')).toBeLessThan(80);
-    expect(existsSync(join(path('killed'), 'report.json'))).toBe(false);
-    const last = spawnSync(process.execPath, start(0, 'killed'), { cwd: repository });
-    expect(last.status).toBe(0);
-    expect(report('killed')).toBe(report('again'));
-    const keys = rows('killed').map(({ key }) => key);
-    expect([keys.length, new Set(keys).size]).toEqual([80, 80]);
-  });
-
-  test('a disk that is full in the middle of a row: a typed error, and the next run goes on', async () => {
-    // A limit on the size of files cuts a write as a full disk does: part of it is written, then an error.
-    const limited = spawnSync(
-      'bash',
-      ['-c', 'ulimit -f 20; exec "$@"', 'bash', process.execPath, ...start(0, 'full')],
-      { cwd: repository, encoding: 'utf8' },
-    );
-    expect(limited.status).toBe(1);
-    expect(limited.stderr).toMatch(/RUN_WRITE: at .*rows\.jsonl.*Rows written so far are kept/);
-    expect(readFileSync(join(path('full'), 'rows.jsonl'))).toHaveLength(20 * 1024);
-    expect(lines('full')).toBeGreaterThan(10);
-    await evaluate([...compared, ...out('full')]);
-    expect(report('full')).toBe(report('again'));
-  });
-
-  test('Ctrl-C ends after the row under way and says how to go on', async () => {
-    const running = child(15, 'stopped');
-    let stderr = '';
-    running.stderr.on('data', (text) => {
-      stderr += text;
-    });
-    const ended = new Promise((resolve) => running.once('close', resolve));
-    await reaching('stopped', 5);
-    running.kill('SIGINT');
-    expect(await ended).toBe(1);
-    expect(stderr).toMatch(
-      /RUN_INTERRUPTED: found \d+ of 80 rows done and kept\. Run the same command again/,
-    );
-    expect(existsSync(join(path('stopped'), 'rows.jsonl.lock'))).toBe(false);
-    await evaluate([...compared, ...out('stopped')]);
-    expect(report('stopped')).toBe(report('again'));
   });
 });
 

@@ -23,7 +23,8 @@ import {
 import { type Content, evaluate, LONGEST_CONTENT } from './arithmetic.ts';
 import { type Dim, isNumber, type Shape, symbol } from './dims.ts';
 import { outputType } from './element-type.ts';
-import { outputShapes, type ShapeOperands } from './shape-rules.ts';
+import type { ShapeOperands } from './shape-rule.ts';
+import { outputShapes } from './shape-rules.ts';
 import type { ScopeStep } from './site.ts';
 
 interface Fact {

@@ -1,8 +1,8 @@
-/** One small graph per form and spelling; near misses and things that only look like attention. */
+/** Decomposed attention (P6) in small graphs: spellings, near misses, and things that only look like attention. */
 import { describe, expect, test } from 'vitest';
-import { DataType, makeAttribute, makeGraph, makeNode, makeValueInfo } from '../onnx/index.ts';
+import { DataType, makeGraph, makeNode, makeValueInfo, rawTensor } from '../onnx/index.ts';
 import { recognise, type Site } from './index.ts';
-import { fusedModel, packedModel, Sketch } from './sketch.ts';
+import { Sketch } from './sketch.ts';
 
 const [H, K, D] = [4, 2, 8];
 const X = H * D;
@@ -283,102 +283,86 @@ describe('not attention', () => {
   });
 });
 
-describe('fused operators', () => {
-  test('P1a: packed GroupQueryAttention; sums of SkipSimplifiedLayerNormalization carry the stream', () => {
-    const { sites, residual } = recognise(fusedModel());
-    expect(
-      sites.map(({ form, numHeads, kvHeads, headDim, layer }) => [form, numHeads, kvHeads, headDim, layer]),
-    ).toEqual([
-      ['P1a', 4, 2, 16, 0],
-      ['P1a', 4, 2, 16, 1],
-    ]);
-    expect(sites[0]).toMatchObject({ causal: true, rotary: { by: 'operator', dim: 16 } });
-    expect(residual[1]!.pre).toBe(residual[0]!.post);
-    expect(residual[1]!.enable?.map(({ which, output }) => [which, output])).toEqual([['post', 3]]);
+describe('P6: less common parts', () => {
+  test('a learned sink is an extra column, cut off again', () => {
+    const parts = projected();
+    const { s, q, k, v, x } = parts;
+    const sinks = s.op('Expand', [s.op('Reshape', [s.weight(H), s.ints(1, H, 1, 1)]), s.ints(1, H, 9, 1)]);
+    const joined = s.op('Concat', [s.op('MatMul', [q, turned(s, k)]), sinks], { axis: -1 });
+    const stable = s.op('Sub', [joined, s.op('ReduceMax', [joined, s.ints(-1)])]);
+    const pattern = s.op('Softmax', [stable], { axis: -1 });
+    const kept = s.op('Slice', [pattern, s.ints(0), s.ints(-1), s.ints(3)]);
+    const z = s.op('Transpose', [s.op('MatMul', [kept, v])], { perm: [0, 2, 1, 3] });
+    s.output(s.op('Add', [x, s.op('MatMul', [s.op('Reshape', [z, s.ints(0, 0, X)]), s.weight(X, X)])]));
+    expect(only(s)).toMatchObject({ headSink: sinks, masks: [], patternOperand: { value: kept } });
   });
 
-  test('P1: kv_num_heads that does not divide num_heads is a near miss', () => {
-    const model = fusedModel();
-    const nodes = model.graph.nodes.map((node) =>
-      node.opType === 'GroupQueryAttention'
-        ? { ...node, attributes: [makeAttribute('num_heads', 4), makeAttribute('kv_num_heads', 3)] }
-        : node,
-    );
-    const { sites, nearMisses } = recognise({ ...model, graph: { ...model.graph, nodes } });
-    expect(sites).toEqual([]);
-    expect(nearMisses[0]!.reason).toContain('4 is not a multiple of kv_num_heads 3');
-  });
-
-  test('P4: weights inside; unnamed sums can be enabled', () => {
-    const { sites, residual } = recognise(packedModel());
-    expect(sites[0]).toMatchObject({
-      form: 'P4',
-      numHeads: 2,
-      headDim: 8,
-      absent: ['q', 'k', 'v', 'scores', 'pattern'],
-    });
-    expect(residual[0]!.enable?.map(({ which }) => which)).toEqual(['mid', 'post']);
-  });
-
-  test('P3: widths of k and v may differ, the bias is inside', () => {
+  test('projections between QuantizeLinear and DequantizeLinear', () => {
     const s = new Sketch();
     const x = s.input('x', ['B', 'S', X]);
-    const projections = [X, X, 2 * X].map((width) => s.op('MatMul', [x, s.weight(X, width)]));
-    s.output(
-      s.op('com.microsoft.MultiHeadAttention', [...projections, s.weight(4 * X)], {
-        num_heads: H,
-        unidirectional: 1,
-      }),
-    );
-    expect(only(s)).toMatchObject({
-      form: 'P3',
-      headDim: D,
-      valueDim: 2 * D,
-      causal: true,
-      attention: 'self',
-    });
-  });
-
-  test('P5: probabilities kept as fourth output are the pattern', () => {
-    const s = new Sketch();
-    const [q, k, v] = [
-      s.input('q', ['B', H, 'S', D]),
-      s.input('k', ['B', K, 'T', D]),
-      s.input('v', ['B', K, 'T', D]),
+    const [step, zero] = [
+      s.number(0.1),
+      s.tensor(rawTensor('zero_point', DataType.UINT8, [], Uint8Array.of(0))),
     ];
-    const [y, , , pattern] = s.many('Attention', [q, k, v], 4, { qk_matmul_output_mode: 3, is_causal: 1 });
-    s.output(y!);
-    expect(only(s, 23)).toMatchObject({
-      form: 'P5',
-      numHeads: H,
-      kvHeads: K,
-      pattern: { value: pattern },
-      absent: ['scores'],
-    });
-  });
-});
-
-describe('refusals', () => {
-  test.each([
-    'BeamSearch',
-    'DecoderMaskedMultiHeadAttention',
-    'SparseAttention',
-    'PagedAttention',
-    'LongformerAttention',
-  ])('com.microsoft.%s, by name and with a reason', (op) => {
-    const s = new Sketch();
-    s.output(s.op(`com.microsoft.${op}`, [s.input('x', ['B', 'S', X])]));
-    const { sites, refused } = recognise(s.model());
-    expect(sites).toEqual([]);
-    expect(refused).toHaveLength(1);
-    expect(refused[0]!.level).toBe('refuse');
-    expect(refused[0]!.reason).toContain(op);
+    const rounded = (value: string) =>
+      s.op('DequantizeLinear', [s.op('QuantizeLinear', [value, step, zero]), step, zero]);
+    const linear = (value: string) => s.op('MatMul', [rounded(value), rounded(s.weight(X, X))]);
+    const heads = () =>
+      s.op('Transpose', [s.op('Reshape', [linear(x), s.ints(0, 0, H, D)])], { perm: [0, 2, 1, 3] });
+    const [q, k, v] = [heads(), heads(), heads()];
+    const pattern = s.op('Softmax', [s.op('MatMul', [q, turned(s, k)])], { axis: -1 });
+    const z = s.op('Transpose', [s.op('MatMul', [rounded(pattern), v])], { perm: [0, 2, 1, 3] });
+    const flat = s.op('Reshape', [z, s.ints(0, 0, X)]);
+    const out = linear(flat);
+    s.output(s.op('Add', [x, out]));
+    expect(only(s)).toMatchObject({ attention: 'self', zFlat: { value: flat }, out });
+    expect(recognise(s.model()).residual[0]).toMatchObject({ pre: 'x', attnOut: out });
   });
 
-  test('an unknown operator that calls itself attention', () => {
+  test('interleaved rotary over some of the channels', () => {
     const s = new Sketch();
-    s.output(s.op('my.domain.FlashAttentionX', [s.input('x', ['B', 'S', X])]));
-    expect(recognise(s.model()).refused[0]!.code).toBe('ATTENTION_UNKNOWN');
+    const x = s.input('x', ['B', 'S', X]);
+    const angles = s.op('MatMul', [
+      s.op('Cast', [s.input('positions', ['S', 1], DataType.INT64)], { to: 1 }),
+      s.weight(1, D / 2),
+    ]);
+    const [cos, sin] = ['Cos', 'Sin'].map((op) => s.op(op, [angles])) as [string, string];
+    const cut = (value: string, from: number, to: number, step = 1) =>
+      s.op('Slice', [value, s.ints(from), s.ints(to), s.ints(3), s.ints(step)]);
+    const split = () => s.op('Reshape', [s.op('MatMul', [x, s.weight(X, X)]), s.ints(0, 0, H, D)]);
+    const heads = (value: string) => s.op('Transpose', [value], { perm: [0, 2, 1, 3] });
+    const rotate = (value: string) => {
+      const low = cut(value, 0, D / 2);
+      const pairs = [s.op('Neg', [cut(low, 1, D, 2)]), cut(low, 0, D, 2)].map((part) =>
+        s.op('Unsqueeze', [part, s.ints(4)]),
+      );
+      const swapped = s.op('Reshape', [s.op('Concat', pairs, { axis: -1 }), s.ints(0, 0, 0, D / 2)]);
+      const turning = s.op('Add', [s.op('Mul', [low, cos]), s.op('Mul', [swapped, sin])]);
+      return s.op('Concat', [turning, cut(value, D / 2, D)], { axis: -1 });
+    };
+    const [q, k] = [heads(split()), heads(split())];
+    const [turnedQ, turnedK] = [rotate(q), rotate(k)];
+    finish({ s, x, q, k, v: heads(split()) }, s.op('MatMul', [turnedQ, turned(s, turnedK)]));
+    const site = only(s);
+    expect(site.rotary).toEqual({ by: 'decomposed', interleaved: true, dim: D / 2, cos, sin });
+    expect(site.q).toMatchObject({ heads: { value: q }, rotated: { value: turnedQ } });
+  });
+
+  test('inside a Loop it is a site with a warning', () => {
+    const body = projected();
+    const { s, q, k, v } = body;
+    const scores = s.op('MatMul', [q, turned(s, k)]);
+    const z = s.op('MatMul', [s.op('Softmax', [scores], { axis: -1 }), v]);
+    const x = s.inputs.pop()!;
+    s.inputs.push(makeValueInfo('i', DataType.INT64, []), makeValueInfo('go', DataType.BOOL, []), x);
+    s.outputs.push(makeValueInfo(s.op('Identity', ['go']), DataType.BOOL), makeValueInfo(z, DataType.FLOAT));
+    const outer = new Sketch();
+    const inputs = [outer.input('n', [], DataType.INT64), '', outer.input('x0', ['B', 'S', X])];
+    outer.nodes.push(makeNode('Loop', inputs, ['last'], { attributes: { body: s.graph('body') } }));
+    outer.output('last');
+    const { sites, refused } = recognise(outer.model());
+    expect(sites[0]!.scope.map(({ attribute }) => attribute)).toEqual(['body']);
+    expect(refused.map(({ code, level }) => [code, level])).toEqual([['SITE_IN_LOOP', 'warn']]);
   });
 });
 

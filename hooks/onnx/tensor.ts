@@ -144,6 +144,7 @@ function rawValues(type: number, bytes: Uint8Array): number[] | undefined {
 function fieldValues(type: number, field: number, bytes: Uint8Array): number[] | undefined {
   if (field === 4) return type === DataType.FLOAT ? rawValues(DataType.FLOAT, bytes) : undefined;
   if (field === 10) return type === DataType.DOUBLE ? rawValues(DataType.DOUBLE, bytes) : undefined;
+  if ((BITS[type] ?? 0) < 8) return undefined;
   const reader = new WireReader(bytes);
   const values: number[] = [];
   while (reader.position < bytes.length) values.push(field === 11 ? reader.varint() : reader.int64());

@@ -82,7 +82,7 @@ function scope(opset: number, prefix: string, shared: Shared): Emit {
   const constants = new Map<string, string>();
   const fresh = (op: string) => `${prefix}${op.slice(op.lastIndexOf('.') + 1)}_${shared.count++}`;
   const add: Emit['as'] = (output, op, inputs, attributes = {}) => {
-    nodes.push(makeNode(op, inputs, [output], { attributes }));
+    nodes.push(makeNode(op, inputs, [output], { name: fresh(op), attributes }));
     return output;
   };
   const emit = (op: string, inputs: readonly string[], attributes?: Record<string, AttributeValue>) =>

@@ -1,0 +1,148 @@
+/**
+ * com.microsoft.GroupQueryAttention taken apart, for edits the operator cannot carry: packed or separate q, k and v,
+ * rotary as a RotaryEmbedding node of its own, the cache joined by Concat.
+ *
+ * The result describes rows of one length. A batch of rows of different lengths needs `keys` (its attention_mask) and
+ * `positions`: the operator itself takes every row as starting at column 0.
+ *
+ * Operator reference: ONNX Runtime contrib operators, GroupQueryAttention and RotaryEmbedding.
+ */
+import { AttuneError } from '../../errors.ts';
+import { type Attribute, DataType, type Node } from '../../hooks/onnx/index.ts';
+import { type Emit, emitter } from './emit.ts';
+import type { ExpandedSite } from './expanded.ts';
+import { type Lowered, lowered } from './lowered.ts';
+
+export interface GroupQuerySite {
+  readonly name: string;
+  readonly opset: number;
+  readonly elemType: number;
+  readonly node: Node;
+  readonly D: number;
+  /** Value [B, T], 0 at padding. */
+  readonly keys?: string | undefined;
+  /** Value [B, S] int64. Default: counted from the operator's own seqlens_k. */
+  readonly positions?: string | undefined;
+}
+
+export interface OpenedSite {
+  /** Nodes that make q, k and v of this call; insert before those of the expanded lowering. */
+  readonly opening: Lowered;
+  /** For expandedAttention. */
+  readonly site: ExpandedSite;
+  /** Values [B, S, H·D] and [B, S, K·D] before rotation, for methods that assign positions themselves. */
+  readonly unrotated: { readonly q: string; readonly k: string };
+}
+
+const INPUT = {
+  q: 0,
+  k: 1,
+  v: 2,
+  pastK: 3,
+  pastV: 4,
+  seqlens: 5,
+  cos: 7,
+  sin: 8,
+  positions: 9,
+  bias: 10,
+  sink: 11,
+};
+
+/**
+ * @throws AttuneError LOWERING_LACKS_OPERATOR for options that have no expanded counterpart here (quantised cache,
+ *   smooth softmax, q and k norms inside)
+ */
+export function openGroupQueryAttention(gqa: GroupQuerySite): OpenedSite {
+  const { node, name, D } = gqa;
+  const input = (index: number) => node.inputs[index] || undefined;
+  const number = (attribute: string, otherwise: number) => numberOf(node, attribute) ?? otherwise;
+  const H = number('num_heads', 0);
+  const K = number('kv_num_heads', 0);
+  refuse(gqa, number('smooth_softmax', 0) > 0, 'smooth_softmax');
+  refuse(gqa, number('k_quant_type', 0) > 0 || number('kv_cache_bit_width', 0) > 0, 'a quantised cache');
+  refuse(gqa, node.inputs.slice(INPUT.sink + 1).some(Boolean), 'inputs after head_sink');
+
+  const emit = emitter(gqa.opset, `${name}.open.`);
+  const [q, k, v] = input(INPUT.k)
+    ? [node.inputs[0]!, node.inputs[1]!, node.inputs[2]!]
+    : emit.many(3, 'Split', [node.inputs[0]!, emit.ints(H * D, K * D, K * D)], { axis: 2 });
+  const rotary = number('do_rotary', 0) !== 0;
+  const rotated = rotary ? rotate(emit, gqa, [q!, k!], [H, K]) : [q!, k!];
+  const window = number('local_window_size', -1);
+  const softcap = number('softcap', 0);
+  const scale = number('scale', 0);
+  const [z, presentK, presentV] = node.outputs;
+  const past = input(INPUT.pastK);
+  return {
+    opening: lowered(emit),
+    unrotated: { q: q!, k: k! },
+    site: {
+      name,
+      opset: gqa.opset,
+      elemType: gqa.elemType,
+      H,
+      K,
+      D,
+      q: { value: rotated[0]!, layout: 'BS(ND)' },
+      k: { value: rotated[1]!, layout: 'BS(ND)' },
+      v: { value: v!, layout: 'BS(ND)' },
+      past: past ? { k: past, v: node.inputs[INPUT.pastV]! } : undefined,
+      present: presentK ? { k: presentK, v: presentV! } : undefined,
+      scale: scale > 0 ? scale : undefined,
+      softcap: softcap > 0 ? softcap : undefined,
+      causal: true,
+      window: window > 0 ? window : undefined,
+      headSink: input(INPUT.sink),
+      keys: gqa.keys,
+      bias: input(INPUT.bias),
+      z: { value: z!, layout: 'BS(ND)' },
+    },
+  };
+}
+
+function rotate(
+  emit: Emit,
+  gqa: GroupQuerySite,
+  values: readonly string[],
+  heads: readonly number[],
+): string[] {
+  const { node, D } = gqa;
+  const tables = [node.inputs[INPUT.cos]!, node.inputs[INPUT.sin]!];
+  const positions = gqa.positions ?? ownPositions(emit, node);
+  const interleaved = numberOf(node, 'rotary_interleaved') ?? 0;
+  return values.map((value, i) => {
+    // RotaryEmbedding takes 4-D input head first; tables narrower than D/2 rotate the first channels only.
+    const shape = emit.ints(0, 0, heads[i]!, D);
+    const byHead = emit('Transpose', [emit('Reshape', [value, shape])], { perm: [0, 2, 1, 3] });
+    const turned = emit('com.microsoft.RotaryEmbedding', [byHead, positions, ...tables], { interleaved });
+    return emit('Reshape', [
+      emit('Transpose', [turned], { perm: [0, 2, 1, 3] }),
+      emit.ints(0, 0, heads[i]! * D),
+    ]);
+  });
+}
+
+/** Row s of a call stands at max(seqlens_k + 1 - S, 0) + s: [B, S]. */
+function ownPositions(emit: Emit, node: Node): string {
+  const S = emit.dim(node.inputs[0]!, 1);
+  const total = emit('Add', [
+    emit('Cast', [node.inputs[INPUT.seqlens]!], { to: DataType.INT64 }),
+    emit.ints(1),
+  ]);
+  const past = emit('Max', [emit('Sub', [emit('Reshape', [total, emit.ints(-1, 1)]), S]), emit.ints(0)]);
+  return emit('Add', [past, emit('Range', [emit.int(0), emit('Squeeze', [S]), emit.int(1)])]);
+}
+
+function numberOf(node: Node, name: string): number | undefined {
+  const found: Attribute | undefined = node.attributes.find((attribute) => attribute.name === name);
+  return found?.i ?? found?.f;
+}
+
+function refuse(gqa: GroupQuerySite, condition: boolean, what: string): void {
+  if (!condition) return;
+  throw new AttuneError('LOWERING_LACKS_OPERATOR', {
+    at: gqa.node.name || gqa.name,
+    found: `GroupQueryAttention with ${what}`,
+    expected: 'a form the expanded lowering knows',
+  });
+}

@@ -1,0 +1,97 @@
+/** attune verify as a user runs it: one document on stdout, progress on stderr, exit codes. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { loadFixture } from '../../testbed/fixtures/load.ts';
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'attune-cli-verify-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function attune(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((done) => {
+    execFile(process.execPath, ['--import', 'tsx', MAIN, ...argv], (error, stdout, stderr) => {
+      done({ code: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
+}
+
+const model = loadFixture('llama-gqa');
+const { prompt, tokens } = model.greedy!.single;
+const { vocab_size } = JSON.parse(readFileSync(join(model.folder, 'config.json'), 'utf8'));
+
+/** A golden run of the fixture: what PyTorch continues its prompt with. */
+function golden(name: string, ids: readonly number[]): string {
+  const path = join(folder, name);
+  const row = { shape: [1, prompt.length], data: [prompt] };
+  const tolerance = { float32: { last_logits: { suggested: 1e9 } } };
+  const content = {
+    header: { format: 1, model: { head_dim: 16, bos: 1 }, tolerance },
+    prompts: {},
+    settings: { gamma_tables: {}, scale_heads: [], ablate_heads: [] },
+    left_padding: {
+      prompts: ['one'],
+      padded_ids: row,
+      attention_mask: { ...row, data: [prompt.map(() => 1)] },
+      last_logits: { shape: [1, 1], data: [new Array<number>(vocab_size).fill(0)] },
+      greedy: [{ ids, fragile: [] }],
+    },
+    act: [],
+  };
+  writeFileSync(path, JSON.stringify(content));
+  return path;
+}
+
+test('what agrees passes: exit 0, and with --json one document', async () => {
+  const path = golden('right.json', tokens);
+  const { code, stdout, stderr } = await attune(
+    'verify',
+    '--end-to-end',
+    path,
+    '--weights',
+    model.folder,
+    '--json',
+  );
+  const report = JSON.parse(stdout);
+  expect(report).toMatchObject({ passed: 2, failed: 0, notBuilt: ['act'] });
+  expect(report.cases[1]).toEqual({
+    family: 'left_padding',
+    case: 'one greedy',
+    lowering: 'as given',
+    ep: 'cpu',
+    maxAbsError: 0,
+    tolerance: 0,
+    pass: true,
+  });
+  expect(code).toBe(0);
+  expect(stderr).toContain('as given left_padding: 2 of 2');
+});
+
+test('what differs fails: exit 1, and the page names it', async () => {
+  const path = golden('wrong.json', [...tokens.slice(0, -1), tokens.at(-1)! + 1]);
+  const { code, stdout } = await attune('verify', '--end-to-end', path, '--weights', model.folder);
+  expect(code).toBe(1);
+  expect(stdout).toMatch(
+    /FAILED as given left_padding: one greedy: 1 > 0\nnot built: act\n1 passed, 1 failed\n$/,
+  );
+});
+
+test('bad usage is one sentence and exit 1', async () => {
+  const path = golden('right.json', tokens);
+  const attempts = [
+    [['--end-to-end', path], /ARGUMENT_INVALID: found --end-to-end without --weights/],
+    [['--end-to-end', path, '--weights', model.folder, '--ep', 'tpu'], /ARGUMENT_INVALID.*cpu or wasm/],
+    [['--end-to-end', path, '--weights', join(folder, 'none')], /FILE_NOT_FOUND/],
+    [['--wieghts', folder], /ARGUMENT_UNKNOWN.*--weights/],
+  ] as const;
+  await Promise.all(
+    attempts.map(async ([argv, message]) => {
+      const { code, stdout, stderr } = await attune('verify', ...argv);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toMatch(message);
+    }),
+  );
+});

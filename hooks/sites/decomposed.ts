@@ -208,7 +208,8 @@ function headSizes(
   const numHeads =
     (isNumber(headsAxis) ? headsAxis : undefined) ??
     sizeOf(scope, q.steps, 'H') ??
-    singleHead(scope, product, q);
+    singleHead(scope, product, q) ??
+    scope.file.configuredHeads;
   if (numHeads === undefined) return 'the number of heads cannot be told from the shapes';
   const headDim =
     sizeOf(scope, q.steps, 'D') ?? sizeOf(scope, k.steps, 'D') ?? fromMerged(scope, q, numHeads);

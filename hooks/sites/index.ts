@@ -5,11 +5,18 @@
  *
  * Structure decides, names do not. What almost fitted is in `nearMisses`, what is declined in `refused`.
  */
-import { type ByteSource, type Model, qualifiedOp, type Tensor, tensorValues } from '../onnx/index.ts';
-import { inlineFunctions } from '../onnx/inline.ts';
+import {
+  type ByteSource,
+  inlineFunctions,
+  type Model,
+  qualifiedOp,
+  type Tensor,
+  tensorValues,
+} from '../onnx/index.ts';
 import { crossOrSelf } from './cross-attention.ts';
 import { decomposed } from './decomposed.ts';
 import { groupQueryAttention } from './group-query-attention.ts';
+import { configuredHeads, layerWarning, type ModelConfig } from './model-config.ts';
 import { multiHeadAttention } from './multi-head-attention.ts';
 import { onnxAttention } from './onnx-attention.ts';
 import { packedAttention } from './packed-attention.ts';
@@ -17,7 +24,7 @@ import { fileRefusal, isGenerationWrapper, refusalOf, siteWarnings } from './ref
 import { type LayerDraft, layersOf, residualLayer } from './residual.ts';
 import { isMiss, type SiteDraft, type SiteRule } from './rule.ts';
 import { mainScope, type Scope, scopes } from './scope.ts';
-import type { NearMiss, Recognition, Refusal, Site } from './site.ts';
+import type { NearMiss, Recognition, Refusal, ResidualLayer, Site } from './site.ts';
 import { towerNames } from './towers.ts';
 
 export * from './site.ts';
@@ -26,7 +33,7 @@ export interface RecogniseOptions {
   /** The open file, for constants that were left in it (mask tables above 1 KiB). */
   readonly source?: ByteSource | undefined;
   /** config.json of the Hub folder: settles what the graph leaves open, and the number of layers is compared. */
-  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  readonly config?: ModelConfig | undefined;
 }
 
 /** Fused operators first: they are cheap to tell. The order does not change the result, anchors are disjoint. */
@@ -50,9 +57,12 @@ for (const rule of RULES) {
  */
 export function recognise(model: Model, options: RecogniseOptions = {}): Recognition {
   const flat = inlineFunctions(model);
-  const main = mainScope(flat, (tensor: Tensor) => tensorValues(tensor, options.source));
+  const main = mainScope(flat, {
+    values: (tensor: Tensor) => tensorValues(tensor, options.source),
+    configuredHeads: configuredHeads(options.config),
+  });
   const sites: Site[] = [];
-  const residual = [];
+  const residual: ResidualLayer[] = [];
   const refused: Refusal[] = [];
   const nearMisses: NearMiss[] = [];
   for (const scope of scopes(main)) {
@@ -80,8 +90,12 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
       ...layers.map((layer) => ({ ...residualLayer(layer, names[layer.tower]!), scope: scope.path })),
     );
   }
-  const nothing = fileRefusal(sites.length, refused, nearMisses);
-  if (nothing) refused.push(nothing);
+  for (const remark of [
+    layerWarning(options.config, residual),
+    fileRefusal(sites.length, refused, nearMisses),
+  ]) {
+    if (remark) refused.push(remark);
+  }
   return { model: flat, sites, residual, refused, nearMisses };
 }
 

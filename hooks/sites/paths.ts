@@ -1,5 +1,5 @@
 /** Walking along values through nodes that do not change what the value means. */
-import { type Node, qualifiedOp, type Use } from '../onnx/index.ts';
+import { type Node, qualifiedOp } from '../onnx/index.ts';
 import type { Scope } from './scope.ts';
 
 /** Nodes that hand their first input through: same numbers, up to rounding. */
@@ -64,30 +64,4 @@ export function unviewed(scope: Scope, value: string): string {
     if (next === undefined || next === '') return at;
     at = next;
   }
-}
-
-/**
- * Uses of a value, seen through nodes that `through` accepts: the first nodes that do something with it, with the
- * value they take. In node order, nearest first.
- */
-export function usesThrough(
-  scope: Scope,
-  value: string,
-  through: (node: Node, use: Use) => boolean,
-): { use: Use; value: string }[] {
-  const found: { use: Use; value: string }[] = [];
-  const queue = [value];
-  const seen = new Set(queue);
-  for (const at of queue) {
-    for (const use of scope.index.uses(at)) {
-      const handed = use.node.outputs[0] ?? '';
-      if (use.input === 0 && handed !== '' && through(use.node, use)) {
-        if (!seen.has(handed)) queue.push(handed);
-        seen.add(handed);
-      } else {
-        found.push({ use, value: at });
-      }
-    }
-  }
-  return found;
 }

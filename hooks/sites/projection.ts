@@ -4,7 +4,7 @@
  */
 import { type Node, qualifiedOp } from '../onnx/index.ts';
 import { isWeight } from './norm.ts';
-import { isOp, passedBy } from './paths.ts';
+import { isOp } from './paths.ts';
 import type { Scope } from './scope.ts';
 
 export interface Projection {
@@ -100,21 +100,4 @@ function isBias(scope: Scope, value: string): boolean {
         .every((dim) => dim === 1)) &&
     isWeight(scope, value)
   );
-}
-
-/** The projection behind a value, through bias, Reshape and Cast. */
-export function projectionBehind(scope: Scope, value: string): Projection | undefined {
-  let at = value;
-  for (let steps = 0; steps < 12; steps++) {
-    const projection = projectionAt(scope, at);
-    if (projection) return projection;
-    const node = scope.maker(at);
-    const next =
-      passedBy(scope, at) ??
-      withoutBias(scope, at) ??
-      (isOp(node, 'Reshape', 'Transpose') ? node.inputs[0] : undefined);
-    if (next === undefined) return undefined;
-    at = next;
-  }
-  return undefined;
 }

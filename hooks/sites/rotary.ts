@@ -118,7 +118,7 @@ const TABLE_DEPTH = 24;
  * Whether a value holds cosines, sines or a gathered table of them: every path back ends in Cos, Sin, a constant,
  * or rows gathered by position, and none in a projection.
  */
-export function isAngleTable(scope: Scope, value: string): boolean {
+function isAngleTable(scope: Scope, value: string): boolean {
   const budget = { left: TABLE_DEPTH };
   return isTable(scope, value, budget);
 }

@@ -42,6 +42,8 @@ export interface FileFacts {
   readonly opset: number;
   /** Elements of a constant tensor, read from the file when they were left there and it is open. */
   readonly values: (tensor: Tensor) => number[] | undefined;
+  /** Number of heads by config.json, for graphs whose shapes do not tell. */
+  readonly configuredHeads?: number | undefined;
 }
 
 export interface Branch {
@@ -280,11 +282,12 @@ function declared(info: ValueInfo | undefined): Shape | undefined {
 }
 
 /** The main graph of a model as a scope, sub-graphs included. */
-export function mainScope(
-  model: Model,
-  values: (tensor: Tensor) => number[] | undefined = (t) => tensorValues(t),
-): Scope {
-  return new Scope(model.graph, { opset: opsetVersion(model) ?? 1, values });
+export function mainScope(model: Model, facts: Partial<FileFacts> = {}): Scope {
+  return new Scope(model.graph, {
+    opset: opsetVersion(model) ?? 1,
+    values: (tensor) => tensorValues(tensor),
+    ...facts,
+  });
 }
 
 /** The scope and all below it, in order of execution. */

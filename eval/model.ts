@@ -5,18 +5,21 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { AutoModelForCausalLM, AutoTokenizer, type PreTrainedModel } from '@huggingface/transformers';
-import { AttuneError } from '../errors.ts';
+import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
+import { AttuneError, isAttuneError } from '../errors.ts';
+import {
+  type AttunedModel,
+  from_pretrained,
+  type Intervention,
+  type TransformersModel,
+} from '../hooks/model/index.ts';
+import { interventionFromJSON } from '../interventions/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
 import type { LanguageModel } from './scoring/language-model.ts';
 import type { CausalModel } from './scoring/pass.ts';
 
-/** An immutable specification. */
-export interface EvalIntervention {
-  /** Content hash: equal specifications, equal hashes. */
-  readonly hash: string;
-  toJSON(): Record<string, unknown>;
-}
+/** What the runner needs of a specification. */
+export type EvalIntervention = Pick<Intervention, 'hash' | 'toJSON'>;
 
 export interface EvalModel {
   /** As the user named it. */
@@ -48,17 +51,14 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
   }
   const path = local ? resolve(idOrFolder) : idOrFolder;
-  let model: PreTrainedModel;
+  let model: TransformersModel & AttunedModel;
   let tokenizer: CausalTokenizer;
   try {
     const where = { local_files_only: local };
     tokenizer = await AutoTokenizer.from_pretrained(path, where);
-    model = await AutoModelForCausalLM.from_pretrained(path, {
-      ...where,
-      dtype: dtype as 'fp32',
-      device: device as 'cpu',
-    });
+    model = await from_pretrained(AutoModelForCausalLM as never, path, { ...where, dtype, device });
   } catch (cause) {
+    if (isAttuneError(cause)) throw cause;
     throw new AttuneError('MODEL_LOAD', {
       at: idOrFolder,
       found: cause instanceof Error ? cause.message : String(cause),
@@ -71,9 +71,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     name: idOrFolder,
     fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
     language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
-    use(interventions) {
-      if (interventions.length > 0) throw notBuilt(JSON.stringify(interventions));
-    },
+    use: (interventions) => model.use(interventions.map((one) => interventionFromJSON(one.toJSON()))),
     async dispose() {
       await model.dispose();
     },
@@ -82,16 +80,10 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
 
 const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
 
-/** @throws AttuneError INTERVENTION_NOT_BUILT */
+/** @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID */
 export function readIntervention(json: Record<string, unknown>): EvalIntervention {
-  throw notBuilt(JSON.stringify(json));
+  return interventionFromJSON(json);
 }
-
-const notBuilt = (found: string) =>
-  new AttuneError('INTERVENTION_NOT_BUILT', {
-    found,
-    hint: 'Interventions are not connected to evaluation yet; without --intervention the untouched model is scored',
-  });
 
 /** File name endings of transformers.js's number types. */
 const SUFFIXES: Record<string, string> = { fp32: '', q8: '_quantized' };

@@ -16,9 +16,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'run a model and write activations at hook points',
     load: async () => (await import('./tap.ts')).tapCommand,
   },
+  eval: {
+    summary: 'score a model on tasks, untouched and with interventions',
+    load: async () => (await import('./eval.ts')).evalCommand,
+  },
   verify: {
     summary: 'compare what this machine computes with golden values',
     load: async () => (await import('./verify.ts')).verifyCommand,
+  },
+  bench: {
+    summary: 'measure speed against bounds',
+    load: async () => (await import('./bench.ts')).benchCommand,
   },
 };
 

@@ -19,6 +19,8 @@ export interface GroupQuerySite {
   readonly elemType: number;
   readonly node: Node;
   readonly D: number;
+  /** Channels the operator rotates: twice the width of its tables. Default D. */
+  readonly rotaryDim?: number | undefined;
   /** Value [B, T], 0 at padding. */
   readonly keys?: string | undefined;
   /** Value [B, S] int64. Default: counted from the operator's own seqlens_k. */
@@ -110,11 +112,17 @@ function rotate(
   const tables = [node.inputs[INPUT.cos]!, node.inputs[INPUT.sin]!];
   const positions = gqa.positions ?? ownPositions(emit, node);
   const interleaved = numberOf(node, 'rotary_interleaved') ?? 0;
+  const dim = gqa.rotaryDim ?? D;
   return values.map((value, i) => {
-    // RotaryEmbedding takes 4-D input head first; tables narrower than D/2 rotate the first channels only.
+    // RotaryEmbedding takes 4-D input head first.
     const shape = emit.ints(0, 0, heads[i]!, D);
     const byHead = emit('Transpose', [emit('Reshape', [value, shape])], { perm: [0, 2, 1, 3] });
-    const turned = emit('com.microsoft.RotaryEmbedding', [byHead, positions, ...tables], { interleaved });
+    const partial: Record<string, number> =
+      dim < D ? { rotary_embedding_dim: dim, num_heads: heads[i]! } : {};
+    const turned = emit('com.microsoft.RotaryEmbedding', [byHead, positions, ...tables], {
+      interleaved,
+      ...partial,
+    });
     return emit('Reshape', [
       emit('Transpose', [turned], { perm: [0, 2, 1, 3] }),
       emit.ints(0, 0, heads[i]! * D),

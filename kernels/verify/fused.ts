@@ -1,19 +1,18 @@
 /** Solves Problems with the lowerings that keep the fused operator, one graph per operator. */
 import { AttuneError } from '../../errors.ts';
-import { DataType, makeGraph, makeNode, makeValueInfo, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, makeNode, type Node } from '../../hooks/onnx/index.ts';
 import { expandedAttention } from '../lowerings/expanded.ts';
 import { type FusedSite, fusedAttention } from '../lowerings/fused.ts';
 import { openGroupQueryAttention } from '../lowerings/group-query-attention.ts';
 import type { Lowered } from '../lowerings/lowered.ts';
 import type { Problem, Solution } from '../problem.ts';
-import { tensor } from '../reference/tensor.ts';
-import { asTensor, feed, flat, headOutputs, rows, symbolic } from './feeds.ts';
-import { knobFeeds, planOf } from './plan.ts';
+import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
+import { feed, flat, rows } from './feeds.ts';
+import { planOf } from './plan.ts';
 import type { Feed, Runner } from './runner.ts';
+import { runParts, SITE } from './site-graph.ts';
 
 export type FusedOperator = 'GroupQueryAttention' | 'MultiHeadAttention';
-
-const SITE = 'site';
 
 /** What a graph of one fused operator looks like: its node, and feeds. */
 interface FusedGraph {
@@ -34,23 +33,38 @@ export function operatorTakes(operator: FusedOperator, { q, k, mask, softcap, he
   return plain && q.shape[1] === k.shape[1] && !mask?.hidden;
 }
 
+export interface FusedOptions {
+  readonly opset?: number;
+  readonly elemType?: number;
+  /** Take the operator apart and solve with the expanded lowering. */
+  readonly open?: boolean;
+}
+
 /**
- * @param open takes the operator apart and solves with the expanded lowering instead
  * @throws AttuneError LOWERING_LACKS_OPERATOR for a problem the operator cannot express
  */
 export async function solveFused(
   runner: Runner,
   operator: FusedOperator,
   problem: Problem,
-  { opset = 21, elemType = DataType.FLOAT as number, open = false } = {},
+  { opset = 21, elemType = DataType.FLOAT, open = false }: FusedOptions = {},
 ): Promise<Solution> {
   if (!operatorTakes(operator, problem)) {
     throw new AttuneError('LOWERING_LACKS_OPERATOR', { found: 'a problem beyond its options', at: operator });
   }
+  if (operator === 'GroupQueryAttention' && problem.q.shape[3]! % 8 !== 0) {
+    return solvePadded(runner, operator, problem, { opset, elemType, open });
+  }
   const plan = planOf(problem);
   const [, H, , D] = problem.q.shape as [number, number, number, number];
-  const { node, feeds, T } = (operator === 'GroupQueryAttention' ? groupQuery : multiHead)(problem, elemType);
+  const {
+    node: bare,
+    feeds,
+    T,
+  } = (operator === 'GroupQueryAttention' ? groupQuery : multiHead)(problem, elemType);
   if (problem.mask?.keys) feeds.mask = feed(problem.mask.keys, DataType.INT64);
+  const node = plan.bias ? withBias(bare) : bare;
+  if (plan.bias) feeds.bias = feed(plan.bias, elemType);
   const keys = problem.mask?.keys ? 'mask' : undefined;
   const z = { value: 'z', layout: 'BS(ND)' } as const;
   const S = [{ value: 'q', axis: 1 }];
@@ -59,21 +73,36 @@ export async function solveFused(
     const opened = openGroupQueryAttention({ name: SITE, opset, elemType, node, D, keys });
     parts = [opened.opening, expandedAttention(opened.site, { edits: plan.edits, blockBytes: 1 })];
   } else {
-    if (plan.bias) throw new AttuneError('LOWERING_LACKS_EDIT', { found: 'a bias per row', at: operator });
     parts = [fusedAttention({ name: SITE, opset, elemType, H, node, S, T, z, keys }, plan.edits)];
   }
-  const knobs = parts.flatMap((part) => part.knobs);
-  Object.assign(feeds, knobFeeds(plan, knobs, SITE));
-  const graph = makeGraph('site', {
-    nodes: parts.flatMap(({ nodes }) => nodes),
-    inputs: Object.entries(feeds).map(([name, { elemType: type, dims }]) =>
-      makeValueInfo(name, type, symbolic(name, dims)),
-    ),
-    outputs: ['z', 'present_k', 'present_v'].map((name) => makeValueInfo(name, elemType)),
-  });
-  const functions = [...new Map(parts.flatMap((part) => part.functions).map((fn) => [fn.name, fn])).values()];
-  const results = await runner.run({ graph, functions, opsets: parts[0]!.opsets }, feeds);
-  return { output: headOutputs(asTensor(results.z!), problem) };
+  return runParts(runner, { problem, plan, parts, feeds, elemType });
+}
+
+/** The operator with a bias of its own, as some exports have it. */
+function withBias(node: Node): Node {
+  const index = node.opType === 'GroupQueryAttention' ? 10 : 5;
+  return changeNode(node, { inputs: node.inputs.map((input, i) => (i === index ? 'bias' : input)) });
+}
+
+/** GroupQueryAttention wants head sizes that are multiples of 8; channels of zeros change nothing but the default scale. */
+async function solvePadded(
+  runner: Runner,
+  operator: FusedOperator,
+  problem: Problem,
+  options: FusedOptions,
+): Promise<Solution> {
+  const { q, k, v } = problem;
+  const [D, E] = [q.shape[3]!, v.shape[3]!];
+  const width = 8 * Math.ceil(Math.max(D, E) / 8);
+  const widened = (x: Tensor) => {
+    const [B, N, S, own] = x.shape as [number, number, number, number];
+    return build([B, N, S, width], (b, n, s, d) => (d! < own ? at(x, b!, n!, s!, d!) : 0));
+  };
+  const scale = problem.scale ?? 1 / Math.sqrt(D);
+  const wide = { ...problem, q: widened(q), k: widened(k), v: widened(v), scale };
+  const solution = await solveFused(runner, operator, wide, options);
+  const [B, H, S] = q.shape as [number, number, number];
+  return { ...solution, output: build([B, H, S, E], (b, h, s, e) => at(solution.output, b!, h!, s!, e!)) };
 }
 
 function groupQuery({ q, k, v, mask, scale, softcap, headSink }: Problem, elemType: number): FusedGraph {

@@ -72,7 +72,8 @@ export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
       );
     },
     async [Symbol.asyncDispose]() {
-      for (const session of sessions.values()) await (await session).release();
+      const opened = await Promise.allSettled(sessions.values());
+      for (const session of opened) if (session.status === 'fulfilled') await session.value.release();
       sessions.clear();
     },
   };

@@ -1,0 +1,198 @@
+/** Neutral knobs leave a fused operator's output bit for bit; a GroupQueryAttention taken apart gives what it gave. */
+import fc from 'fast-check';
+import { afterAll, expect, test } from 'vitest';
+import {
+  DataType,
+  floatTensor,
+  makeGraph,
+  makeNode,
+  makeValueInfo,
+  type Node,
+  tensorValues,
+} from '../../hooks/onnx/index.ts';
+import { maxAbsError, rope, rotaryTables, tensor } from '../reference/index.ts';
+import { asTensor } from '../verify/feeds.ts';
+import { createRunner, type Feed, type Runner } from '../verify/runner.ts';
+import type { Edit } from './edits.ts';
+import { emitter } from './emit.ts';
+import { expandedAttention } from './expanded.ts';
+import { fusedAttention } from './fused.ts';
+import { openGroupQueryAttention } from './group-query-attention.ts';
+import { type Lowered, lowered } from './lowered.ts';
+
+const cpu = await createRunner('cpu');
+const wasm = await createRunner('wasm');
+afterAll(async () => {
+  await cpu[Symbol.asyncDispose]();
+  await wasm[Symbol.asyncDispose]();
+});
+
+const [H, K, D] = [4, 2, 32];
+const OPSET = 21;
+
+interface Rotary {
+  readonly interleaved: boolean;
+  readonly dim: number;
+}
+
+function gqa(rotary?: Rotary): Node {
+  const tables = rotary ? ['cos', 'sin'] : [];
+  return makeNode(
+    'com.microsoft.GroupQueryAttention',
+    ['packed', '', '', 'past_k', 'past_v', 'seqlens', 'total', ...tables],
+    ['z', 'present_k', 'present_v'],
+    {
+      attributes: {
+        num_heads: H,
+        kv_num_heads: K,
+        do_rotary: rotary ? 1 : 0,
+        rotary_interleaved: rotary?.interleaved ? 1 : 0,
+      },
+    },
+  );
+}
+
+function feeds(B: number, S: number, past: number, seed: number): Record<string, Feed> {
+  let i = seed;
+  const values = (...dims: number[]) => ({
+    elemType: DataType.FLOAT,
+    dims,
+    values: Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => Math.sin(12.9898 * ++i) * 1.7),
+  });
+  return {
+    packed: values(B, S, (H + 2 * K) * D),
+    past_k: values(B, K, past, D),
+    past_v: values(B, K, past, D),
+    seqlens: { elemType: DataType.INT32, dims: [B], values: Array(B).fill(past + S - 1) },
+    total: { elemType: DataType.INT32, dims: [], values: [past + S] },
+  };
+}
+
+async function run(runner: Runner, parts: readonly Lowered[], given: Record<string, Feed>, rotary?: Rotary) {
+  const knobs = parts.flatMap((part) => part.knobs);
+  const all: Record<string, Feed> = { ...given };
+  for (const { name, elemType, neutral } of knobs) {
+    all[name] = { elemType, dims: neutral.dims, values: tensorValues(neutral)! };
+  }
+  const { cos, sin } = rotaryTables(rope(10000, rotary?.dim ?? 2), 128);
+  const tables = [cos, sin].map((t, i) =>
+    floatTensor(['cos', 'sin'][i]!, Float32Array.from(t.data), [...t.shape]),
+  );
+  const graph = makeGraph('site', {
+    nodes: parts.flatMap(({ nodes }) => nodes),
+    inputs: Object.entries(all).map(([name, { elemType, dims }]) =>
+      makeValueInfo(
+        name,
+        elemType,
+        dims.map((dim, axis) =>
+          ['packed', 'past_k', 'past_v'].includes(name) && axis === dims.length - 1 ? dim : `${name}_${axis}`,
+        ),
+      ),
+    ),
+    outputs: ['z', 'present_k', 'present_v'].map((name) => makeValueInfo(name, DataType.FLOAT)),
+    initializers: rotary ? tables : [],
+  });
+  const functions = [...new Map(parts.flatMap((part) => part.functions).map((fn) => [fn.name, fn])).values()];
+  return runner.run({ graph, functions, opsets: parts[0]!.opsets }, all);
+}
+
+const untouched = (node: Node): Lowered => ({ ...lowered(emitter(OPSET)), nodes: [node] });
+const fusedWith = (node: Node, edits: readonly Edit[]) =>
+  fusedAttention(
+    {
+      name: 'site',
+      opset: OPSET,
+      elemType: DataType.FLOAT,
+      H,
+      node,
+      S: [{ value: 'packed', axis: 1 }],
+      T: [{ scalar: 'total' }],
+      z: { value: 'z', layout: 'BS(ND)' },
+    },
+    edits,
+  );
+
+const shapes = fc
+  .record({
+    B: fc.integer({ min: 1, max: 3 }),
+    S: fc.integer({ min: 1, max: 70 }),
+    past: fc.integer({ min: 0, max: 50 }),
+    seed: fc.nat(),
+  })
+  // The operator takes a past with several new rows for a batch of one only.
+  .map((shape) => ({ ...shape, past: shape.B > 1 && shape.S > 1 ? 0 : shape.past }));
+
+test.each([
+  { runner: cpu, edits: [{ kind: 'headScale' }] },
+  { runner: cpu, edits: [{ kind: 'logWeights', keys: 'first' }] },
+  { runner: cpu, edits: [{ kind: 'bias' }, { kind: 'logWeights', keys: 'given' }, { kind: 'headScale' }] },
+  { runner: wasm, edits: [{ kind: 'logWeights', keys: 'first' }, { kind: 'headScale' }] },
+] satisfies { runner: Runner; edits: Edit[] }[])(
+  'neutral knobs are bit-exact on $runner.ep: $edits',
+  async ({ runner, edits }) => {
+    await fc.assert(
+      fc.asyncProperty(shapes, async ({ B, S, past, seed }) => {
+        const given = feeds(B, S, past, seed);
+        const plain = await run(runner, [untouched(gqa())], given);
+        const edited = await run(runner, [fusedWith(gqa(), edits)], given);
+        expect(edited.z!.data).toEqual(plain.z!.data);
+      }),
+      { numRuns: 60 },
+    );
+  },
+);
+
+test.each([
+  { name: 'halves', rotary: { interleaved: false, dim: D } },
+  { name: 'interleaved', rotary: { interleaved: true, dim: D } },
+  { name: 'partial', rotary: { interleaved: false, dim: D / 2 } },
+])('taken apart, rotary $name and the cache are what the operator makes', async ({ rotary }) => {
+  await fc.assert(
+    fc.asyncProperty(shapes, async ({ B, S, past, seed }) => {
+      const given = feeds(B, S, past, seed);
+      const node = gqa(rotary);
+      const { opening, site } = openGroupQueryAttention({
+        name: 'site',
+        opset: OPSET,
+        elemType: DataType.FLOAT,
+        node,
+        D,
+        rotaryDim: rotary.dim,
+      });
+      const plain = await run(cpu, [untouched(node)], given, rotary);
+      const apart = await run(
+        cpu,
+        [opening, expandedAttention(site, { edits: [], blockBytes: 1 })],
+        given,
+        rotary,
+      );
+      for (const name of ['z', 'present_k', 'present_v']) {
+        expect(maxAbsError(asTensor(apart[name]!), asTensor(plain[name]!)), name).toBeLessThan(2e-6);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a parameter that is not neutral changes the output', async () => {
+  const given = feeds(1, 3, 2, 1);
+  const site = fusedWith(gqa(), [{ kind: 'logWeights', keys: 'first' }]);
+  const plain = await run(cpu, [site], given);
+  const loud = {
+    ...site,
+    knobs: site.knobs.map((knob) =>
+      knob.name.endsWith('log_weight')
+        ? { ...knob, neutral: floatTensor('', Array(H).fill(2), [1, H]) }
+        : knob,
+    ),
+  };
+  const edited = await run(cpu, [loud], given);
+  const shape = tensor(plain.z!.dims, Array.from(plain.z!.data));
+  expect(maxAbsError(asTensor(edited.z!), shape)).toBeGreaterThan(1e-2);
+});
+
+test('an edit that needs probabilities is refused while the operator stays', () => {
+  expect(() => fusedWith(gqa(), [{ kind: 'temperature' }])).toThrow(
+    /LOWERING_LACKS_EDIT.*temperature.*expanded/,
+  );
+});

@@ -42,28 +42,39 @@ export function beforeTranspose(axes: Axes, perm: readonly number[]): Axes | und
   return before;
 }
 
-/** Ways to spread letters over fewer axes than there are letters, or more. */
+/** Ways to spread letters over fewer axes than there are letters, or more; the usual one first. */
 const SPREAD: Record<string, readonly Axes[]> = {
   H: [['K', 'G']],
   HD: [['K', 'G', 'D']],
-  BHD: [['B', 'HD']],
+  BHD: [
+    ['B', 'HD'],
+    ['BH', 'D'],
+  ],
   BSHD: [
     ['B', 'S', 'HD'],
+    ['B', 'SH', 'D'],
+    ['BS', 'H', 'D'],
     ['BS', 'HD'],
+    ['BSH', 'D'],
   ],
   BSH: [
     ['BS', 'H'],
     ['B', 'SH'],
   ],
-  SHD: [['S', 'HD']],
+  SHD: [
+    ['S', 'HD'],
+    ['SH', 'D'],
+  ],
   BHSD: [['BH', 'S', 'D']],
   BHS: [['BH', 'S']],
 };
 
-function spread(letters: string, count: number): Axes | undefined {
-  if (count === 1) return [letters];
-  if (letters.length === count) return [...letters];
-  return SPREAD[letters]?.find((axes) => axes.length === count);
+/** Letters over `run` axes; an axis with the letters of a known one must have its size. */
+function spread(letters: string, run: readonly Dim[], known: ReadonlyMap<string, Dim>): Axes | undefined {
+  if (run.length === 1) return [letters];
+  if (letters.length === run.length) return [...letters];
+  const fits = (axes: Axes) => axes.every((group, i) => (known.get(group) ?? run[i]) === run[i]);
+  return SPREAD[letters]?.find((axes) => axes.length === run.length && fits(axes));
 }
 
 /**
@@ -97,7 +108,9 @@ export function beforeReshape(
     // Axes of size 1 left over at the end belong to the last run.
     while (b === before.length && a < after.length && after[a] === 1) a++;
     while (a === after.length && b < before.length && before[b] === 1) beforeRun.push(before[b++]!);
-    const labels = labelled(axes.slice(start, a).join(''), beforeRun);
+    const run = axes.slice(start, a);
+    const known = new Map(run.map((letters, i) => [letters, after[start + i]!]));
+    const labels = labelled(run.join(''), beforeRun, known);
     if (!labels) return undefined;
     result.push(...labels);
   }
@@ -105,10 +118,14 @@ export function beforeReshape(
 }
 
 /** Letters for a run of axes; axes of size 1 go without when there are not enough letters. */
-function labelled(letters: string, run: readonly Dim[]): Axes | undefined {
-  const direct = spread(letters, run.length);
+function labelled(letters: string, run: readonly Dim[], known: ReadonlyMap<string, Dim>): Axes | undefined {
+  const direct = spread(letters, run, known);
   if (direct) return direct;
   const kept = run.flatMap((dim, i) => (dim === 1 ? [] : [i]));
-  const fewer = spread(letters, kept.length);
+  const fewer = spread(
+    letters,
+    kept.map((i) => run[i]!),
+    known,
+  );
   return fewer && run.map((_, i) => (kept.includes(i) ? fewer[kept.indexOf(i)]! : ''));
 }

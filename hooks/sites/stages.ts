@@ -9,10 +9,15 @@ export function stagesOf(path: HeadPath): Stages {
   const beyond = forward.findIndex(({ made }) => !PROJECTED.has(made) && made !== 'given');
   const ends = [split, beyond].filter((at) => at >= 0);
   const proj = forward.slice(0, Math.min(forward.length, ...ends)).findLast(isMerged);
-  // Heads that are split only after the rotation (a rotary node on [B,S,HD]) are no hook_q.
-  const turnedBefore = forward.slice(0, Math.max(split, 0)).some((step) => step.made === 'rotary');
-  const heads = split < 0 || turnedBefore ? undefined : headsStep(forward, split);
-  const normed = split < 0 ? undefined : forward.slice(split).find((step) => step.made === 'norm');
+  // Heads that are split only after a rotation or norm over all of them are no hook_q.
+  const changedBefore = forward
+    .slice(0, Math.max(split, 0))
+    .some(({ made }) => made === 'rotary' || made === 'norm');
+  const heads = split < 0 || changedBefore ? undefined : headsStep(forward, split);
+  const normed = namedFrom(
+    forward,
+    forward.findIndex((step) => step.made === 'norm'),
+  );
   const rotated = last('rotary');
   const withPast = last('cache');
   const repeated = path.steps.find((step) => step.made === 'repeat');
@@ -27,6 +32,15 @@ export function stagesOf(path: HeadPath): Stages {
     final: placeOf(withPast ?? rotated ?? normed ?? heads),
     operand: placeOf(path.steps[0]),
   };
+}
+
+/** The step, or the first view of it that has a layout with a name. */
+function namedFrom(forward: readonly Step[], start: number): Step | undefined {
+  if (start < 0) return undefined;
+  for (let at = start; at < forward.length && (at === start || forward[at]!.made === 'view'); at++) {
+    if (placeOf(forward[at])) return forward[at];
+  }
+  return undefined;
 }
 
 /** Heads and channels on axes of their own. */

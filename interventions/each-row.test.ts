@@ -1,7 +1,7 @@
 /** A setting per row of a batch gives each row what it gets alone. */
 import { expect, test } from 'vitest';
+import { batch, FORMS, load, logits, maxDifference, prompt } from '../testbed/fixtures/attuned.ts';
 import { eachRow, headAblation, headScale, zeroTuning } from './index.ts';
-import { batch, FORMS, load, logits, maxDifference, prompt } from './testing.ts';
 
 const settings = [
   [zeroTuning({ gamma: 2 }), zeroTuning({ gamma: [1, 2, 3, 4], tokens: [1, 4] })],

@@ -1,8 +1,17 @@
 /** Head ablation: zero is a scale of 0, uniform is a row of equal weights over the keys that can be seen. */
 import { describe, expect, test } from 'vitest';
 import type { ModelFacts } from '../hooks/model/index.ts';
+import {
+  activation,
+  batch,
+  FORMS,
+  load,
+  logits,
+  mapRows,
+  maxDifference,
+  prompt,
+} from '../testbed/fixtures/attuned.ts';
 import { headAblation, headScale } from './index.ts';
-import { activation, batch, FORMS, load, logits, mapRows, maxDifference, prompt } from './testing.ts';
 
 const PATTERN = 'blocks.0.attn.hook_pattern';
 

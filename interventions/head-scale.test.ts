@@ -1,7 +1,15 @@
 /** Head scale against a JavaScript function that multiplies z itself. */
 import { describe, expect, test } from 'vitest';
+import {
+  batch,
+  FORMS,
+  load,
+  logits,
+  maxDifference,
+  plainLogits,
+  prompt,
+} from '../testbed/fixtures/attuned.ts';
 import { headScale } from './index.ts';
-import { batch, FORMS, load, logits, maxDifference, plainLogits, prompt } from './testing.ts';
 
 const inputs = batch(prompt);
 

@@ -1,7 +1,16 @@
 /** Several interventions at once: the same result in every graph form, whatever the order they are given in. */
 import { afterAll, expect, test } from 'vitest';
+import {
+  batch,
+  FORMS,
+  load,
+  logits,
+  maxDifference,
+  plainLogits,
+  prompt,
+  type TestModel,
+} from '../testbed/fixtures/attuned.ts';
 import { headAblation, headScale, tempScale, zeroTuning } from './index.ts';
-import { batch, FORMS, load, logits, maxDifference, plainLogits, prompt, type TestModel } from './testing.ts';
 
 const inputs = batch(prompt, prompt.slice(2));
 const stacked = [

@@ -21,8 +21,8 @@ import { checkGolden } from '../kernels/golden/checks.ts';
 import { readGolden } from '../kernels/golden/index.ts';
 import type { Problem } from '../kernels/problem.ts';
 import { maxAbsError, tensor } from '../kernels/reference/index.ts';
+import { FORMS, load } from '../testbed/fixtures/attuned.ts';
 import { tempScale } from './index.ts';
-import { FORMS, load } from './testing.ts';
 
 const FILE = new URL('../testbed/golden/tempscale.json', import.meta.url);
 const vectors = readGolden(readFileSync(FILE, 'utf8'), 'tempscale.json').filter(({ id }) =>

@@ -1,7 +1,16 @@
 /** ZeroTuning against its definition on the pattern of the first layer, in both graph forms. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  activation,
+  batch,
+  FORMS,
+  load,
+  mapRows,
+  maxDifference,
+  prompt,
+  type TestModel,
+} from '../testbed/fixtures/attuned.ts';
 import { zeroTuning } from './index.ts';
-import { activation, batch, FORMS, load, mapRows, maxDifference, prompt, type TestModel } from './testing.ts';
 
 const PATTERN = 'blocks.0.attn.hook_pattern';
 const PADDED = 3;

@@ -75,15 +75,24 @@ test('what differs fails: exit 1, and the page names it', async () => {
   const { code, stdout } = await attune('verify', '--end-to-end', path, '--weights', model.folder);
   expect(code).toBe(1);
   expect(stdout).toMatch(
-    /FAILED as given left_padding: one greedy: 1 > 0\nnot built: act\n1 passed, 1 failed\n$/,
+    /FAILED as given left_padding: one greedy: off by 1\nnot built: act\n1 passed, 1 failed\n$/,
   );
+});
+
+test('vectors of single methods, through one lowering', async () => {
+  const { code, stdout } = await attune('verify', '--lowering', 'fused-gqa', '--json');
+  const report = JSON.parse(stdout);
+  expect(report.failed).toBe(0);
+  expect(report.passed).toBe(report.cases.length);
+  expect(new Set(report.cases.map((one: { family: string }) => one.family))).toContain('zerotuning');
+  expect(code).toBe(0);
 });
 
 test('bad usage is one sentence and exit 1', async () => {
   const path = golden('right.json', tokens);
   const attempts = [
     [['--end-to-end', path], /ARGUMENT_INVALID: found --end-to-end without --weights/],
-    [['--end-to-end', path, '--weights', model.folder, '--ep', 'tpu'], /ARGUMENT_INVALID.*cpu or wasm/],
+    [['--end-to-end', path, '--weights', model.folder, '--ep', 'tpu'], /ARGUMENT_INVALID.*cpu, wasm, webgpu/],
     [['--end-to-end', path, '--weights', join(folder, 'none')], /FILE_NOT_FOUND/],
     [['--wieghts', folder], /ARGUMENT_UNKNOWN.*--weights/],
   ] as const;

@@ -1,15 +1,41 @@
 /** attune verify: compare what this machine computes with golden values, kernels by vectors or a model end to end. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { AttuneError } from '../../errors.ts';
-import { type VerifyReport, verifyEndToEnd } from '../verify/index.ts';
+import { LOWERINGS, type LoweringName, verifyGolden } from '../../kernels/verify.ts';
+import { verifyEndToEnd } from '../verify/index.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 
-const EPS = ['cpu', 'wasm'] as const;
+const EPS = ['cpu', 'wasm', 'webgpu'] as const;
+
+/** The vectors that come with a checkout of the repository. */
+const OWN_VECTORS = fileURLToPath(new URL('../../testbed/golden', import.meta.url));
+
+/** What both kinds of verification report. */
+interface Report {
+  readonly cases: readonly {
+    readonly family: string;
+    readonly case: string;
+    readonly lowering: string;
+    readonly ep: string;
+    readonly maxAbsError: number;
+    readonly pass: boolean;
+  }[];
+  readonly notBuilt: readonly (string | { readonly family: string; readonly case: string })[];
+  readonly passed: number;
+  readonly failed: number;
+}
 
 const USAGE: Usage = {
   command: 'verify',
   summary: 'compare what this machine computes with golden values',
   flags: {
-    golden: { type: 'string', value: '<folder>', multiple: true, description: 'vectors of single methods' },
+    golden: {
+      type: 'string',
+      value: '<folder>',
+      multiple: true,
+      description: 'vectors of single methods; default those of the checkout',
+    },
     'end-to-end': { type: 'string', value: '<file.json>', description: 'golden run of a whole model' },
     weights: {
       type: 'string',
@@ -21,10 +47,22 @@ const USAGE: Usage = {
       value: '<name>',
       description: 'decomposed, gqa or gqa-fused-rotary of a converted checkpoint; default all',
     },
-    ep: { type: 'string', value: '<cpu|wasm>', description: 'execution provider; default cpu' },
+    lowering: {
+      type: 'string',
+      value: '<name>',
+      multiple: true,
+      description: `of the vectors: ${LOWERINGS.join(', ')}; default all`,
+    },
+    ep: {
+      type: 'string',
+      value: '<cpu|wasm|webgpu>',
+      description: 'execution provider; default cpu; --end-to-end knows cpu and wasm',
+    },
     json: { type: 'boolean', description: 'one JSON document on stdout' },
   },
   examples: [
+    'attune verify',
+    'attune verify --golden testbed/golden --ep wasm --json',
     'attune verify --end-to-end stories260K.json --weights weights/stories260K',
     'attune verify --end-to-end stories260K.json --weights weights/stories260K --form gqa --json',
   ],
@@ -36,61 +74,66 @@ export async function verifyCommand(argv: readonly string[]): Promise<number> {
     process.stdout.write(helpText(USAGE));
     return 0;
   }
-  const report = await (args.text('end-to-end') === undefined ? kernelVectors(args) : endToEnd(args));
+  const report = await (args.text('end-to-end') === undefined ? vectors(args) : endToEnd(args));
   process.stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : page(report));
   return report.failed === 0 ? 0 : 1;
 }
 
-function endToEnd(args: Arguments): Promise<VerifyReport> {
-  const weights = args.text('weights');
+function executionProvider(args: Arguments): (typeof EPS)[number] {
+  const given = args.text('ep') ?? 'cpu';
+  const ep = EPS.find((known) => known === given);
+  if (ep) return ep;
+  throw new AttuneError('ARGUMENT_INVALID', { at: '--ep', found: given, expected: EPS.join(', ') });
+}
+
+const progress = (line: string) => process.stderr.write(`${line}\n`);
+
+async function endToEnd(args: Arguments): Promise<Report> {
+  const [golden, weights, ep] = [args.text('end-to-end')!, args.text('weights'), executionProvider(args)];
   if (weights === undefined) {
     throw new AttuneError('ARGUMENT_INVALID', {
       found: '--end-to-end without --weights',
       hint: 'See --help.',
     });
   }
-  const ep = EPS.find((known) => known === (args.text('ep') ?? 'cpu'));
-  if (!ep) {
+  if (ep === 'webgpu') {
+    throw new AttuneError('ARGUMENT_INVALID', { at: '--ep', found: 'webgpu', expected: 'cpu or wasm' });
+  }
+  return verifyEndToEnd({ golden, weights, form: args.text('form'), ep, onProgress: progress });
+}
+
+async function vectors(args: Arguments): Promise<Report> {
+  const given = args.list('golden');
+  const lowerings = args.list('lowering') as LoweringName[];
+  if (given.length === 0 && !existsSync(OWN_VECTORS)) {
     throw new AttuneError('ARGUMENT_INVALID', {
-      at: '--ep',
-      found: args.text('ep'),
-      expected: EPS.join(' or '),
+      found: 'no --golden, and no vectors in this installation',
+      hint: 'Give a folder of golden files, or --end-to-end; a checkout of the repository has its own.',
     });
   }
-  const onProgress = (line: string) => process.stderr.write(`${line}\n`);
-  return verifyEndToEnd({
-    golden: args.text('end-to-end')!,
-    weights,
-    form: args.text('form'),
-    ep,
-    onProgress,
+  return verifyGolden({
+    golden: given.length > 0 ? given : [OWN_VECTORS],
+    ep: executionProvider(args),
+    lowerings: lowerings.length > 0 ? lowerings : undefined,
+    onResult: (one) => progress(`${one.pass ? 'ok' : 'FAILED'} ${one.lowering} ${one.family} ${one.case}`),
   });
 }
 
-/** @throws AttuneError NOT_BUILT until the kernels have a verifier of their own */
-async function kernelVectors(args: Arguments): Promise<VerifyReport> {
-  throw new AttuneError('NOT_BUILT', {
-    found: `verify ${args.list('golden').join(' ')}`.trim(),
-    expected: '--end-to-end <file.json> --weights <folder>',
-    hint: 'Verification of kernels by vectors is not part of this version yet.',
-  });
-}
-
-function page({ cases, notBuilt, passed, failed }: VerifyReport): string {
-  const groups = new Map<string, typeof cases>();
+function page({ cases, notBuilt, passed, failed }: Report): string {
+  const groups = new Map<string, Report['cases'][number][]>();
   for (const one of cases) {
-    const key = `${one.lowering.padEnd(18)} ${one.ep.padEnd(6)} ${one.family.padEnd(22)}`;
+    const key = [one.lowering.padEnd(18), one.ep.padEnd(6), one.family.padEnd(22)].join(' ');
     groups.set(key, [...(groups.get(key) ?? []), one]);
   }
   const lines = [...groups].map(([key, own]) => {
-    const good = own.filter(({ pass }) => pass).length;
-    const measured = own.filter(({ tolerance }) => tolerance > 0).map((one) => one.maxAbsError);
-    const worst = measured.length > 0 ? `  largest error ${Math.max(...measured).toExponential(1)}` : '';
-    return `${key} ${good} of ${own.length}${worst}`;
+    const good = own.filter(({ pass }) => pass);
+    const worst = Math.max(0, ...good.map(({ maxAbsError }) => maxAbsError));
+    return `${key} ${good.length} of ${own.length}${worst > 0 ? `  within ${worst.toExponential(1)}` : ''}`;
   });
   const failures = cases
     .filter(({ pass }) => !pass)
-    .map((one) => `FAILED ${one.lowering} ${one.family}: ${one.case}: ${one.maxAbsError} > ${one.tolerance}`);
-  const missing = notBuilt.length > 0 ? [`not built: ${notBuilt.join(', ')}`] : [];
+    .map((one) => `FAILED ${one.lowering} ${one.family}: ${one.case}: off by ${one.maxAbsError}`);
+  const names = notBuilt.map((one) => (typeof one === 'string' ? one : `${one.family} ${one.case}`));
+  const missing = names.length > 0 ? [`not built: ${names.join(', ')}`] : [];
   return `${[...lines, ...failures, ...missing, `${passed} passed, ${failed} failed`].join('\n')}\n`;
 }

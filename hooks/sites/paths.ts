@@ -3,7 +3,7 @@ import { type Node, qualifiedOp } from '../onnx/index.ts';
 import type { Scope } from './scope.ts';
 
 /** Nodes that hand their first input through: same numbers, up to rounding. */
-const PASS: ReadonlySet<string> = new Set(['Identity', 'Cast', 'CastLike', 'Dropout', 'QuickIdentity']);
+const PASS: ReadonlySet<string> = new Set(['Identity', 'Cast', 'CastLike', 'Dropout']);
 
 /** Nodes that only rearrange their first input. */
 const VIEW: ReadonlySet<string> = new Set([

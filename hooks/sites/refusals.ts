@@ -38,7 +38,6 @@ const REFUSED: Record<string, string> = {
   'com.microsoft.GatedRelativePositionBias':
     'a bias computed from queries; the attention it belongs to is listed by itself',
   'com.microsoft.CausalConvWithState': RECURRENT,
-  'com.microsoft.GatedDeltaNet': RECURRENT,
   LSTM: RECURRENT,
   GRU: RECURRENT,
   RNN: RECURRENT,

@@ -15,7 +15,7 @@ export interface RotaryUse {
   readonly nodes: readonly Node[];
 }
 
-const ROTARY_OPS = ['com.microsoft.RotaryEmbedding', 'RotaryEmbedding', 'com.microsoft.GemmaRotaryEmbedding'];
+const ROTARY_OPS = ['com.microsoft.RotaryEmbedding', 'RotaryEmbedding'];
 
 /** The rotation that yields `value`, if one does. */
 export function rotaryOf(scope: Scope, value: string): RotaryUse | undefined {

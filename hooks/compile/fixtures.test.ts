@@ -5,7 +5,14 @@ import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
 import { openModel } from '../onnx/index.ts';
 import { locatePoints } from '../points/index.ts';
 import { recognise } from '../sites/index.ts';
-import { difference, feedsOf, goldenName, realRows, relativeDifference, run } from './fixture-runs.ts';
+import {
+  difference,
+  feedsOf,
+  goldenName,
+  realRows,
+  relativeDifference,
+  run,
+} from './fixture-runs.test-support.ts';
 
 const TOLERANCE = 1e-4;
 

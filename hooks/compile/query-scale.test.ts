@@ -11,7 +11,7 @@ import { loadRuntime, type OrtTensor, startSession } from '../session/index.ts';
 import { recognise } from '../sites/index.ts';
 import type { Site } from '../sites/site.ts';
 import { compile } from './compile.ts';
-import { feedsOf } from './fixture-runs.ts';
+import { feedsOf } from './fixture-runs.test-support.ts';
 import type { Edit, Knob } from './plan.ts';
 
 const KNOB = 'test.factor';

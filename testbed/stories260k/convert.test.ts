@@ -133,7 +133,10 @@ function suite(): void {
   });
 }
 
-function batch(ids: readonly (readonly number[])[], mask = ids.map((row) => row.map(() => 1))) {
+function batch(
+  ids: readonly (readonly number[])[],
+  mask: readonly (readonly number[])[] = ids.map((row) => row.map(() => 1)),
+) {
   const int64 = (rows: readonly (readonly number[])[]) =>
     new Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [rows.length, rows[0]!.length]);
   return { input_ids: int64(ids), attention_mask: int64(mask) };
@@ -150,7 +153,7 @@ async function greedy(
     max_new_tokens: count,
     do_sample: false,
     eos_token_id: null,
-  })) as Tensor;
+  } as never)) as Tensor;
   const length = inputs.input_ids.dims[1]!;
   return (output.tolist() as bigint[][]).map((row) => row.slice(length).map(Number));
 }

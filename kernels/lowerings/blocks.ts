@@ -37,6 +37,8 @@ export interface Extent {
   readonly T: string;
   readonly past: string;
   readonly causal: boolean;
+  /** No row sees a key after itself: blocks need not read further. False between documents seeing each other. */
+  readonly bounded: boolean;
   /** int64 [1], keys seen to the left. */
   readonly window?: string | undefined;
 }
@@ -75,11 +77,11 @@ export function countBlocks(emit: Emit, budget: string, perRow: readonly string[
 
 /** The block a Loop is at; `i` is its iteration, int64 scalar. */
 function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Block {
-  const { S, T, past, causal, window } = extent;
+  const { S, T, past, bounded, window } = extent;
   const ideal = emit('Mul', [emit('Unsqueeze', [i, emit.ints(0)]), rows]);
   const from = emit('Min', [ideal, emit('Sub', [S, rows])]);
   const to = emit('Add', [from, rows]);
-  const end = causal ? emit('Add', [past, to]) : T;
+  const end = bounded ? emit('Add', [past, to]) : T;
   const start = window
     ? emit('Max', [
         emit('Add', [emit('Sub', [emit('Add', [past, from]), window]), emit.ints(1)]),
@@ -93,9 +95,9 @@ function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Blo
     start,
     end,
     cutRows: (x, axis) => emit.slice(x, axis, from, to),
-    cutKeys: (x, axis) => (causal ? emit.slice(x, axis, start, end) : x),
+    cutKeys: (x, axis) => (bounded ? emit.slice(x, axis, start, end) : x),
     spreadKeys: (x) =>
-      causal
+      bounded
         ? emit('Pad', [
             x,
             emit('Concat', [emit.ints(0, 0), start, emit.ints(0, 0), emit('Sub', [T, end])], { axis: 0 }),

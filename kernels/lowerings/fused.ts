@@ -153,6 +153,10 @@ function length(emit: Emit, parts: Length): string {
   return sizes.reduce((sum, size) => emit('Add', [sum, size]));
 }
 
+/** Hidden logits stay finite in float16 too, or rows of padding would turn to NaN. */
+const LOWEST_HALF = -6e4;
+
 function ofType(emit: Emit, x: string, elemType: number): string {
-  return elemType === DataType.FLOAT ? x : emit('Cast', [x], { to: elemType });
+  if (elemType === DataType.FLOAT) return x;
+  return emit('Cast', [emit('Max', [x, emit.float(LOWEST_HALF)])], { to: elemType });
 }

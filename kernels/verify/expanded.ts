@@ -2,6 +2,7 @@
 import { DataType } from '../../hooks/onnx/index.ts';
 import { type ExpandedSite, expandedAttention } from '../lowerings/expanded.ts';
 import type { Problem, Solution } from '../problem.ts';
+import { rotaryTables } from '../reference/re-position.ts';
 import { feed, flat, rows } from './feeds.ts';
 import { planOf } from './plan.ts';
 import type { Feed, Runner } from './runner.ts';
@@ -40,6 +41,12 @@ export async function solveExpanded(
     softcap: problem.softcap,
     causal: mask.causal ?? true,
     window: mask.window,
+    rotary: plan.rope && {
+      cos: 'cos',
+      sin: 'sin',
+      interleaved: plan.rope.interleaved ?? false,
+      dim: 2 * plan.rope.frequencies.length,
+    },
     headSink: problem.headSink ? 'head_sink' : undefined,
     keys: mask.keys ? 'mask' : undefined,
     bias: plan.bias ? 'bias' : undefined,
@@ -55,6 +62,10 @@ export async function solveExpanded(
   if (past > 0) {
     feeds.past_k = rows(k, 0, past, elemType);
     feeds.past_v = rows(v, 0, past, elemType);
+  }
+  if (plan.rope) {
+    const { cos, sin } = rotaryTables(plan.rope, 2 * T);
+    Object.assign(feeds, { cos: feed(cos, elemType), sin: feed(sin, elemType) });
   }
   if (problem.headSink) feeds.head_sink = feed(problem.headSink);
   if (mask.keys) feeds.mask = feed(mask.keys, DataType.INT64);

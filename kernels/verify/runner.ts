@@ -9,6 +9,7 @@ import {
   encodeModel,
   type FunctionDef,
   type Graph,
+  halfToNumber,
   makeModel,
 } from '../../hooks/onnx/index.ts';
 import { bytesSource } from '../../hooks/onnx/source.ts';
@@ -39,6 +40,7 @@ export interface Runner extends AsyncDisposable {
 }
 
 type Ort = typeof import('onnxruntime-node');
+type OrtTensor = import('onnxruntime-node').Tensor;
 
 /** @throws AttuneError EP_UNAVAILABLE when this machine or package has no such provider */
 export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
@@ -65,10 +67,7 @@ export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
       );
       const results = await session.run(tensors);
       return Object.fromEntries(
-        Object.entries(results).map(([name, value]) => [
-          name,
-          { dims: value.dims, data: value.data as ArrayLike<number> },
-        ]),
+        Object.entries(results).map(([name, value]) => [name, { dims: value.dims, data: numbersOf(value) }]),
       );
     },
     async [Symbol.asyncDispose]() {
@@ -110,6 +109,13 @@ async function open(ort: Ort, bytes: Uint8Array, ep: ExecutionProvider) {
       cause,
     });
   }
+}
+
+function numbersOf({ type, data }: OrtTensor): ArrayLike<number> {
+  const elements = data as ArrayLike<number>;
+  return type === 'float16' && elements instanceof Uint16Array
+    ? Array.from(elements, halfToNumber)
+    : elements;
 }
 
 function tensorOf(ort: Ort, { elemType, dims, values }: Feed) {

@@ -1,8 +1,8 @@
 /** The normalised value of a hook point, emitting what it takes to get there. */
 import { AttuneError } from '../../errors.ts';
-import { intAttribute } from '../onnx/index.ts';
+import { DataType, intAttribute } from '../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
-import type { Place, Site } from '../sites/site.ts';
+import type { Site } from '../sites/site.ts';
 import { fusedInputs, fusedPattern, fusedProjection, fusedScores, groupQueryRotated } from './beside.ts';
 import type { Emitter } from './emitter.ts';
 import { type HeadShape, toBHST, toBSHD } from './normalise.ts';
@@ -57,13 +57,15 @@ export function readPoint(e: Emitter, point: HookPoint, derived: Derived): strin
       return memo(kind, () => groupQueryRotated(e, site, kind === 'hook_rot_q' ? 'q' : 'k'));
     }
     case 'hook_attn_scores':
-      if (source.from === 'value')
-        return maskToInfinity(e, toBHST(e, source.place, site.numHeads), source.place);
-      return memo('scores', () => fusedScores(e, site, inputsOf(e, site)));
+      if (source.from === 'value') return maskToInfinity(e, toBHST(e, source.place, site.numHeads));
+      return maskToInfinity(
+        e,
+        memo('scores', () => fusedScores(e, site, fusedInputs(e, site))),
+      );
     case 'hook_pattern': {
       if (source.from === 'value') return toBHST(e, source.place, site.numHeads);
       return memo('pattern', () => {
-        const inputs = inputsOf(e, site);
+        const inputs = fusedInputs(e, site);
         const scores = memo('scores', () => fusedScores(e, site, inputs));
         return fusedPattern(e, scores, inputs.headSink);
       });
@@ -77,10 +79,6 @@ export function readPoint(e: Emitter, point: HookPoint, derived: Derived): strin
     default:
       throw new AttuneError('POINT_UNAVAILABLE', { at: point.name, found: `kind ${kind}` });
   }
-}
-
-function inputsOf(e: Emitter, site: Site) {
-  return fusedInputs(e, site);
 }
 
 function zSource(site: Site): HookPoint['source'] {
@@ -102,8 +100,9 @@ export function headShape(site: Site, kind: HookPoint['kind']): HeadShape {
 /** Fillers in the wild reach from -10000 to -inf; no real score comes near half of the smallest. */
 const MASKED_BELOW = -5000;
 
-function maskToInfinity(e: Emitter, scores: string, _place: Place): string {
-  const float = e.cast(scores, 1);
+/** In float32. */
+function maskToInfinity(e: Emitter, scores: string): string {
+  const float = e.cast(scores, DataType.FLOAT);
   const masked = e.op('Less', [float, e.scalar(MASKED_BELOW)], 'masked');
   return e.op('Where', [masked, e.scalar(Number.NEGATIVE_INFINITY), float], 'scores');
 }

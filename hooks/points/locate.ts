@@ -132,9 +132,9 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
     case 'hook_v':
       return projection(site.v, site);
     case 'hook_rot_q':
-      return site.rotary ? stage(site.q.rotated, site) : nowhere('the model has no rotary embedding here');
+      return rotated(site.q.rotated, site);
     case 'hook_rot_k':
-      return site.rotary ? stage(site.k.rotated, site) : nowhere('the model has no rotary embedding here');
+      return rotated(site.k.rotated, site);
     case 'hook_attn_scores':
       return stage(site.scores, site);
     case 'hook_pattern':
@@ -150,6 +150,13 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
 function projection({ heads, proj }: Stages, site: Site): Source {
   if (!heads && site.biasInside !== undefined) return { from: 'beside' };
   return stage(heads ?? proj, site);
+}
+
+function rotated(place: Place | undefined, site: Site): Source {
+  if (!site.rotary) return nowhere('the model has no rotary embedding here');
+  if (place) return { from: 'value', place };
+  if (site.form === 'P1a' || site.form === 'P1b') return { from: 'beside' };
+  return nowhere('the rotation happens inside the operator');
 }
 
 function stage(place: Place | undefined, site: Site): Source {

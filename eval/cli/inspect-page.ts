@@ -33,7 +33,7 @@ code{font-size:.9em}.scroll{overflow-x:auto}
 </style>
 <h1>${escapeHtml(file)}</h1>
 <p>${escapeHtml(producer || 'unknown producer')} · opset ${opset ?? '?'} · ${recognition.sites.length} attention sites</p>
-${maps || '<p>No attention was recognised.</p>'}
+${maps ? `<p>A cell is a query head; heads of one colour share keys and values. Hover for details.</p>${maps}` : '<p>No attention was recognised.</p>'}
 ${refused.length > 0 ? `<h2>Refused or limited</h2><ul>${refused.join('')}</ul>` : ''}
 <h2>Hook points</h2><table>${rows.join('')}</table></html>\n`;
 }

@@ -20,15 +20,16 @@ export interface Activation {
 type Callable = (inputs: object) => Promise<Record<string, unknown>>;
 
 export class AttunedModel {
-  /** Defined by transformers.js; named here for the methods below. */
   declare readonly attune: AttuneHandle;
   declare use: (interventions: readonly Intervention[]) => void;
   declare using: AttuneHandle['using'];
   declare runWithCache: AttuneHandle['runWithCache'];
   declare runWithHooks: AttuneHandle['runWithHooks'];
+  /** Disposes the model, for `await using`. */
+  declare [Symbol.asyncDispose]: () => Promise<void>;
 
   /** Give a model its handle and the short names of it. */
-  static attach<M extends object>(
+  static attach<M extends { dispose(): Promise<unknown> }>(
     model: M,
     live: LiveSession,
     facts: ModelFacts,
@@ -41,6 +42,9 @@ export class AttunedModel {
       using: handle.using.bind(handle),
       runWithCache: handle.runWithCache.bind(handle),
       runWithHooks: handle.runWithHooks.bind(handle),
+      [Symbol.asyncDispose]: async () => {
+        await model.dispose();
+      },
     });
   }
 }

@@ -1,0 +1,28 @@
+/** Every example runs from start to end and prints what it promises. */
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const FOLDER = dirname(fileURLToPath(import.meta.url));
+
+const PROMISES: Record<string, RegExp[]> = {
+  '01-look-inside.ts': [/28 hook points/, /blocks\.1\.attn\.hook_pattern: [01]\.\d{3} /, /ablated:/],
+  '02-zerotuning.ts': [/γ = 4: next ".+" p [01]\.\d{4}, entropy/, /afterwards: /, /as before: true/],
+};
+
+test('every example has its promises', () => {
+  const examples = readdirSync(FOLDER).filter((name) => /^\d.*\.ts$/.test(name));
+  expect(examples.sort()).toEqual(Object.keys(PROMISES).sort());
+});
+
+test.each(Object.entries(PROMISES))('%s', async (name, promises) => {
+  const output = await new Promise<string>((done, fail) => {
+    execFile(process.execPath, ['--import', 'tsx', join(FOLDER, name)], (error, stdout, stderr) => {
+      if (error) fail(new Error(`${error.message}\n${stderr}`));
+      else done(stdout);
+    });
+  });
+  for (const promise of promises) expect(output).toMatch(promise);
+});

@@ -81,7 +81,8 @@ export async function verifyGolden(options: VerifyOptions): Promise<VerifyReport
     const tolerance = one.tolerance[precision];
     const other = others?.(one);
     const results: VerifiedCase[] = [];
-    if (other) results.push(judge(await other, { family, case: id, lowering: 'none', ep }, tolerance));
+    if (other)
+      results.push(judge(await other, { family, case: id, lowering: 'none', ep }, tolerance, precision));
     else {
       for (const lowering of lowerings) {
         const result = await tryLowering(one, lowering, runner, precision, tolerance);
@@ -114,7 +115,7 @@ async function tryLowering(
   try {
     const comparisons = await checkGolden(golden, solve);
     if (!comparisons) return undefined;
-    return judge(comparisons, { ...place, lowering: ran > 0 ? lowering : 'none' }, tolerance);
+    return judge(comparisons, { ...place, lowering: ran > 0 ? lowering : 'none' }, tolerance, precision);
   } catch (error) {
     if (isAttuneError(error, 'LOWERING_LACKS_EDIT') || isAttuneError(error, 'LOWERING_LACKS_OPERATOR')) {
       return undefined;
@@ -140,17 +141,21 @@ function solverOf(lowering: LoweringName, runner: Runner, elemType: number): Sol
   }
 }
 
+/** @param tolerance for float16 counts per unit of the largest expected value, since halves carry 11 bits */
 function judge(
   comparisons: readonly Comparison[],
   place: Pick<VerifiedCase, 'family' | 'case' | 'lowering' | 'ep'>,
   tolerance: number,
+  precision: 'float32' | 'float16',
 ): VerifiedCase {
-  let [error, worst] = [0, ''];
+  let [error, worst, pass] = [0, '', true];
   for (const { name, actual, expected } of comparisons) {
     if (!actual) continue;
     const found = maxAbsError(actual, expected);
+    const unit = precision === 'float16' ? Math.max(1, ...expected.data.map(Math.abs)) : 1;
+    pass &&= found <= tolerance * unit;
     if (found >= error) [error, worst] = [found, name];
   }
   const compared = comparisons.some(({ actual }) => actual);
-  return { ...place, maxAbsError: error, pass: compared && error <= tolerance, worst };
+  return { ...place, maxAbsError: error, pass: compared && pass, worst };
 }

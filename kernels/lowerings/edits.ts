@@ -12,7 +12,7 @@ export type Edit =
   /** S + b·|S|. Knob b [B|1, H|1, T|1]; rows 'last' touches only the last row of a call. */
   | { readonly kind: 'gain'; readonly rows: 'all' | 'last' }
   /**
-   * Weights of some keys multiplied per head. Knob log_weight [B|1, H]; keys: 'first' the first real token (knob first
+   * Weights of some keys multiplied per head. Knob log_weight [B|1, H|1]; keys: 'first' the first real token (knob first
    * [B|1]), 'given' a mask (knob keys [B|1, T|1]).
    */
   | { readonly kind: 'logWeights'; readonly keys: 'first' | 'given' }
@@ -61,7 +61,8 @@ export function knobsOf(edit: Edit, prefix: string, H: number): Knob[] {
       return [perHeadAndKey('b', 'Share of its own size a logit is raised by.')];
     case 'logWeights':
       return [
-        perHead('log_weight', 0, 'ln of the factor on the weight of the marked keys.'),
+        // [1, 1] where all heads agree: a fused operator's bias is then shared by the heads, and cheap.
+        scalar('log_weight', 0, 'ln of the factor on the weight of the marked keys.'),
         edit.keys === 'first'
           ? position('first', 'Column of the first real token.')
           : perKey('keys', '1 at the keys whose weight changes.'),

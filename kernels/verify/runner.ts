@@ -37,13 +37,18 @@ export interface RunnableGraph {
 export interface Runner extends AsyncDisposable {
   readonly ep: ExecutionProvider;
   run(model: RunnableGraph, feeds: Readonly<Record<string, Feed>>): Promise<Record<string, Result>>;
+  /** The same with session and tensors made beforehand, for timing; results are dropped. */
+  prepare(model: RunnableGraph, feeds: Readonly<Record<string, Feed>>): Promise<() => Promise<void>>;
 }
 
 type Ort = typeof import('onnxruntime-node');
 type OrtTensor = import('onnxruntime-node').Tensor;
 
-/** @throws AttuneError EP_UNAVAILABLE when this machine or package has no such provider */
-export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
+/**
+ * @param threads of the cpu provider; graphs of one small site would only wait for each other. Default 1.
+ * @throws AttuneError EP_UNAVAILABLE when this machine or package has no such provider
+ */
+export async function createRunner(ep: ExecutionProvider, { threads = 1 } = {}): Promise<Runner> {
   const ort = await load(ep);
   const sessions = new Map<string, Promise<import('onnxruntime-node').InferenceSession>>();
   const sessionOf = async (model: RunnableGraph) => {
@@ -54,7 +59,7 @@ export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
     );
     // Equal bytes are equal models; the text form of a small graph is a good enough key.
     const key = Buffer.from(bytes).toString('latin1');
-    const made = sessions.get(key) ?? open(ort, bytes, ep);
+    const made = sessions.get(key) ?? open(ort, bytes, ep, threads);
     sessions.set(key, made);
     return made;
   };
@@ -62,13 +67,17 @@ export async function createRunner(ep: ExecutionProvider): Promise<Runner> {
     ep,
     async run(model, feeds) {
       const session = await sessionOf(model);
-      const tensors = Object.fromEntries(
-        Object.entries(feeds).map(([name, feed]) => [name, tensorOf(ort, feed)]),
-      );
-      const results = await session.run(tensors);
+      const results = await session.run(tensorsOf(ort, feeds));
       return Object.fromEntries(
         Object.entries(results).map(([name, value]) => [name, { dims: value.dims, data: numbersOf(value) }]),
       );
+    },
+    async prepare(model, feeds) {
+      const session = await sessionOf(model);
+      const tensors = tensorsOf(ort, feeds);
+      return async () => {
+        await session.run(tensors);
+      };
     },
     async [Symbol.asyncDispose]() {
       const opened = await Promise.allSettled(sessions.values());
@@ -90,13 +99,12 @@ function named(namespace: object): Ort {
   return found as Ort;
 }
 
-async function open(ort: Ort, bytes: Uint8Array, ep: ExecutionProvider) {
+async function open(ort: Ort, bytes: Uint8Array, ep: ExecutionProvider, threads: number) {
   try {
     return await ort.InferenceSession.create(bytes, {
       executionProviders: [ep],
       logSeverityLevel: 3,
-      // Graphs of one small site: threads would only wait for each other.
-      intraOpNumThreads: 1,
+      intraOpNumThreads: threads,
       interOpNumThreads: 1,
     });
   } catch (cause) {
@@ -116,6 +124,10 @@ function numbersOf({ type, data }: OrtTensor): ArrayLike<number> {
   return type === 'float16' && elements instanceof Uint16Array
     ? Array.from(elements, halfToNumber)
     : elements;
+}
+
+function tensorsOf(ort: Ort, feeds: Readonly<Record<string, Feed>>) {
+  return Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, tensorOf(ort, feed)]));
 }
 
 function tensorOf(ort: Ort, { elemType, dims, values }: Feed) {

@@ -16,7 +16,8 @@ export const actTransfer = primitive(
   (emit) => {
     const sink = emit('Unsqueeze', ['sinks', emit.ints(3)]); // [B, H, T, 1]
     const rest = emit('Sub', [emit.float(1), sink]);
-    const masses = emit('MatMul', ['pattern', emit('Concat', [sink, rest], { axis: 3 })]); // [B, H, S, 2]
+    const groups = emit('Concat', [sink, rest], { axis: 3 }); // [B, H, T, 2]
+    const masses = emit('MatMul', ['pattern', groups]);
     const [onSinks, onRest] = emit.many(2, 'Split', [masses, emit.ints(1, 1)], { axis: 3 }) as [
       string,
       string,
@@ -25,12 +26,11 @@ export const actTransfer = primitive(
     const one = emit.float(1);
     const some = emit('Greater', [onRest, emit.float(0)]);
     const freed = emit('Mul', [emit('Sub', [one, beta]), onSinks]);
-    const grown = emit('Div', [freed, emit('Where', [some, onRest, one])]);
-    const growth = emit('Where', [some, grown, emit.float(0)]); // λ - 1
-    const kept = emit('Where', [some, emit('Sub', [beta, one]), emit.float(0)]); // β - 1
-    const weights = emit('Concat', [kept, growth], { axis: 3 });
-    const groups = emit('Transpose', [emit('Concat', [sink, rest], { axis: 3 })], { perm: [0, 1, 3, 2] });
-    const factor = emit('Add', [emit('MatMul', [weights, groups]), one]);
+    const grown = emit('Div', [emit('Add', [onRest, freed]), emit('Where', [some, onRest, one])]);
+    const weights = emit('Concat', [emit('Where', [some, beta, one]), emit('Where', [some, grown, one])], {
+      axis: 3,
+    }); // [B, H, S, 2]: β, λ
+    const factor = emit('MatMul', [weights, emit('Transpose', [groups], { perm: [0, 1, 3, 2] })]);
     emit.as('edited', 'Mul', ['pattern', factor]);
   },
 );
@@ -113,12 +113,19 @@ function varForm(semantics: 'paper' | 'code', name: string, doc: string) {
     const rows = emit('Cast', [emit('Unsqueeze', ['eligible', emit.ints(1, 3)])], { to: DataType.BOOL });
     const selected = emit('And', [emit('And', [some, looking]), emit('And', [apart, rows])]);
     const gain = emit('Div', [emit('Mul', [perHead('p'), onSinks]), emit('Where', [some, onReceivers, one])]);
+    const kept = emit('Sub', [one, perHead('p')]);
     const weights = emit(
       'Concat',
-      [emit('Where', [selected, gain, zero]), emit('Where', [selected, emit('Neg', [perHead('p')]), zero])],
+      [
+        emit('Where', [selected, emit('Add', [one, gain]), one]),
+        emit('Where', [selected, kept, one]),
+        emit('Where', [selected, one, one]),
+      ],
       { axis: 3 },
-    ); // [B, H, S, 2]: what to add to the factor 1 of receivers and of sinks
-    const spread = emit('Transpose', [emit('Concat', [receiver, sink], { axis: 3 })], { perm: [0, 1, 3, 2] });
-    emit.as('edited', 'Mul', ['pattern', emit('Add', [emit('MatMul', [weights, spread]), one])]);
+    ); // [B, H, S, 3]: factors of receivers, sinks and all others
+    const others = emit('Sub', [emit('Sub', [one, receiver]), sink]);
+    const parts = emit('Concat', [receiver, sink, others], { axis: 3 });
+    const spread = emit('Transpose', [parts], { perm: [0, 1, 3, 2] });
+    emit.as('edited', 'Mul', ['pattern', emit('MatMul', [weights, spread])]);
   });
 }

@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { EvalModel, ModelOptions } from '../model.ts';
 import { contentHash } from '../runner/content-hash.ts';
+import { costsOf, type TimeCost } from '../runner/costs.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { openRowFile } from '../runner/row-file.ts';
 import { runTask, type TaskRows } from '../runner/run.ts';
@@ -107,7 +108,7 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
   const sets = await run(plan, world);
   const runs = sets.flatMap((set) => reportRuns(set, plan));
   writeWhole(report, `${JSON.stringify({ ...describe(plan), runs }, null, 2)}\n`);
-  const timed = withTimes(runs, sets);
+  const timed = withTimes(runs, sets, plan.seed);
   if (args.flag('json')) world.stdout.write(`${JSON.stringify({ runs: timed, report })}\n`);
   else world.stdout.write(`${reportTable(runs)}\n\n${timesText(timed)}report: ${report}\n`);
   return 0;
@@ -162,21 +163,18 @@ function writeWhole(path: string, text: string): void {
   renameSync(`${path}.partial`, path);
 }
 
-/** Time is no part of the report: it differs from run to run. */
-type TimedRun = RunReport & { cost: { ms: number; overhead: number } };
+type TimedRun = RunReport & { cost: RunReport['cost'] & TimeCost };
 
-function withTimes(runs: readonly RunReport[], sets: readonly TaskRows[]): TimedRun[] {
-  const times = sets.flatMap(({ rows, settings }) => {
-    const of = settings.map((_, j) => rows.reduce((sum, row) => sum + row[j]!.cost.ms, 0));
-    return of.map((ms) => ({ ms, overhead: ms / of[0]! }));
-  });
+const withTimes = (runs: readonly RunReport[], sets: readonly TaskRows[], seed: number): TimedRun[] => {
+  const times = sets.flatMap((set) => costsOf(set, seed));
   return runs.map((entry, i) => ({ ...entry, cost: { ...entry.cost, ...times[i]! } }));
-}
+};
 
 const timesText = (runs: readonly TimedRun[]): string =>
   runs
     .map(({ task, intervention, cost: { ms, overhead, tokens, unsharedTokens } }) => {
-      const ratio = intervention === untouched.label ? '' : `, ${overhead.toFixed(2)}× the untouched run`;
+      const ratio =
+        intervention === untouched.label ? '' : `, ${overhead.value.toFixed(2)}× the untouched run`;
       const saved = `${(unsharedTokens / tokens).toFixed(1)}× fewer tokens than one pass for each choice`;
       return `${task} ${intervention}: ${(ms / 1000).toFixed(1)} s in the model${ratio}; ${saved}\n`;
     })

@@ -1,9 +1,11 @@
 /** Reports of rows written here: every number can be checked by hand or against the statistics it is made of. */
 import { describe, expect, test } from 'vitest';
+import { noCost } from '../scoring/language-model.ts';
 import { mcnemarExact } from '../statistics/mcnemar.ts';
 import { wilsonInterval } from '../statistics/wilson.ts';
 import { defineTask } from '../tasks/definition.ts';
 import { toyIntervention } from '../testing/toy-model.ts';
+import { costsOf } from './costs.ts';
 import { reportRuns } from './report.ts';
 import type { Row } from './row.ts';
 import type { TaskRows } from './run.ts';
@@ -46,11 +48,12 @@ function rowsOf(
         specHash: settings[j]!.specHash,
         item: `${i}`,
         at: `x.jsonl:${i + 1}`,
+        content: `${i}`,
         logLikelihoods: [],
         terms: own,
         truncated: false,
         unparsable: false,
-        cost: { tokens: 10, unsharedTokens: 30, calls: 2, ms: i },
+        cost: { ...noCost, tokens: 10, unsharedTokens: 30, calls: 2, ms: i, residentBytes: 1e6 },
         ...changes,
       })),
     ),
@@ -136,6 +139,43 @@ test('a single unit has a value and no interval', () => {
   const runs = reportRuns(rowsOf(terms, {}, ['word_perplexity'], 'loglikelihood_rolling'), options);
   expect(runs[0]!.metrics.word_perplexity).toEqual({ value: Math.exp(2), low: null, high: null });
   expect(runs[1]!.delta.word_perplexity).toMatchObject({ low: null, high: null, p: null, pHolm: null });
+});
+
+test('slices and positions have their own numbers, and are corrected among themselves', () => {
+  const set = rowsOf(forty);
+  set.rows.forEach((row, i) => {
+    for (const one of row) Object.assign(one, { slice: i < 30 ? 'a' : 'b', position: i % 3 });
+  });
+  const [base, one, two] = reportRuns(set, options);
+  expect(one!.slices!.map(({ slice, n }) => [slice, n])).toEqual([
+    ['a', 30],
+    ['b', 10],
+  ]);
+  expect(base!.slices![0]!.metrics.acc).toEqual(wilsonInterval(20, 30));
+  expect(base!.slices![0]!.delta).toEqual({});
+  const p = [mcnemarExact({ gained: 0, lost: 1 }), mcnemarExact({ gained: 10, lost: 0 })];
+  expect(one!.slices!.map(({ delta }) => delta.acc!.p)).toEqual(p);
+  // The smallest of four tests: two slices of two interventions.
+  expect(one!.slices![1]!.delta.acc!.pHolm).toBe(4 * p[1]!);
+  expect(two!.positions!.map(({ position, n }) => [position, n])).toEqual([
+    [0, 14],
+    [1, 13],
+    [2, 13],
+  ]);
+  expect(reportRuns(rowsOf(forty), options)[0]).not.toHaveProperty('slices');
+});
+
+test('times: sums, and a ratio to the untouched run with its interval', () => {
+  const set = rowsOf(forty);
+  set.rows.forEach(([base, one], i) => {
+    Object.assign(base!.cost, { ms: 10 + i, decodedTokens: 4, decodeMs: 6 });
+    Object.assign(one!.cost, { ms: 2 * (10 + i), residentBytes: 1e6 + i });
+  });
+  const [base, one] = costsOf(set, 0);
+  expect(base).toMatchObject({ ms: 1180, decodeMsPerToken: 1.5, prefillMsPerToken: (1180 - 240) / 240 });
+  expect(base!.overhead).toEqual({ value: 1, low: null, high: null });
+  expect(one).toMatchObject({ overhead: { value: 2, low: 2, high: 2 }, peakBytes: 1e6 + 39 });
+  expect(one!.decodeMsPerToken).toBeNull();
 });
 
 test('skipped, unparsable and truncated items are counted; pairs need both sides', () => {

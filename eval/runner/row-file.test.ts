@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { noCost } from '../scoring/language-model.ts';
 import type { Row } from './row.ts';
 import { openRowFile } from './row-file.ts';
 
@@ -16,11 +17,12 @@ const row = (key: string): Row => ({
   specHash: 's',
   item: 'i',
   at: 'f:1',
+  content: 'c',
   logLikelihoods: [-1.5, null],
   terms: { acc: [1, 1] },
   truncated: false,
   unparsable: false,
-  cost: { tokens: 1, unsharedTokens: 1, calls: 1, ms: 0.5 },
+  cost: { ...noCost, ms: 0.5, residentBytes: 1e6 },
 });
 
 /** Opens, appends, closes; the keys that were there before. */

@@ -6,9 +6,18 @@ import { contentHash } from './content-hash.ts';
 import type { Setting } from './setting.ts';
 
 /** Raised when scoring changes, so that rows of older versions are not taken for new ones. */
-const SCORING_VERSION = 1;
+const SCORING_VERSION = 2;
 
-const cost = z.object({ tokens: z.number(), unsharedTokens: z.number(), calls: z.number(), ms: z.number() });
+const cost = z.object({
+  tokens: z.number(),
+  unsharedTokens: z.number(),
+  calls: z.number(),
+  ms: z.number(),
+  decodedTokens: z.number(),
+  decodeMs: z.number(),
+  /** Resident memory of the process after the item; it holds one model at a time. */
+  residentBytes: z.number(),
+});
 const numbers = z.array(z.number().nullable());
 
 export const rowSchema = z.object({
@@ -19,7 +28,10 @@ export const rowSchema = z.object({
   specHash: z.string(),
   item: z.string(),
   at: z.string(),
+  /** Hash of the item's text: rows with one content are answers to the same question. */
+  content: z.string(),
   slice: z.string().optional(),
+  position: z.number().optional(),
   cluster: z.string().optional(),
   gold: z.number().optional(),
   prediction: z.number().optional(),
@@ -36,17 +48,14 @@ export const rowSchema = z.object({
 
 export type Row = z.infer<typeof rowSchema>;
 
+/** Without the place in the file: a record that moves is the same record. */
+export function itemHash({ at: _, ...content }: Item): string {
+  return contentHash(content);
+}
+
 /** What a row is the result of: equal keys, equal results. */
-export function rowKey(fingerprint: string, task: Task, item: Item, setting: Setting): string {
-  const { at: _, ...content } = item;
+export function rowKey(fingerprint: string, task: Task, item: Item, { specHash }: Setting): string {
   const metrics: readonly Metric[] = task.metrics;
-  const { specHash } = setting;
-  return contentHash({
-    version: SCORING_VERSION,
-    fingerprint,
-    task: task.name,
-    metrics,
-    specHash,
-    item: content,
-  });
+  const scoring = { version: SCORING_VERSION, task: task.name, metrics };
+  return contentHash({ ...scoring, fingerprint, specHash, item: itemHash(item) });
 }

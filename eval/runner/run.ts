@@ -4,12 +4,13 @@
  */
 import { AttuneError, isAttuneError } from '../../errors.ts';
 import type { EvalModel } from '../model.ts';
+import { noCost } from '../scoring/language-model.ts';
 import { scoreItem } from '../scoring/score-item.ts';
 import type { Task } from '../tasks/definition.ts';
 import type { Item } from '../tasks/item.ts';
 import type { LoadedItems } from '../tasks/items.ts';
 import { progress } from './progress.ts';
-import { type Row, rowKey } from './row.ts';
+import { itemHash, type Row, rowKey } from './row.ts';
 import type { RowFile } from './row-file.ts';
 import type { Setting } from './setting.ts';
 
@@ -95,13 +96,16 @@ async function scoreRow(
     specHash: setting.specHash,
     item: item.id,
     at: item.at,
+    content: itemHash(item),
+    ...(item.position !== undefined && { position: item.position }),
     ...(item.slice !== undefined && { slice: item.slice }),
     ...(item.cluster !== undefined && { cluster: item.cluster }),
     ...(item.output === 'multiple_choice' && { gold: item.gold }),
   };
   try {
-    const { terms, ...score } = await scoreItem(model.language, item, task.metrics);
-    return { ...identity, ...score, terms: terms as Row['terms'] };
+    const { terms, cost, ...score } = await scoreItem(model.language, item, task.metrics);
+    const residentBytes = process.memoryUsage.rss();
+    return { ...identity, ...score, terms: terms as Row['terms'], cost: { ...cost, residentBytes } };
   } catch (error) {
     if (!isAttuneError(error) || !error.code.startsWith('SCORE_')) throw error;
     if (!skipBad) {
@@ -115,7 +119,7 @@ async function scoreRow(
       truncated: false,
       unparsable: false,
       skipped: error.message,
-      cost: { tokens: 0, unsharedTokens: 0, calls: 0, ms: 0 },
+      cost: { ...noCost, residentBytes: 0 },
     };
   }
 }

@@ -1,5 +1,6 @@
 /** The report as a table for a terminal. */
-import type { MetricDelta, MetricValue, RunReport } from './report.ts';
+import type { MetricDelta, MetricValue } from './measure.ts';
+import type { RunReport } from './report.ts';
 
 type Cell = string;
 

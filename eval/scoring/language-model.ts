@@ -25,6 +25,9 @@ export interface Cost {
   calls: number;
   /** Time inside those calls. */
   ms: number;
+  /** Of `tokens` and `ms`, what went into writing token after token; 0 where text is only scored. */
+  decodedTokens: number;
+  decodeMs: number;
 }
 
 export interface LanguageModel {
@@ -41,11 +44,20 @@ export interface LanguageModel {
   logLikelihoods(requests: readonly TokenRequest[]): Promise<{ scores: TokenScore[]; cost: Cost }>;
 }
 
-export const noCost: Cost = { tokens: 0, unsharedTokens: 0, calls: 0, ms: 0 };
+export const noCost: Cost = {
+  tokens: 0,
+  unsharedTokens: 0,
+  calls: 0,
+  ms: 0,
+  decodedTokens: 0,
+  decodeMs: 0,
+};
 
 export const addCosts = (a: Cost, b: Cost): Cost => ({
   tokens: a.tokens + b.tokens,
   unsharedTokens: a.unsharedTokens + b.unsharedTokens,
   calls: a.calls + b.calls,
   ms: a.ms + b.ms,
+  decodedTokens: a.decodedTokens + b.decodedTokens,
+  decodeMs: a.decodeMs + b.decodeMs,
 });

@@ -25,7 +25,7 @@ export interface PassResult {
 
 /** Runs the model and counts what it cost. */
 export class Pass {
-  readonly cost: Omit<Cost, 'unsharedTokens'> = { tokens: 0, calls: 0, ms: 0 };
+  readonly cost: Omit<Cost, 'unsharedTokens'> = { tokens: 0, calls: 0, ms: 0, decodedTokens: 0, decodeMs: 0 };
   readonly model: CausalModel;
 
   constructor(model: CausalModel) {

@@ -30,6 +30,7 @@ const common = {
   id: template.optional().describe('default: file and line'),
   cluster: template.optional().describe('items with one key are resampled together'),
   slice: template.optional().describe('name of the part of the task an item belongs to'),
+  position: template.optional().describe('renders at which place the answer lies, a whole number'),
   delimiter: z.string().default(' ').describe('between the prompt and what is scored'),
 };
 

@@ -8,6 +8,8 @@ interface ItemCommon {
   /** Items of one cluster are resampled together; absent: each item is its own. */
   cluster?: string;
   slice?: string;
+  /** At which place the answer lies: of documents, of records, of options. */
+  position?: number;
 }
 
 /** One way of answering. */

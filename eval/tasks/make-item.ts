@@ -15,11 +15,12 @@ export function itemMaker(task: Task): (record: DataRecord) => Item {
   const names = [...Object.keys(task.fields), ...Object.keys(constants), 'source'];
   const compile = (entry: string, text: string) =>
     compileTemplate(text, names, `task ${task.name}, "${entry}"`);
-  const optional = (entry: 'id' | 'cluster' | 'slice') =>
+  const optional = (entry: 'id' | 'cluster' | 'slice' | 'position') =>
     task[entry] === undefined ? undefined : compile(entry, task[entry]);
   const id = optional('id');
   const cluster = optional('cluster');
   const slice = optional('slice');
+  const position = optional('position');
   const body = bodyMaker(task, compile);
 
   return (record) => {
@@ -30,15 +31,25 @@ export function itemMaker(task: Task): (record: DataRecord) => Item {
       at,
       ...(cluster && { cluster: cluster(values) }),
       ...(slice && { slice: slice(values) }),
+      ...(position && { position: positionOf(position(values).trim(), at) }),
       ...body(values, at),
     };
   };
 }
 
+function positionOf(rendered: string, at: string): number {
+  if (/^\d+$/.test(rendered)) return Number(rendered);
+  throw new AttuneError('DATA_FIELD_TYPE', {
+    at,
+    found: `the position "${rendered.slice(0, 80)}"`,
+    expected: 'a whole number',
+  });
+}
+
 type Values = Record<string, unknown>;
 type Body = Item extends infer T
   ? T extends Item
-    ? Omit<T, 'id' | 'at' | 'cluster' | 'slice'>
+    ? Omit<T, 'id' | 'at' | 'cluster' | 'slice' | 'position'>
     : never
   : never;
 

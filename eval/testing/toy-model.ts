@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
 import type { EvalIntervention, EvalModel } from '../model.ts';
+import { noCost } from '../scoring/language-model.ts';
 
 export interface ToyOptions {
   name?: string;
@@ -52,7 +53,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score }: ToyOptions 
             const logLikelihood = score?.(text, inForce) ?? hashed(text, inForce) * continuation.length;
             return { logLikelihood, greedy: logLikelihood > -1, truncated: false };
           }),
-          cost: { tokens, unsharedTokens: tokens, calls: 1, ms: delay },
+          cost: { ...noCost, tokens, unsharedTokens: tokens, calls: 1, ms: delay },
         };
       },
     },

@@ -1,0 +1,66 @@
+/** attune bench: measure a suite against its bounds on this machine. */
+
+import type { Clock } from '../../bench/paired.ts';
+import { exitCode, type Row, runSuite } from '../../bench/suite.ts';
+import { findSuite, SUITES } from '../../bench/suites.ts';
+import { reportText } from '../../bench/table.ts';
+import { AttuneError } from '../../errors.ts';
+import { helpText, readArguments, type Usage } from './arguments.ts';
+
+const USAGE: Usage = {
+  command: 'bench',
+  summary: 'measure a suite against its bounds; exit 2 when one is missed',
+  positionals: '<suite>',
+  flags: {
+    json: { type: 'boolean', description: 'one JSON document on stdout' },
+    case: { type: 'string', value: '<name>', multiple: true, description: 'only this case; may be repeated' },
+    clock: {
+      type: 'string',
+      value: '<wall|cpu>',
+      description: 'wall time (default), or processor time of the process, for machines that are shared',
+    },
+    effort: { type: 'string', value: '<n>', description: 'n times as many repetitions; default 1' },
+  },
+  examples: [
+    'attune bench graph',
+    'attune bench overhead --clock cpu --json > overhead.json',
+    `attune bench overhead --case 'one γ, prefill 2048'`,
+  ],
+};
+
+/** @throws AttuneError SUITE_UNKNOWN, CASE_UNKNOWN, ARGUMENT_* */
+export async function benchCommand(argv: readonly string[]): Promise<number> {
+  const args = readArguments(USAGE, argv);
+  const [name] = args.positionals;
+  if (args.flag('help') || name === undefined) {
+    process.stdout.write(`${helpText(USAGE)}\nSuites:\n${suiteList()}`);
+    return args.flag('help') ? 0 : 1;
+  }
+  const report = await runSuite(findSuite(name), {
+    clock: clockOf(args.text('clock')),
+    effort: args.integer('effort', 1) ?? 1,
+    cases: args.list('case'),
+    onRow: (row) => process.stderr.write(progress(row)),
+  });
+  process.stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : reportText(report));
+  return exitCode(report);
+}
+
+function clockOf(text = 'wall'): Clock {
+  if (text === 'wall' || text === 'cpu') return text;
+  throw new AttuneError('ARGUMENT_INVALID', { at: '--clock', found: text, expected: 'wall or cpu' });
+}
+
+function progress({ case: name, ratio, ms, value, pass }: Row): string {
+  const [measured, unit] =
+    ratio !== null ? [ratio, '×'] : ms !== null ? [ms, ' ms'] : [value ?? Number.NaN, ''];
+  return `${pass ? '  ' : '! '}${name}: ${measured.toFixed(3)}${unit}\n`;
+}
+
+function suiteList(): string {
+  const width = Math.max(...SUITES.map(({ name }) => name.length)) + 2;
+  return SUITES.map(
+    ({ name, summary, cases }) =>
+      `  ${name.padEnd(width)}${summary}\n${cases.map((one) => `  ${''.padEnd(width)}· ${one.case}\n`).join('')}`,
+  ).join('');
+}

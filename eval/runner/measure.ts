@@ -1,0 +1,123 @@
+/**
+ * A metric over rows, with its interval; and its difference between two lists of rows of the same items, with a paired
+ * test. The one place where rows become numbers: runs, slices, positions, comparisons and gates all come from here.
+ */
+import { type MetricKind, metricKinds, type Terms } from '../scoring/metrics.ts';
+import { bootstrapInterval, sumByCluster } from '../statistics/bootstrap.ts';
+import { discordance, mcnemarExact } from '../statistics/mcnemar.ts';
+import { minimumDetectableEffect } from '../statistics/minimum-detectable-effect.ts';
+import { pairedBootstrap } from '../statistics/paired-bootstrap.ts';
+import { clusteredStandardError } from '../statistics/standard-error.ts';
+import { wilsonInterval } from '../statistics/wilson.ts';
+import type { Metric } from '../tasks/definition.ts';
+import type { Row } from './row.ts';
+
+export interface MetricValue {
+  value: number;
+  /** 95 %: Wilson's for proportions of independent items, else a (clustered) bootstrap; null for a single unit. */
+  low: number | null;
+  high: number | null;
+}
+
+export interface MetricDelta extends MetricValue {
+  /** Two-sided: McNemar exact for proportions of independent items, else the paired bootstrap. */
+  p: number | null;
+  /** p after Holm's correction over what is compared together; null until it is. */
+  pHolm: number | null;
+  /** Items scored on both sides. */
+  n: number;
+  /** Proportions: items that went from wrong to right, and from right to wrong. */
+  gained?: number;
+  lost?: number;
+  /** Proportions: the smallest difference that this many items would show with power 0.8 at α = 0.05. */
+  minimumDetectable?: number;
+}
+
+export interface MeasureOptions {
+  /** Of the bootstrap; one for each number that is reported. */
+  seed: string;
+  resamples: number;
+  /** Confidence, default 0.95. */
+  level?: number | undefined;
+}
+
+/** undefined when no row has terms for the metric. */
+export function measure(
+  rows: readonly Row[],
+  metric: Metric,
+  { seed, resamples, level = 0.95 }: MeasureOptions,
+): MetricValue | undefined {
+  const { terms, clusters } = termsOf(rows, metric);
+  if (terms.length === 0) return undefined;
+  const kind = metricKinds[metric];
+  if (independentBinary(kind, clusters)) {
+    const right = terms.reduce((sum, [numerator]) => sum + numerator, 0);
+    return wilsonInterval(right, terms.length, level);
+  }
+  const units = sumByCluster(terms, clusters);
+  const interval = bootstrapInterval(units, { seed, resamples, level, finish: kind.finish });
+  return units.length > 1 ? interval : { ...interval, low: null, high: null };
+}
+
+/**
+ * @param before, after the same items in the same order; those that one side has no terms for are left out.
+ * @returns after − before; undefined when no item is left.
+ */
+export function compare(
+  before: readonly Row[],
+  after: readonly Row[],
+  metric: Metric,
+  { seed, resamples, level = 0.95 }: MeasureOptions,
+): MetricDelta | undefined {
+  const both = after
+    .map((row, i) => [before[i]!, row] as const)
+    .filter((pair) => pair.every((row) => row.terms[metric]));
+  if (both.length === 0) return undefined;
+  const kind = metricKinds[metric];
+  const [from, to] = [0, 1].map((side) =>
+    termsOf(
+      both.map((pair) => pair[side]!),
+      metric,
+    ),
+  ) as [Sample, Sample];
+  const units = sumByCluster(from.terms, from.clusters);
+  const { p: bootstrapP, ...difference } = pairedBootstrap(units, sumByCluster(to.terms, from.clusters), {
+    seed,
+    resamples,
+    level,
+    finish: kind.finish,
+  });
+  const single = units.length < 2;
+  const interval = single ? { ...difference, low: null, high: null } : difference;
+  const common = { ...interval, p: single ? null : bootstrapP, pHolm: null, n: both.length };
+  if (!kind.binary) return common;
+
+  const right = ({ terms }: Sample) => terms.map(([numerator]) => numerator === 1);
+  const changes = discordance(right(from), right(to));
+  return {
+    ...common,
+    ...(independentBinary(kind, from.clusters) && { p: mcnemarExact(changes) }),
+    ...changes,
+    minimumDetectable: minimumDetectable(from, to),
+  };
+}
+
+interface Sample {
+  terms: Terms[];
+  clusters: (string | undefined)[];
+}
+
+function termsOf(rows: readonly Row[], metric: Metric): Sample {
+  const having = rows.filter((row) => row.terms[metric]);
+  return { terms: having.map((row) => row.terms[metric]!), clusters: having.map(({ cluster }) => cluster) };
+}
+
+const independentBinary = (kind: MetricKind, clusters: readonly (string | undefined)[]): boolean =>
+  kind.binary && clusters.every((cluster) => cluster === undefined);
+
+/** From the error of the paired difference, at least that of one changed item: no change seen is not no error. */
+function minimumDetectable(before: Sample, after: Sample): number {
+  const differences = after.terms.map(([right], i) => right - before.terms[i]![0]);
+  const keys = before.clusters.map((cluster, i) => cluster ?? `${i}`);
+  return minimumDetectableEffect(Math.max(clusteredStandardError(differences, keys), 1 / differences.length));
+}

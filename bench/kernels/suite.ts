@@ -1,0 +1,214 @@
+/**
+ * One attention site, GroupQueryAttention untouched against lowered. Shapes are those of Llama-3.2-1B and Qwen2.5-0.5B.
+ * The bounds are those of a fused operator that stays and of one that is expanded; `note` says what limits each.
+ */
+import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../hooks/onnx/index.ts';
+import type { Edit } from '../../kernels/lowerings/edits.ts';
+import { emitter } from '../../kernels/lowerings/emit.ts';
+import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
+import { fusedAttention } from '../../kernels/lowerings/fused.ts';
+import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
+import { type Lowered, lowered } from '../../kernels/lowerings/lowered.ts';
+import { createRunner, type Feed, type RunnableGraph, type Runner } from '../../kernels/verify/runner.ts';
+import { compare, paired, spread } from '../paired.ts';
+import type { Case, Suite } from '../suite.ts';
+
+interface Shape {
+  readonly name: string;
+  readonly H: number;
+  readonly K: number;
+  readonly D: number;
+}
+
+const SHAPES: readonly Shape[] = [
+  { name: 'Llama-3.2-1B', H: 32, K: 8, D: 64 },
+  { name: 'Qwen2.5-0.5B', H: 14, K: 2, D: 64 },
+];
+
+const CALLS = [
+  { name: 'decode 2048', S: 1, past: 2047, pairs: 60 },
+  { name: 'prefill 512', S: 512, past: 0, pairs: 9 },
+  { name: 'prefill 2048', S: 2048, past: 0, pairs: 5 },
+] as const;
+
+interface Contender {
+  readonly name: string;
+  readonly lowering: 'fused' | 'expanded';
+  readonly edits: readonly Edit[];
+  /** Knob values other than neutral, by local name: filled over the given shape. */
+  readonly knobs?: (shape: Shape) => Record<string, { dims: number[]; value: number }>;
+  readonly note: string;
+}
+
+const CONTENDERS: readonly Contender[] = [
+  {
+    name: 'fused headScale',
+    lowering: 'fused',
+    edits: [{ kind: 'headScale' }],
+    note: 'one Mul over the output',
+  },
+  {
+    name: 'fused logWeights, one γ',
+    lowering: 'fused',
+    edits: [{ kind: 'logWeights', keys: 'first' }],
+    knobs: () => ({ log_weight: { dims: [1, 1], value: 0.3 } }),
+    note: 'bias [1, 1, S, T]',
+  },
+  {
+    name: 'fused logWeights, γ per head',
+    lowering: 'fused',
+    edits: [{ kind: 'logWeights', keys: 'first' }],
+    knobs: ({ H }) => ({ log_weight: { dims: [1, H], value: 0.3 } }),
+    note: 'bias [1, H, S, T]: bound by reading H·S·T floats',
+  },
+  { name: 'expanded, no edit', lowering: 'expanded', edits: [], note: 'bound by passes over the scores' },
+  {
+    name: 'expanded logWeights, γ per head',
+    lowering: 'expanded',
+    edits: [{ kind: 'logWeights', keys: 'first' }],
+    knobs: ({ H }) => ({ log_weight: { dims: [1, H], value: 0.3 } }),
+    note: 'one more pass over the scores',
+  },
+  {
+    name: 'expanded ACT, frozen',
+    lowering: 'expanded',
+    edits: [{ kind: 'act', stats: 'frozen', exclude: 'initial' }],
+    note: 'two small products and two passes',
+  },
+  {
+    name: 'expanded ACT, running',
+    lowering: 'expanded',
+    edits: [{ kind: 'act', stats: 'running', exclude: 'initial' }],
+    note: 'q·k twice: sinks need all rows first',
+  },
+  {
+    name: 'expanded VAR',
+    lowering: 'expanded',
+    edits: [{ kind: 'var', semantics: 'paper' }],
+    note: 'two small products and two passes',
+  },
+];
+
+const BOUNDS = { fused: { decode: 1.03, prefill: 1.1 }, expanded: { decode: 1.2, prefill: 1.9 } } as const;
+
+let runner: Promise<Runner> | undefined;
+
+const cases: Case[] = SHAPES.flatMap((shape) =>
+  CALLS.flatMap((call) =>
+    CONTENDERS.map((contender) => ({
+      case: `${shape.name}, ${call.name}, ${contender.name}`,
+      bound: BOUNDS[contender.lowering][call.S === 1 ? 'decode' : 'prefill'],
+      run: async ({ clock, effort }) => {
+        runner ??= createRunner('cpu', { threads: 0 });
+        const bench = await runner;
+        const feeds = feedsOf(shape, call);
+        const parts = lower(contender, shape);
+        const all = { ...feeds, ...knobFeeds(parts, contender, shape), ...stateFeeds(parts, call.past) };
+        const plain = await bench.prepare(graphOf([untouched(shape)], feeds), feeds);
+        const edited = await bench.prepare(graphOf(parts, all), all);
+        const pairs = Math.max(1, Math.round(call.pairs * effort));
+        const result = compare(await paired(plain, edited, { pairs, warmUp: 2 }), clock);
+        const { baselineMs, ms, ratio } = result;
+        return { baselineMs, ms, ratio, note: `${contender.note}; ${spread(result)}` };
+      },
+    })),
+  ),
+);
+
+export const kernelsSuite: Suite = {
+  name: 'kernels',
+  summary: 'one attention site, untouched against lowered',
+  cases,
+  async close() {
+    await (await runner)?.[Symbol.asyncDispose]();
+    runner = undefined;
+  },
+};
+
+const OPSET = 21;
+const SITE = 'site';
+
+function operator({ H, K }: Shape) {
+  return makeNode(
+    'com.microsoft.GroupQueryAttention',
+    ['q', 'k', 'v', 'past_k', 'past_v', 'seqlens', 'total'],
+    ['z', 'present_k', 'present_v'],
+    { attributes: { num_heads: H, kv_num_heads: K } },
+  );
+}
+
+const untouched = (shape: Shape): Lowered => ({ ...lowered(emitter(OPSET)), nodes: [operator(shape)] });
+
+function lower({ lowering, edits }: Contender, shape: Shape): Lowered[] {
+  const site = { name: SITE, opset: OPSET, elemType: DataType.FLOAT, node: operator(shape) };
+  if (lowering === 'expanded') {
+    const opened = openGroupQueryAttention({ ...site, D: shape.D });
+    return [opened.opening, expandedAttention(opened.site, { edits })];
+  }
+  const z = { value: 'z', layout: 'BS(ND)' } as const;
+  const S = [{ value: 'q', axis: 1 }];
+  return [fusedAttention({ ...site, H: shape.H, S, T: [{ scalar: 'total' }], z }, edits)];
+}
+
+function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): Record<string, Feed> {
+  const floats = (...dims: number[]): Feed => {
+    const size = dims.reduce((a, b) => a * b, 1);
+    const values = Float32Array.from({ length: size }, (_, i) => Math.sin(i * 0.7) + Math.cos(i * i * 0.13));
+    return { elemType: DataType.FLOAT, dims, values };
+  };
+  return {
+    q: floats(1, S, H * D),
+    k: floats(1, S, K * D),
+    v: floats(1, S, K * D),
+    past_k: floats(1, K, past, D),
+    past_v: floats(1, K, past, D),
+    seqlens: { elemType: DataType.INT32, dims: [1], values: [past + S - 1] },
+    total: { elemType: DataType.INT32, dims: [], values: [past + S] },
+  };
+}
+
+function knobFeeds(parts: readonly Lowered[], { knobs }: Contender, shape: Shape): Record<string, Feed> {
+  const loud = knobs?.(shape) ?? {};
+  return Object.fromEntries(
+    parts
+      .flatMap((part) => part.knobs)
+      .map(({ name, elemType, neutral }) => {
+        const own = loud[name.slice(SITE.length + 1)];
+        const dims = own?.dims ?? neutral.dims;
+        const values = own ? Array(dims.reduce((a, b) => a * b, 1)).fill(own.value) : tensorValues(neutral)!;
+        return [name, { elemType, dims, values }];
+      }),
+  );
+}
+
+function stateFeeds(parts: readonly Lowered[], past: number): Record<string, Feed> {
+  return Object.fromEntries(
+    parts
+      .flatMap((part) => part.states)
+      .map(({ input, elemType, shape }) => {
+        const dims = [1, Number(shape[1]), past];
+        return [input, { elemType, dims, values: Array(dims[1]! * past).fill(1) }];
+      }),
+  );
+}
+
+function graphOf(parts: readonly Lowered[], feeds: Record<string, Feed>): RunnableGraph {
+  const fixed = ['q', 'k', 'v', 'past_k', 'past_v'];
+  const graph = makeGraph('site', {
+    nodes: parts.flatMap(({ nodes }) => nodes),
+    inputs: Object.entries(feeds).map(([name, { elemType, dims }]) => {
+      const free = (axis: number) => !fixed.includes(name) || axis === (dims.length === 3 ? 1 : 2);
+      return makeValueInfo(
+        name,
+        elemType,
+        dims.map((dim, axis) => (free(axis) ? `${name}_${axis}` : dim)),
+      );
+    }),
+    outputs: [
+      ...['z', 'present_k', 'present_v'],
+      ...parts.flatMap(({ states }) => states.map(({ output }) => output)),
+    ].map((name) => makeValueInfo(name, DataType.FLOAT)),
+  });
+  const functions = new Map(parts.flatMap((part) => part.functions).map((fn) => [fn.name, fn]));
+  return { graph, functions: [...functions.values()], opsets: parts[0]!.opsets };
+}

@@ -1,0 +1,94 @@
+/**
+ * The two sides of the comparison: transformers.js as it is, and with attune behind its session. Same file, same
+ * session options, and a door before each run of the session at which the two can be made to take turns.
+ */
+import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface/transformers';
+import { type AttunedModel, from_pretrained } from '../../hooks/model/index.ts';
+import type { OrtSession } from '../../hooks/session/index.ts';
+import { zeroTuning } from '../../interventions/index.ts';
+import type { Player } from '../lockstep.ts';
+import { QWEN_05B, qwenInt4Folder } from '../models/qwen-int4.ts';
+import type { Clock } from '../paired.ts';
+
+export type Variant = 'nothing on' | 'one γ' | 'γ per head';
+
+/** Spinning threads use processor time while they wait, which only a quiet machine may count. */
+function sessionOptions(clock: Clock): object {
+  return clock === 'wall' ? {} : { extra: { session: { intra_op: { allow_spinning: '0' } } } };
+}
+
+export class Contestant {
+  readonly #model: PreTrainedModel;
+  readonly #attuned: (PreTrainedModel & AttunedModel) | undefined;
+  /** Awaited before each run of the session. */
+  #door: () => Promise<void> = async () => {};
+
+  private constructor(model: PreTrainedModel, attuned?: PreTrainedModel & AttunedModel) {
+    this.#model = model;
+    this.#attuned = attuned;
+    const sessions = model.sessions as unknown as Record<string, OrtSession>;
+    sessions.model = withDoor(sessions.model!, () => this.#door());
+  }
+
+  static async plain(clock: Clock): Promise<Contestant> {
+    const folder = await qwenInt4Folder();
+    const options = { dtype: 'q4', session_options: sessionOptions(clock) } as const;
+    return new Contestant(await AutoModelForCausalLM.from_pretrained(folder, options));
+  }
+
+  /** @param prepared ZeroTuning compiled in; otherwise nothing but what attune does to every model */
+  static async attuned(clock: Clock, prepared: boolean): Promise<Contestant> {
+    const model = await from_pretrained(AutoModelForCausalLM, await qwenInt4Folder(), {
+      dtype: 'q4',
+      session_options: sessionOptions(clock) as Record<string, unknown>,
+      prepare: prepared ? [zeroTuning.kind] : [],
+    });
+    return new Contestant(model, model);
+  }
+
+  use(variant: Variant): void {
+    if (variant === 'nothing on') this.#attuned!.use([]);
+    else this.#attuned!.use([zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas() })]);
+  }
+
+  /** Greedy generation from a prompt of `context` tokens; one step per new token, the first one the prefill. */
+  generation(context: number, newTokens: number): Player {
+    return async (step) => {
+      this.#door = step;
+      const ids = BigInt64Array.from({ length: context }, (_, i) => BigInt((i * 7919 + 13) % 50_000));
+      await this.#model.generate({
+        inputs: new Tensor('int64', ids, [1, context]),
+        attention_mask: new Tensor('int64', new BigInt64Array(context).fill(1n), [1, context]),
+        max_new_tokens: newTokens,
+        do_sample: false,
+      } as Parameters<PreTrainedModel['generate']>[0]);
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#model.dispose();
+  }
+}
+
+/** The session with `open` awaited before each run. */
+function withDoor(session: OrtSession, open: () => Promise<void>): OrtSession {
+  return new Proxy(session, {
+    get(target, property) {
+      if (property === 'run') {
+        return async (...args: Parameters<OrtSession['run']>) => {
+          await open();
+          return target.run(...args);
+        };
+      }
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** A table in which neighbouring heads and layers differ, around 1 as searches find them. */
+function headGammas(): number[][] {
+  return Array.from({ length: QWEN_05B.numLayers }, (_, layer) =>
+    Array.from({ length: QWEN_05B.numHeads }, (_, head) => 0.6 + ((layer * 5 + head * 3) % 11) * 0.15),
+  );
+}

@@ -1,0 +1,20 @@
+/** All suites: one folder each, listed here. */
+import { AttuneError, nearest } from '../errors.ts';
+import { graphSuite } from './graph/suite.ts';
+import { kernelsSuite } from './kernels/suite.ts';
+import { overheadSuite } from './overhead/suite.ts';
+import type { Suite } from './suite.ts';
+
+export const SUITES: readonly Suite[] = [graphSuite, overheadSuite, kernelsSuite];
+
+/** @throws AttuneError SUITE_UNKNOWN with the nearest name */
+export function findSuite(name: string): Suite {
+  const suite = SUITES.find((candidate) => candidate.name === name);
+  if (suite) return suite;
+  const names = SUITES.map((candidate) => candidate.name);
+  throw new AttuneError('SUITE_UNKNOWN', {
+    found: `suite "${name}"`,
+    expected: names.join(', '),
+    hint: `Nearest: ${nearest(name, names, 1)[0]}.`,
+  });
+}

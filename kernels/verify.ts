@@ -120,6 +120,7 @@ async function tryLowering(
     if (isAttuneError(error, 'LOWERING_LACKS_EDIT') || isAttuneError(error, 'LOWERING_LACKS_OPERATOR')) {
       return undefined;
     }
+    if (isAttuneError(error, 'EP_UNAVAILABLE')) throw error;
     // A case that cannot run on this device is a failed case, not the end of the report.
     const worst = error instanceof Error ? error.message : String(error);
     return { ...place, lowering, maxAbsError: Number.POSITIVE_INFINITY, pass: false, worst };

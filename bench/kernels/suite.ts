@@ -2,6 +2,9 @@
  * One attention site, GroupQueryAttention untouched against lowered. Shapes are those of Llama-3.2-1B and Qwen2.5-0.5B.
  * The bounds are those of a fused operator that stays and of one that is expanded; `note` says what limits each.
  */
+import { execFile } from 'node:child_process';
+import { extname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../hooks/onnx/index.ts';
 import type { Edit } from '../../kernels/lowerings/edits.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';
@@ -91,7 +94,19 @@ const CONTENDERS: readonly Contender[] = [
 
 const BOUNDS = { fused: { decode: 1.03, prefill: 1.1 }, expanded: { decode: 1.2, prefill: 1.9 } } as const;
 
+const PEAK = join(import.meta.dirname, `peak${extname(import.meta.filename)}`);
+
 let runner: Promise<Runner> | undefined;
+
+const memory: Case = {
+  case: 'expanded at T = 8192, 32 heads: peak MB above the inputs',
+  bound: 600,
+  bounds: 'value',
+  run: async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, PEAK]);
+    return { value: Number(stdout) / 1e6, note: 'all scores at once would be 8,590 MB' };
+  },
+};
 
 const cases: Case[] = SHAPES.flatMap((shape) =>
   CALLS.flatMap((call) =>
@@ -118,7 +133,7 @@ const cases: Case[] = SHAPES.flatMap((shape) =>
 export const kernelsSuite: Suite = {
   name: 'kernels',
   summary: 'one attention site, untouched against lowered',
-  cases,
+  cases: [memory, ...cases],
   async close() {
     await (await runner)?.[Symbol.asyncDispose]();
     runner = undefined;

@@ -95,7 +95,7 @@ export function openGroupQueryAttention(gqa: GroupQuerySite): OpenedSite {
       k: { value: rotated[1]!, layout: 'BS(ND)' },
       v: { value: v!, layout: 'BS(ND)' },
       past: past ? { k: past, v: node.inputs[INPUT.pastV]! } : undefined,
-      present: presentK ? { k: presentK, v: presentV! } : undefined,
+      present: presentK && presentV ? { k: presentK, v: presentV } : undefined,
       scale: scale > 0 ? scale : undefined,
       softcap: softcap > 0 ? softcap : undefined,
       causal: true,

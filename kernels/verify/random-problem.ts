@@ -68,7 +68,7 @@ function randomSite(options: RandomOptions): fc.Arbitrary<SiteRecipe> {
 const PADDINGS = { none: [], left: ['left'], any: ['left', 'right'] } as const;
 
 /** Scores of one problem, H·S·T per batch row, that keep the float64 side quick. */
-const MOST_SCORES = 40_000;
+const MOST_SCORES = 12_000;
 
 /** A problem as a handful of numbers: what a failing property prints. */
 export interface Recipe {

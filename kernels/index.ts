@@ -1,0 +1,23 @@
+/** Partitioned attention: mathematics (reference), detection, and lowerings as data. See README.md. */
+export * from './detect/index.ts';
+export { type Edit, knobsOf, statesOf } from './lowerings/edits.ts';
+export {
+  type ExpandedOptions,
+  type ExpandedSite,
+  expandedAttention,
+  type HeadLayout,
+  type HeadValue,
+} from './lowerings/expanded.ts';
+export {
+  FUSED_EDITS,
+  type FusedLowered,
+  type FusedSite,
+  fusedAttention,
+  type Length,
+} from './lowerings/fused.ts';
+export {
+  type GroupQuerySite,
+  type OpenedSite,
+  openGroupQueryAttention,
+} from './lowerings/group-query-attention.ts';
+export type { Knob, Lowered, State, Tap } from './lowerings/lowered.ts';

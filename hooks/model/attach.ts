@@ -32,7 +32,7 @@ export interface AttachOptions {
   readonly interventions?: readonly Intervention[];
   /** Kinds to compile in so that switching to them later builds nothing; default: those of `interventions`. */
   readonly prepare?: readonly InterventionKind[];
-  /** Correct left padding on GroupQueryAttention exports; default true. */
+  /** Correct left padding on GroupQueryAttention exports, from the first padded batch on; default true. */
   readonly padding?: boolean;
   /** Session to hook; default `decoder_model_merged`, else `model`. */
   readonly session?: string;

@@ -17,7 +17,7 @@ import {
 } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
 import { type Intervention, type InterventionKind, STAGES } from './intervention.ts';
-import { paddingPlan } from './padding.ts';
+import { isPadded, paddingPlan } from './padding.ts';
 import type { RequestTracker } from './request.ts';
 
 export interface LiveOptions {
@@ -56,6 +56,8 @@ export class LiveSession implements OrtSession {
   #current: { key: string; session: HookedSession } | undefined;
   /** The session an overlay displaced, kept so that leaving the overlay costs nothing. */
   #resting: { key: string; session: HookedSession } | undefined;
+  /** Whether a padded batch has come by. Until then the correction, which costs time, is left out of the graph. */
+  #sawPadding = false;
   #released = false;
 
   constructor(options: LiveOptions) {
@@ -136,16 +138,22 @@ export class LiveSession implements OrtSession {
   }
 
   #key(): string {
-    return `${[...this.#kinds.keys()].join()}|${this.#overlay?.key ?? ''}`;
+    const padding = this.#correctsPadding ? 'padding' : '';
+    return [[...this.#kinds.keys()].join(), padding, this.#overlay?.key ?? ''].join('|');
+  }
+
+  /** An overlay listens to one session, which therefore cannot be exchanged when a padded batch comes. */
+  get #correctsPadding(): boolean {
+    return this.#options.padding && (this.#sawPadding || this.#overlay !== undefined);
   }
 
   #plan(): Plan {
-    const { facts, padding } = this.#options;
+    const { facts } = this.#options;
     const { model } = facts.file;
     const hasMask = model.graph.inputs.some(({ name }) => name === 'attention_mask');
     const kinds = [...this.#kinds.values()].sort((a, b) => STAGES.indexOf(a.stage) - STAGES.indexOf(b.stage));
     const plans = [
-      ...(padding ? [paddingPlan(facts.decoder, hasMask)] : []),
+      ...(this.#correctsPadding ? [paddingPlan(facts.decoder, hasMask)] : []),
       ...kinds.map((kind) => kind.plan(facts)),
     ];
     return {
@@ -186,6 +194,7 @@ export class LiveSession implements OrtSession {
   }
 
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
+    this.#sawPadding ||= isPadded(feeds);
     const session = await this.start();
     this.#checkLength(feeds, this.#options.tracker.observeRun(feeds).past);
     const runner = this.#overlay?.runner;

@@ -3,6 +3,7 @@ import { AutoModelForCausalLM, Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
 import { from_pretrained, type TransformersModel } from './index.ts';
+import { isPadded } from './padding.ts';
 
 const { folder, greedy } = loadFixture('llama-gqa');
 const rows = greedy!.batch!;
@@ -62,4 +63,30 @@ describe('left-padded rows of a GroupQueryAttention export', () => {
     models.push(model);
     for (const difference of await worstRow(model as never)) expect(difference).toBeGreaterThan(0.5);
   });
+});
+
+test.each([
+  { type: 'int64', real: BigInt64Array.of(1n, 1n, 1n, 1n), padded: BigInt64Array.of(0n, 1n, 1n, 1n) },
+  { type: 'int32', real: Int32Array.of(1, 1, 1, 1), padded: Int32Array.of(1, 1, 1, 0) },
+  { type: 'float32', real: Float32Array.of(1, 1, 1, 1), padded: Float32Array.of(1, 1, 0, 1) },
+])('isPadded sees a hidden token in a mask of $type', ({ type, real, padded: hidden }) => {
+  const mask = (data: unknown) => ({ attention_mask: { type, dims: [2, 2], data } });
+  expect(isPadded(mask(real))).toBe(false);
+  expect(isPadded(mask(hidden))).toBe(true);
+  expect(isPadded({})).toBe(false);
+});
+
+test('the correction comes with the first padded batch, and unpadded runs before it are the export itself', async () => {
+  const plain = await AutoModelForCausalLM.from_pretrained(folder, { dtype: 'fp32' });
+  const model = await from_pretrained(AutoModelForCausalLM as never, folder, { dtype: 'fp32' });
+  models.push(plain as never, model);
+  const [prompt] = rows.prompts;
+  const alone = { input_ids: tensor([prompt!]), attention_mask: tensor([prompt!.map(() => 1)]) };
+  const logits = async (of: unknown, inputs: object) => [
+    ...((await (of as Callable)(inputs)).logits.data as Float32Array),
+  ];
+  const want = await logits(plain, alone);
+  expect(await logits(model, alone)).toEqual(want);
+  expect(await logits(model, padded)).not.toEqual(await logits(plain, padded));
+  expect(await logits(model, alone)).toEqual(want);
 });

@@ -3,6 +3,7 @@
  * one point are applied in the fixed order of this list: segments, temperature, gain, bias, logWeights, (softmax), act,
  * var, headScale.
  */
+import { AttuneError } from '../../errors.ts';
 import { DataType } from '../../hooks/onnx/index.ts';
 import { floatKnob, int64Knob, type Knob, type State } from './lowered.ts';
 
@@ -41,7 +42,35 @@ export type Edit =
 /** A position no sequence reaches. */
 export const BEYOND = 2 ** 31 - 1;
 
-export type EditKind = Edit['kind'];
+/** Softmax over one axis, axes of reductions as inputs: what the emitted nodes count on. */
+const OLDEST_OPSET = 13;
+
+/**
+ * @throws AttuneError EDIT_TWICE for two edits of one kind at a site, OPSET_TOO_OLD
+ */
+export function checkEdits(
+  site: { readonly name: string; readonly opset: number },
+  edits: readonly Edit[],
+): void {
+  const kinds = edits.map(({ kind }) => kind);
+  const twice = kinds.find((kind, i) => kinds.indexOf(kind) < i);
+  if (twice) {
+    throw new AttuneError('EDIT_TWICE', {
+      at: site.name,
+      found: `two edits '${twice}'`,
+      expected: 'one of a kind',
+      hint: 'Combine their parameters: biases add, factors multiply.',
+    });
+  }
+  if (site.opset < OLDEST_OPSET) {
+    throw new AttuneError('OPSET_TOO_OLD', {
+      at: site.name,
+      found: `ai.onnx operator set ${site.opset}`,
+      expected: `${OLDEST_OPSET} or later`,
+      hint: 'Convert the model with onnx.version_converter.',
+    });
+  }
+}
 
 /** The knobs of an edit at a site of H heads; names start with `prefix`. */
 export function knobsOf(edit: Edit, prefix: string, H: number): Knob[] {

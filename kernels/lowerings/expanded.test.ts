@@ -6,6 +6,7 @@ import { solve } from '../reference/solve.ts';
 import { solveExpanded } from '../verify/expanded.ts';
 import { problemOf, recipes } from '../verify/random-problem.ts';
 import { createRunner } from '../verify/runner.ts';
+import { checkEdits } from './edits.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');
@@ -37,6 +38,32 @@ describe('the expanded lowering equals the float64 reference', () => {
         expect(maxAbsError(output, solve(problem).output)).toBeLessThan(1e-5);
       }),
       { numRuns: runs },
+    );
+  });
+
+  test.each([13, 17, 18, 23])('in operator set %i', async (opset) => {
+    const problems = recipes({
+      edits: ['logits', 'act', 'var'],
+      window: true,
+      headSink: true,
+      padding: 'left',
+      sites: 6,
+    });
+    await fc.assert(
+      fc.asyncProperty(problems, async (recipe) => {
+        const problem = problemOf(recipe);
+        const { output } = await solveExpanded(cpu, problem, { opset, blockBytes: 1 });
+        expect(maxAbsError(output, solve(problem).output)).toBeLessThan(1e-5);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test('two edits of a kind, and an operator set too old, are refused', async () => {
+    const site = { name: 'blocks.3.attn', opset: 12 };
+    expect(() => checkEdits(site, [{ kind: 'headScale' }])).toThrow(/OPSET_TOO_OLD.*blocks\.3\.attn.*12/);
+    expect(() => checkEdits({ ...site, opset: 21 }, [{ kind: 'bias' }, { kind: 'bias' }])).toThrow(
+      /EDIT_TWICE.*bias/,
     );
   });
 

@@ -18,7 +18,7 @@ import {
   wholeBlock,
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
-import { type Edit, knobsOf, statesOf } from './edits.ts';
+import { checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
 import { DOMAIN, type Emit, emitter, type Primitive, primitive, toFloat } from './emit.ts';
 import * as heads from './functions/heads.ts';
 import { type Lowered, lowered } from './lowered.ts';
@@ -84,12 +84,15 @@ export interface ExpandedOptions {
  * Attention at `site` with `edits`. The result's nodes take the place of the site's; `replaces` is empty, since the site's
  * own value names are produced.
  *
+ * @throws AttuneError LOWERING_LACKS_EDIT, EDIT_TWICE, OPSET_TOO_OLD
+ *
  * Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T] with an act edit.
  */
 export function expandedAttention(
   site: ExpandedSite,
   { edits, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
 ): Lowered {
+  checkEdits(site, edits);
   refuseSegments(site, edits);
   const emit = emitter(site.opset, `${site.name}.`);
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
@@ -190,7 +193,7 @@ function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: bo
     site.headSink ? 'Sink' : '',
     site.keys ? 'Padded' : '',
     site.bias ? 'Biased' : '',
-    site.rotary ? `Rotary${site.rotary.dim}${site.rotary.interleaved ? 'Interleaved' : ''}` : '',
+    site.rotary ? `Rotary${site.rotary.dim}of${site.D}${site.rotary.interleaved ? 'Interleaved' : ''}` : '',
   ].join('');
   const parts = edits.map((edit) => Object.values(edit).join('_'));
   return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : ''].filter(Boolean).join('_');

@@ -7,7 +7,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { changeNode, DataType, type Node } from '../../hooks/onnx/index.ts';
-import { type Edit, knobsOf } from './edits.ts';
+import { checkEdits, type Edit, knobsOf } from './edits.ts';
 import { type Emit, emitter } from './emit.ts';
 import type { HeadValue } from './expanded.ts';
 import { headScale, headScaleFlat } from './functions/heads.ts';
@@ -59,9 +59,10 @@ export interface FusedLowered extends Lowered {
 
 /**
  * @throws AttuneError LOWERING_LACKS_EDIT for an edit that needs the expanded form, LOWERING_LACKS_OPERATOR for an
- *   operator without bias input
+ *   operator without bias input, EDIT_TWICE, OPSET_TOO_OLD
  */
 export function fusedAttention(site: FusedSite, edits: readonly Edit[]): FusedLowered {
+  checkEdits(site, edits);
   for (const { kind } of edits) {
     if (!FUSED_EDITS.includes(kind)) {
       throw new AttuneError('LOWERING_LACKS_EDIT', {

@@ -70,15 +70,17 @@ class Conversations:
         known = {}
         encode = lambda text: known.setdefault(text, tokenizer.encode(text, add_special_tokens=False))
         self.turns, self.answer_from, self.kinds = [], [], []
-        self.labels = np.zeros((len(rows), 9, 2), dtype=np.int8)
-        for r, row in enumerate(rows):
+        self.labels = []
+        for row in rows:
+            self.labels.append(np.zeros((9, 2), dtype=np.int8))
             for thing in row["things"]:
-                self.labels[r, thing["cell"]] = KINDS.index(thing["kind"]) + 1, COLOURS.index(thing["colour"]) + 1
+                self.labels[-1][thing["cell"]] = KINDS.index(thing["kind"]) + 1, COLOURS.index(thing["colour"]) + 1
             heads = [encode("\n" + turn["prompt"] + "<|assistant|>") for turn in row["turns"]]
             tails = [tokenizer.encode(turn["target"], add_special_tokens=False) + [tokenizer.eos_token_id] for turn in row["turns"]]
             self.turns.append([np.array(h + t, dtype=np.int16) for h, t in zip(heads, tails)])
             self.answer_from.append([len(h) for h in heads])
             self.kinds.append([2 if len(t) > 3 else 1 for t in tails])
+        self.labels = np.stack(self.labels)
 
     def batch(self, members):
         take = lambda column: [column[m] for m in members]

@@ -1,7 +1,9 @@
 """The text world's JSON lines as token ids, and batches of items of about one length."""
 
 import json
+from array import array
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -11,9 +13,15 @@ from tokenizer import ASSISTANT, BOS, EOS, USER
 CHAT_SHARE = 0.3
 
 
-def read_items(path):
+def stream_items(path):
+    """One item at a time: the training files are large and the machine may be small."""
     with open(path) as file:
-        return [json.loads(line) for line in file]
+        for line in file:
+            yield json.loads(line)
+
+
+def read_items(path):
+    return list(stream_items(path))
 
 
 @dataclass
@@ -36,32 +44,27 @@ def encode_items(items, tokenizer, seed):
     rng = np.random.default_rng(seed)
     user, assistant, bos, eos = tokenizer.convert_tokens_to_ids([USER, ASSISTANT, BOS, EOS])
     newline = tokenizer.encode("\n", add_special_tokens=False)
-    turns = [[(item["prompt"], item["target"]), *((m["prompt"], m["target"]) for m in item.get("more", []))] for item in items]
     backend = tokenizer.backend_tokenizer
-    coded = backend.encode_batch([text for turn in turns for pair in turn for text in pair], add_special_tokens=False)
-    coded = iter([np.array(c.ids, dtype=np.int16) for c in coded])
-    ids, kind, lengths = [], [], []
-    for turn in turns:
-        chat = bool(turn[0][0]) and rng.random() < CHAT_SHARE
-        n = 1
-        ids.append([bos])
-        kind.append([1])
-        for i, (prompt, _) in enumerate(turn):
-            head, tail = next(coded), next(coded)
-            before, after = ([user], [assistant]) if chat else (newline if i else [], [])
-            end = [eos] if chat or i == len(turn) - 1 else []
-            ids += [before, head, after, tail, end]
-            plain = len(before) + len(head) + len(after)
-            said = len(tail) + len(end)
-            kind += [[1] * plain, [2 if prompt else 1] * said]
-            n += plain + said
-        lengths.append(n)
-    return Encoded(
-        np.concatenate([np.asarray(x, dtype=np.int16) for x in ids]),
-        np.concatenate([np.asarray(x, dtype=np.int8) for x in kind]),
-        np.concatenate([[0], np.cumsum(lengths)]),
-        np.array([item["task"] for item in items]),
-    )
+    ids, kind, lengths, tasks = array("h"), array("b"), [0], []
+    items = iter(items)
+    while chunk := list(islice(items, 4096)):
+        turns = [[item, *item.get("more", [])] for item in chunk]
+        texts = [text for turn in turns for part in turn for text in (part["prompt"], part["target"])]
+        coded = iter(backend.encode_batch(texts, add_special_tokens=False))
+        for item, turn in zip(chunk, turns):
+            chat = item["prompt"] != "" and rng.random() < CHAT_SHARE
+            said = 2 if item["prompt"] else 1
+            start = len(ids)
+            ids.append(bos)
+            for i in range(len(turn)):
+                before, after = ([user], [assistant]) if chat else (newline if i else [], [])
+                head = [*before, *next(coded).ids, *after]
+                tail = [*next(coded).ids, *([eos] if chat or i == len(turn) - 1 else [])]
+                ids.extend(head + tail)
+                kind.extend([1] * (len(head) + (i == 0)) + [said] * len(tail))
+            lengths.append(len(ids) - start)
+            tasks.append(item["task"])
+    return Encoded(np.array(ids), np.array(kind), np.cumsum(lengths), np.array(tasks))
 
 
 def batches(data, tokens, rng, pad, keep):

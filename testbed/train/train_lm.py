@@ -7,6 +7,7 @@ Deterministic by seed up to the kernels' summation order; resumes from the last 
 
 import argparse
 import os
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -14,20 +15,23 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
-from text_data import batches, encode_items, read_items
+from text_data import batches, encode_items, read_items, stream_items
 from tokenizer import train_tokenizer
 
 PROMPT_WEIGHT = 0.3
 
 
-def curriculum(data, epoch):
-    """Which items an epoch uses. Mixed with everything else from the start, copying did not appear in 1,100 steps; by
-    itself it takes about 400, and what needs it is then quick: first recitals, then short contexts, then all."""
-    if epoch < 4:
-        return data.task == "recital"
-    if epoch == 4:
-        return np.isin(data.task, ["recital", "documents", "judge"]) & (data.lengths <= 64)
-    return data.lengths > 0
+def stage_of(step, ends):
+    """0 recitals, 1 roll calls, 2 everything. Mixed with everything else from the start, copying had not appeared in
+    1,100 steps; alone it takes about 400. Finding facts is the same story."""
+    return sum(step >= end for end in ends)
+
+
+def endless(data, stage, args, pad):
+    """Batches of one stage, epoch after epoch."""
+    keep = np.isin(data.task, [["recital"], ["roll"], np.unique(data.task)][stage])
+    for epoch in count():
+        yield from batches(data, args.tokens, np.random.default_rng([args.seed, stage, epoch]), pad, keep)
 
 
 def build_model(tokenizer):
@@ -37,7 +41,7 @@ def build_model(tokenizer):
             vocab_size=len(tokenizer),
             hidden_size=128,
             intermediate_size=352,
-            num_hidden_layers=6,
+            num_hidden_layers=5,
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=32,
@@ -100,8 +104,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=".attune/testbed/data/text")
     parser.add_argument("--out", default=".attune/testbed/lm")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--tokens", type=int, default=4096, help="tokens per step")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--stages", type=int, nargs=2, default=[550, 1300], help="steps at which stages 0 and 1 end")
+    parser.add_argument("--tokens", type=int, default=3072, help="tokens per step")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--vocab", type=int, default=1280)
     parser.add_argument("--seed", type=int, default=1)
@@ -114,14 +119,13 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     log = Log(os.path.join(args.out, "log.jsonl"))
 
-    items = read_items(os.path.join(args.data, "train.jsonl"))
+    train = os.path.join(args.data, "train.jsonl")
     validation = read_items(os.path.join(args.data, "validation.jsonl"))
     if not os.path.exists(os.path.join(args.out, "tokenizer.json")):
-        texts = (item["prompt"] + item["target"] for item in items[:60000])
+        texts = (item["prompt"] + item["target"] for item in islice(stream_items(train), 60000))
         train_tokenizer(texts, args.vocab).save_pretrained(args.out)
     tokenizer = AutoTokenizer.from_pretrained(args.out)
-    data = encode_items(items, tokenizer, args.seed)
-    del items
+    data = encode_items(stream_items(train), tokenizer, args.seed)
 
     model = build_model(tokenizer)
     optimizer = optimiser(model, args.lr)
@@ -130,38 +134,29 @@ def main():
     log(event="start", step=step, parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer),
         tokens=len(data.ids), items=len(data.lengths))
 
-    epoch, seen, running = 0, 0, np.zeros(3)
-    while step < args.steps:
-        # A resumed run replays the order of batches without computing them, so it sees what the first would have seen.
-        rng = np.random.default_rng([args.seed, epoch])
-        keep = curriculum(data, epoch)
-        for ids, kind in batches(data, args.tokens, rng, tokenizer.pad_token_id, keep):
-            if seen < step:
-                seen += 1
-                continue
-            set_lr(optimizer, step, args.steps, args.lr, warmup=200)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss, answer, prompt = loss_of(model, ids, kind, len(tokenizer))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            running += np.array([loss.item(), answer.item(), prompt.item()])
-            step += 1
-            seen += 1
-            if step % 100 == 0:
-                loss_, answer_, prompt_ = (round(float(x), 4) for x in running / 100)
-                running[:] = 0
-                log(step=step, loss=loss_, answer=answer_, prompt=prompt_)
-            if step % 1000 == 0 or step == args.steps:
-                log(step=step, validation=accuracy(model, validation, tokenizer))
-                save_checkpoint(checkpoint, model, optimizer, step)
-            if step == args.steps or step == args.stop:
-                break
-        else:
-            epoch += 1
+    running = np.zeros(3)
+    streams = [endless(data, stage, args, tokenizer.pad_token_id) for stage in range(3)]
+    # A resumed run draws the batches that it has had without computing them, so it sees what the first would have seen.
+    for done in range(min(args.steps, args.stop or args.steps)):
+        ids, kind = next(streams[stage_of(done, args.stages)])
+        if done < step:
             continue
-        break
+        set_lr(optimizer, step, args.steps, args.lr, warmup=200)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, answer, prompt = loss_of(model, ids, kind, len(tokenizer))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        running += np.array([loss.item(), answer.item(), prompt.item()])
+        step += 1
+        if step % 100 == 0:
+            loss_, answer_, prompt_ = (round(float(x), 4) for x in running / 100)
+            running[:] = 0
+            log(step=step, loss=loss_, answer=answer_, prompt=prompt_)
+        if step % 500 == 0 or step == args.steps:
+            log(step=step, validation=accuracy(model, validation, tokenizer))
+            save_checkpoint(checkpoint, model, optimizer, step)
     save_checkpoint(checkpoint, model, optimizer, step)
     model.save_pretrained(args.out)
 

@@ -10,6 +10,7 @@ Deterministic by seed, resumable.
 
 import argparse
 import os
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from transformers import AutoTokenizer, CLIPVisionConfig, LlamaConfig, LlavaConf
 
 from picture_data import COLOURS, KINDS, PLACES, Conversations, batch_of, read_pictures, to_pixels
 from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
-from text_data import read_items
+from text_data import read_items, stream_items
 from tokenizer import train_tokenizer
 
 CAPTION_WEIGHT = 0.4
@@ -72,7 +73,7 @@ def loss_of(model, pixels, batch):
 
 
 @torch.no_grad()
-def accuracy(model, folder, split, tokenizer, limit=240):
+def accuracy(model, folder, split, tokenizer, limit=120):
     """Accuracy by task (existence by its negatives) with choices compared by their first token."""
     model.eval()
     pictures = read_pictures(os.path.join(folder, f"{split}.rgb"))
@@ -166,10 +167,10 @@ def main():
     parser.add_argument("--out", default=".attune/testbed/vlm")
     parser.add_argument("--tower-steps", type=int, default=2000)
     parser.add_argument("--align-steps", type=int, default=400)
-    parser.add_argument("--primer-steps", type=int, default=600)
+    parser.add_argument("--primer-steps", type=int, default=500)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pictures", type=int, default=16, help="pictures per step")
-    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--vocab", type=int, default=448)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -179,14 +180,13 @@ def main():
     torch.set_num_threads(args.threads)
     os.makedirs(args.out, exist_ok=True)
     log = Log(os.path.join(args.out, "log.jsonl"))
-    rows = {name: read_items(os.path.join(args.data, f"{name}.jsonl")) for name in ("primer", "train")}
-    pictures = {name: read_pictures(os.path.join(args.data, f"{name}.rgb")) for name in rows}
+    rows = lambda name: stream_items(os.path.join(args.data, f"{name}.jsonl"))
+    pictures = {name: read_pictures(os.path.join(args.data, f"{name}.rgb")) for name in ("primer", "train")}
     if not os.path.exists(os.path.join(args.out, "tokenizer.json")):
-        texts = (turn["prompt"] + turn["target"] for row in rows["train"][:20000] for turn in row["turns"])
+        texts = (turn["prompt"] + turn["target"] for row in islice(rows("train"), 20000) for turn in row["turns"])
         train_tokenizer(texts, args.vocab, image_token=True).save_pretrained(args.out)
     tokenizer = AutoTokenizer.from_pretrained(args.out)
-    data = {name: Conversations(part, tokenizer) for name, part in rows.items()}
-    del rows
+    data = {name: Conversations(rows(name), tokenizer) for name in pictures}
 
     model = build_model(tokenizer)
     log(event="start", parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer),

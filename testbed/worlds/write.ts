@@ -26,7 +26,7 @@ import { random } from './random.ts';
 import type { Split } from './split.ts';
 import { TEXT_TASKS, type TextItem, type TextTask, textItems } from './text/index.ts';
 
-/** Share of each task in the training text. */
+/** Items of each task in the training text, as a share of `--text`; recitals and roll calls come first (see train_lm.py). */
 const MIX: Record<TextTask, number> = {
   sentiment: 0.09,
   topic: 0.07,
@@ -35,6 +35,7 @@ const MIX: Record<TextTask, number> = {
   judge: 0.2,
   story: 0.09,
   recital: 0.08,
+  roll: 0.1,
 };
 
 /** Items per task in the validation and test files: multiples of every cluster size. */
@@ -83,7 +84,7 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
   };
   await write(join(folder, 'train.rgb'), pixels(scenes()));
   await write(join(folder, 'train.jsonl'), lines(rows()));
-  const primers = Array.from({ length: Math.ceil(n / 5) }, (_, i) => primerOf(sceneOf('train', seed + 1, i)));
+  const primers = Array.from({ length: Math.ceil(n / 5) }, (_, i) => primerOf(seed, i));
   await write(join(folder, 'primer.rgb'), pixels(primers.map(({ scene }) => scene)));
   await write(
     join(folder, 'primer.jsonl'),

@@ -5,6 +5,7 @@ import { documents } from './documents.ts';
 import { drawItems, type TextGenerator, type TextItem, type TextOptions, type TextTask } from './item.ts';
 import { judge } from './judge.ts';
 import { recital } from './recital.ts';
+import { roll } from './roll.ts';
 import { sentiment } from './sentiment.ts';
 import { story } from './story.ts';
 import { topic } from './topic.ts';
@@ -19,6 +20,7 @@ const GENERATORS: Record<TextTask, TextGenerator> = {
   judge,
   story,
   recital,
+  roll,
 };
 
 /**

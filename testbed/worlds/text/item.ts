@@ -3,7 +3,16 @@ import type { Random } from '../random.ts';
 import { random } from '../random.ts';
 import type { Split } from '../split.ts';
 
-export const TEXT_TASKS = ['sentiment', 'topic', 'choice', 'documents', 'judge', 'story', 'recital'] as const;
+export const TEXT_TASKS = [
+  'sentiment',
+  'topic',
+  'choice',
+  'documents',
+  'judge',
+  'story',
+  'recital',
+  'roll',
+] as const;
 export type TextTask = (typeof TEXT_TASKS)[number];
 
 export interface TextItem {

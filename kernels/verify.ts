@@ -13,9 +13,16 @@ import { createRunner, type ExecutionProvider, type Runner } from './verify/runn
 
 /**
  * 'expanded' in one block, 'expanded-blocks' with probabilities never whole, 'apart-gqa' a GroupQueryAttention taken
- * apart, 'fused-gqa' and 'fused-mha' with the operator kept.
+ * apart, 'fused-gqa', 'fused-mha' and 'fused-attention' (ai.onnx) with the operator kept.
  */
-export const LOWERINGS = ['expanded', 'expanded-blocks', 'apart-gqa', 'fused-gqa', 'fused-mha'] as const;
+export const LOWERINGS = [
+  'expanded',
+  'expanded-blocks',
+  'apart-gqa',
+  'fused-gqa',
+  'fused-mha',
+  'fused-attention',
+] as const;
 export type LoweringName = (typeof LOWERINGS)[number];
 
 export interface VerifyOptions {
@@ -139,6 +146,8 @@ function solverOf(lowering: LoweringName, runner: Runner, elemType: number): Sol
       return (problem) => solveFused(runner, 'GroupQueryAttention', problem, { elemType });
     case 'fused-mha':
       return (problem) => solveFused(runner, 'MultiHeadAttention', problem, { elemType });
+    case 'fused-attention':
+      return (problem) => solveFused(runner, 'Attention', problem, { elemType });
   }
 }
 

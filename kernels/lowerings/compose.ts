@@ -120,7 +120,10 @@ export function composeSteps(
     if (!detecting) return undefined;
     const ones = (...shape: string[]) => e('Expand', [e.float(1), e('Concat', shape, { axis: 0 })]);
     const keys = real ?? ones(e.ints(1), T);
-    const seen = e.call(columns.columnCounts, realRows ?? ones(e.ints(1, 1, 1), S), keys, past, window)[0]!;
+    const counted = realRows ?? ones(e.ints(1, 1, 1), S);
+    const seen = extent.window
+      ? e.call(columns.columnCountsWindow, counted, keys, past, extent.window)[0]!
+      : e.call(columns.columnCounts, counted, keys, past)[0]!;
     const add = (state: string, now: string) =>
       act!.stats === 'running' ? e.call(columns.addRunning, state, now)[0]! : now;
     const total = add('past_column_sum', sums());

@@ -81,12 +81,10 @@ export interface ExpandedOptions {
 }
 
 /**
- * Attention at `site` with `edits`. The result's nodes take the place of the site's; `replaces` is empty, since the site's
- * own value names are produced.
+ * Attention at `site` with `edits`. Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T]
+ * where an act edit finds its sinks.
  *
- * @throws AttuneError LOWERING_LACKS_EDIT, EDIT_TWICE, OPSET_TOO_OLD
- *
- * Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T] with an act edit.
+ * @throws AttuneError LOWERING_LACKS_EDIT (segments without rotary tables or under a window), EDIT_TWICE, OPSET_TOO_OLD
  */
 export function expandedAttention(
   site: ExpandedSite,

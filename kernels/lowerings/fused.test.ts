@@ -24,6 +24,7 @@ const arbitrary = {
     headDims,
     sites: 36,
   }),
+  Attention: recipes({ edits: ['none', 'logWeights', 'heads'], softcap: true, padding: 'any', headDims }),
   MultiHeadAttention: recipes({
     edits: ['none', 'logWeights', 'heads'],
     padding: 'any',
@@ -38,6 +39,7 @@ describe('with the fused operator kept, the result equals the float64 reference'
     { runner: wasm, operator: 'GroupQueryAttention' as FusedOperator, open: false, runs: 100 },
     { runner: cpu, operator: 'GroupQueryAttention' as FusedOperator, open: true, runs: 100 },
     { runner: cpu, operator: 'MultiHeadAttention' as FusedOperator, open: false, runs: 100 },
+    { runner: cpu, operator: 'Attention' as FusedOperator, open: false, runs: 100 },
   ])(
     '$operator on $runner.ep, taken apart: $open, $runs shapes',
     async ({ runner, operator, open, runs }) => {

@@ -51,9 +51,9 @@ export type FusedEdit = Extract<Edit, { kind: 'logWeights' | 'bias' | 'headScale
 
 export const FUSED_EDITS: readonly Edit['kind'][] = ['logWeights', 'bias', 'headScale'];
 
-/** A fused site with its node changed: put `node` where the old one was, `before` in front, `after` behind. */
+/** Nodes to put in the operator's place; it is among them. */
 export interface FusedLowered extends Lowered {
-  /** The operator with its new inputs and output; also the middle of `nodes`. */
+  /** The operator with its new inputs and output, one of `nodes`. */
   readonly node: Node;
 }
 

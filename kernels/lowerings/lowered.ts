@@ -1,8 +1,11 @@
 /**
- * What a lowering hands to the graph compiler: nodes to put in place of, or around, a site, and everything they need,
- * as data. Applying it is inserting `nodes` in order before the first reader of any output, adding `functions`
- * (by name, once) and `initializers`, declaring `knobs` and `states` as graph inputs, states and taps as graph outputs,
- * importing `opsets`, and letting the readers of each value in `replaces` read its replacement.
+ * What a lowering hands to the graph compiler, as data. Applying it:
+ *
+ * 1. put `nodes`, in order, where the site's own nodes were; they read the values the site was described by and make
+ *    the values it made, under their old names (z, present keys and values);
+ * 2. add `functions` to the model, each name once, and `initializers` to the graph;
+ * 3. declare `knobs` and states' inputs as graph inputs, states' outputs and wanted `taps` as graph outputs;
+ * 4. import `opsets`; model-local functions need IR version 8.
  */
 import {
   DataType,
@@ -49,8 +52,6 @@ export interface Lowered {
   readonly knobs: readonly Knob[];
   readonly states: readonly State[];
   readonly taps: readonly Tap[];
-  /** Old value name to new: all readers but the lowering's own nodes change over. */
-  readonly replaces: ReadonlyMap<string, string>;
   /** Operator sets the model must import, at least in this version. */
   readonly opsets: Readonly<Record<string, number>>;
 }
@@ -67,7 +68,6 @@ export function lowered(
     knobs: [],
     states: [],
     taps: [],
-    replaces: new Map(),
     opsets: opsetsFor(emit.opset),
     ...parts,
   };

@@ -12,7 +12,7 @@ import { planOf } from './plan.ts';
 import type { Feed, Runner } from './runner.ts';
 import { runParts, SITE } from './site-graph.ts';
 
-export type FusedOperator = 'GroupQueryAttention' | 'MultiHeadAttention';
+export type FusedOperator = 'GroupQueryAttention' | 'MultiHeadAttention' | 'Attention';
 
 /** What a graph of one fused operator looks like: its node, and feeds. */
 interface FusedGraph {
@@ -29,6 +29,7 @@ export function operatorTakes(operator: FusedOperator, { q, k, mask, softcap, he
     const chunk = S > 1 && k.shape[2]! > S;
     return mask?.causal !== false && !mask?.hidden && !(chunk && B > 1);
   }
+  if (operator === 'Attention') return headSink === undefined && mask?.window === undefined && !mask?.hidden;
   const plain = softcap === undefined && headSink === undefined && mask?.window === undefined;
   return plain && q.shape[1] === k.shape[1] && !mask?.hidden;
 }
@@ -47,7 +48,7 @@ export async function solveFused(
   runner: Runner,
   operator: FusedOperator,
   problem: Problem,
-  { opset = 21, elemType = DataType.FLOAT, open = false }: FusedOptions = {},
+  { opset = operator === 'Attention' ? 23 : 21, elemType = DataType.FLOAT, open = false }: FusedOptions = {},
 ): Promise<Solution> {
   if (!operatorTakes(operator, problem)) {
     throw new AttuneError('LOWERING_LACKS_OPERATOR', { found: 'a problem beyond its options', at: operator });
@@ -58,11 +59,7 @@ export async function solveFused(
   const plan = planOf(problem);
   if (plan.rope) throw new AttuneError('LOWERING_LACKS_EDIT', { found: 'segments', at: operator });
   const [, H, , D] = problem.q.shape as [number, number, number, number];
-  const {
-    node: bare,
-    feeds,
-    T,
-  } = (operator === 'GroupQueryAttention' ? groupQuery : multiHead)(problem, elemType);
+  const { node: bare, feeds, T } = GRAPHS[operator](problem, elemType);
   if (problem.mask?.keys) feeds.mask = feed(problem.mask.keys, DataType.INT64);
   const node = plan.bias ? withBias(bare) : bare;
   if (plan.bias) feeds.bias = feed(plan.bias, elemType);
@@ -81,7 +78,7 @@ export async function solveFused(
 
 /** The operator with a bias of its own, as some exports have it. */
 function withBias(node: Node): Node {
-  const index = node.opType === 'GroupQueryAttention' ? 10 : 5;
+  const index = { GroupQueryAttention: 10, MultiHeadAttention: 5, Attention: 3 }[node.opType];
   return changeNode(node, { inputs: node.inputs.map((input, i) => (i === index ? 'bias' : input)) });
 }
 
@@ -148,6 +145,35 @@ function multiHead({ q, k, v, mask, scale }: Problem, elemType: number): FusedGr
   ];
   return { node, feeds: newAndPast(q, k, v, elemType), T };
 }
+
+/** ai.onnx Attention, from operator set 23 on. */
+function standard({ q, k, v, mask, scale, softcap }: Problem, elemType: number): FusedGraph {
+  const node = makeNode(
+    'Attention',
+    ['q', 'k', 'v', '', 'past_k', 'past_v'],
+    ['z', 'present_k', 'present_v'],
+    {
+      attributes: {
+        q_num_heads: q.shape[1]!,
+        kv_num_heads: k.shape[1]!,
+        is_causal: mask?.causal === false ? 0 : 1,
+        ...(scale ? { scale: { float: scale } } : {}),
+        ...(softcap ? { softcap: { float: softcap } } : {}),
+      },
+    },
+  );
+  const T = [
+    { value: 'past_k', axis: 2 },
+    { value: 'k', axis: 1 },
+  ];
+  return { node, feeds: newAndPast(q, k, v, elemType), T };
+}
+
+const GRAPHS = {
+  GroupQueryAttention: groupQuery,
+  MultiHeadAttention: multiHead,
+  Attention: standard,
+} as const;
 
 function newAndPast(
   q: Problem['q'],

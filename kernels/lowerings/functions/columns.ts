@@ -1,6 +1,6 @@
 /** Column statistics and the sinks found from them: ACT's detection inside the graph. */
 import { DataType } from '../../../hooks/onnx/index.ts';
-import { primitive } from '../emit.ts';
+import { type Emit, primitive } from '../emit.ts';
 
 /** Σ over the counted rows, as a MatMul with one row so that nothing of size S×T is written. */
 export const columnSums = primitive(
@@ -15,34 +15,46 @@ export const columnSums = primitive(
   },
 );
 
-/** Rows of this call that see each key, for causal attention: those at or after it, and not past its window. */
+const COUNT_DOC =
+  'counted [B|1, 1, 1, S] real rows of this call, keys [B|1, T] real keys, past int64 [1] → number of counted rows that see each key [B|1, T]';
+
+/** Under a causal mask a key is seen by every row from its own on: a running sum from the end. */
 export const columnCounts = primitive(
   {
     name: 'ColumnCounts',
-    inputs: ['counted', 'keys', 'past', 'window'],
+    inputs: ['counted', 'keys', 'past'],
     outputs: ['counts'],
-    doc: 'counted [B|1, 1, 1, S] real rows, keys [B|1, T] real keys, past, window int64 [1] (0: no window) → number of counted rows that see each key [B|1, T].',
+    doc: `${COUNT_DOC}.`,
   },
   (emit) => {
-    // Rows up to and including position p, as a running sum with a leading zero: rows in [t, t + window) = R(t+window) - R(t).
-    const rows = emit('Squeeze', ['counted', emit.ints(1, 2)]); // [B|1, S]
-    const running = emit('CumSum', [rows, emit.int(1)]);
-    const before = emit('Pad', [running, emit.ints(0, 1, 0, 0)]); // before[i]: counted rows with index < i
-    const S = emit.dim('counted', 3);
-    const T = emit.dim('keys', 1);
-    const column = emit('Range', [emit.int(0), emit('Squeeze', [T]), emit.int(1)]);
-    const clip = (x: string) => emit('Min', [emit('Max', [x, emit.ints(0)]), S]);
-    const first = clip(emit('Sub', [column, 'past']));
-    const unlimited = emit('Equal', ['window', emit.ints(0)]);
-    const reach = emit('Where', [unlimited, emit('Add', [T, S]), 'window']);
-    const last = clip(emit('Add', [emit('Sub', [column, 'past']), reach]));
-    const seen = emit('Sub', [
-      emit('Gather', [before, last], { axis: 1 }),
-      emit('Gather', [before, first], { axis: 1 }),
-    ]);
-    emit.as('counts', 'Mul', [seen, 'keys']);
+    emit.as('counts', 'Mul', [rowsFromHereOn(emit), 'keys']);
   },
 );
+
+/** Within a window, rows beyond it are taken off again. */
+export const columnCountsWindow = primitive(
+  {
+    name: 'ColumnCountsWindow',
+    inputs: ['counted', 'keys', 'past', 'window'],
+    outputs: ['counts'],
+    doc: `${COUNT_DOC}; window int64 [1], keys seen to the left.`,
+  },
+  (emit) => {
+    const later = rowsFromHereOn(emit);
+    const T = emit.dim('keys', 1);
+    const reach = emit('Min', ['window', T]);
+    const beyond = emit.slice(later, 1, reach, T);
+    const shifted = emit('Pad', [beyond, emit('Concat', [emit.ints(0, 0, 0), reach], { axis: 0 })]);
+    emit.as('counts', 'Mul', [emit('Sub', [later, shifted]), 'keys']);
+  },
+);
+
+/** Counted rows at position t or later: [B|1, T]. */
+function rowsFromHereOn(emit: Emit): string {
+  const rows = emit('Squeeze', ['counted', emit.ints(1, 2)]); // [B|1, S]
+  const pads = emit('Concat', [emit.ints(0), 'past', emit.ints(0, 0)], { axis: 0 });
+  return emit('CumSum', [emit('Pad', [rows, pads]), emit.int(1)], { reverse: 1 });
+}
 
 /** Running totals: keys the earlier calls did not have start from zero. */
 export const addRunning = primitive(

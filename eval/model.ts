@@ -4,8 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
+import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers';
 import { AttuneError, isAttuneError } from '../errors.ts';
 import {
   type AttunedModel,
@@ -26,6 +27,8 @@ export interface EvalModel {
   readonly name: string;
   /** Changes when anything changes that scores depend on: weights, tokenizer, number type, device. */
   readonly fingerprint: string;
+  /** Name → version of the libraries that run it. */
+  readonly software: Readonly<Record<string, string>>;
   /** Scores under the interventions in force. */
   readonly language: LanguageModel;
   /** Interventions from the next call on; none: the untouched model. */
@@ -70,6 +73,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   return {
     name: idOrFolder,
     fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
+    software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
     language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
     use: (interventions) => model.use(interventions.map((one) => interventionFromJSON(one.toJSON()))),
     async dispose() {
@@ -77,6 +81,8 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     },
   };
 }
+
+const onnxruntime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
 
 const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
 

@@ -1,9 +1,10 @@
 /** What attune eval is asked to do, read and checked before any model is loaded. */
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
-import { AttuneError } from '../../errors.ts';
+import { AttuneError, nearest } from '../../errors.ts';
 import type { EvalIntervention, ModelOptions } from '../model.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
+import { type Gate, parseGate } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
 import { type Setting, settingOf, untouched } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
@@ -24,6 +25,9 @@ export interface EvalPlan {
   limit: number | undefined;
   resamples: number;
   skipBad: boolean;
+  /** Only items of these ids; empty: all. */
+  sampleIds: readonly string[];
+  gates: readonly Gate[];
 }
 
 /** @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, and what `readIntervention` throws. */
@@ -32,12 +36,23 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
   const names = required(args, 'task');
   const settings = await settingsOf(args, readIntervention);
   const seed = args.integer('seed') ?? 0;
-  const limit = args.integer('limit', 1);
+  const sampleIds = args.list('sample-id');
+  const limit = sampleIds.length > 0 ? undefined : args.integer('limit', 1);
   const skipBad = args.flag('skip-bad');
+  const gates = args.list('gate').map(parseGate);
   const tasks: EvalPlan['tasks'] = [];
   for (const name of names) tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad }));
+  pick(tasks, sampleIds);
   const modelOptions = { dtype: args.text('dtype'), device: args.text('device') };
-  const identity = [models, modelOptions, settings.map(({ specHash }) => specHash), seed, limit, skipBad];
+  const identity = [
+    models,
+    modelOptions,
+    settings.map(({ specHash }) => specHash),
+    seed,
+    limit,
+    skipBad,
+    sampleIds,
+  ];
   const contents = tasks.map(({ task, files }) => [task, files.map(({ sha256 }) => sha256)]);
   return {
     models,
@@ -47,9 +62,35 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     seed,
     limit,
     skipBad,
+    sampleIds,
+    gates,
     resamples: args.integer('resamples', 100) ?? 10_000,
     out: args.text('out') ?? join('runs', contentHash([identity, contents]).slice(0, 12)),
   };
+}
+
+/** Leaves the items of these ids, in place. @throws AttuneError SAMPLE_UNKNOWN for an id that no task has. */
+function pick(tasks: EvalPlan['tasks'], ids: readonly string[]): void {
+  if (ids.length === 0) return;
+  const known = tasks.flatMap(({ items }) => items.map(({ id }) => id));
+  const unknown = ids.find((id) => !known.includes(id));
+  if (unknown !== undefined) {
+    throw new AttuneError('SAMPLE_UNKNOWN', {
+      at: '--sample-id',
+      found: `"${unknown}"`,
+      expected: 'the id of an item of the tasks',
+      hint: `Nearest: ${nearest(unknown, known).join(', ')}`,
+    });
+  }
+  for (const task of tasks) task.items = task.items.filter(({ id }) => ids.includes(id));
+  const empty = tasks.findIndex(({ items }) => items.length === 0);
+  if (empty !== -1) {
+    throw new AttuneError('SAMPLE_UNKNOWN', {
+      at: '--sample-id',
+      found: `no item of the task ${tasks[empty]!.task.name}`,
+      expected: 'at least one of each task',
+    });
+  }
 }
 
 function required(args: Arguments, flag: string): readonly string[] {

@@ -166,7 +166,69 @@ describe('a whole run', () => {
   });
 });
 
+describe('reports', () => {
+  test('a page and Markdown lie beside report.json; in CI the Markdown goes to the job summary too', async () => {
+    const summary = path('summary.md');
+    writeFileSync(summary, 'before\n');
+    process.env.GITHUB_STEP_SUMMARY = summary;
+    try {
+      await evaluate([...compared, ...out('pages')]);
+    } finally {
+      delete process.env.GITHUB_STEP_SUMMARY;
+    }
+    const markdown = readFileSync(join(path('pages'), 'report.md'), 'utf8');
+    expect(readFileSync(summary, 'utf8')).toBe(`before\n${markdown}\n`);
+    expect(markdown).toContain('| toy | toy-task | shift | acc (%) | 40 |');
+    const page = readFileSync(join(path('pages'), 'report.html'), 'utf8');
+    expect(page).toMatch(/^<!doctype html>/);
+    expect(page).toContain('&#39;{&quot;by&quot;:2}&#39;');
+    const { software, models } = JSON.parse(report('pages'));
+    expect(software.attune).toMatch(/^\d+\.\d+\.\d+/);
+    expect(models).toEqual([{ name: 'toy', fingerprint: 'toy:toy' }]);
+  });
+
+  test('a gate that is missed is exit code 2, with the report written; one that holds is 0', async () => {
+    const right = (text: string) => (/[02468] is even|[13579] is odd/.test(text) ? -1 : -2);
+    const gated = (bound: string, name: string) =>
+      evaluate(['--gate', bound, '--json', ...out(name)], { score: right });
+    const met = await gated('acc>=0.99', 'met');
+    expect([met.code, JSON.parse(met.stdout).gates]).toEqual([
+      0,
+      [
+        {
+          gate: 'acc>=0.99',
+          pass: true,
+          checks: [{ model: 'toy', task: 'toy-task', intervention: 'untouched', found: 1, pass: true }],
+        },
+      ],
+    ]);
+    const missed = await gated('acc>=0.99@p95', 'missed');
+    expect([missed.code, JSON.parse(missed.stdout).gates[0].pass]).toEqual([2, false]);
+    expect(missed.stderr).toContain('FAIL acc>=0.99@p95: toy, toy-task, untouched: 0.93');
+    expect(JSON.parse(report('missed')).runs[0].n).toBe(40);
+  });
+
+  test('a gate that is none, or speaks of nothing, is an error', async () => {
+    await expect(evaluate(['--gate', 'acc=1', ...out('gate')])).rejects.toMatchObject({
+      code: 'GATE_INVALID',
+    });
+    await expect(evaluate(['--gate', 'delta.acc>=0', ...out('gate')])).rejects.toMatchObject({
+      code: 'GATE_UNMATCHED',
+    });
+  });
+});
+
 describe('data', () => {
+  test('--sample-id scores these items alone, whatever the limit', async () => {
+    const ids = ['--sample-id', 'data.jsonl:31', '--sample-id', 'data.jsonl:7'];
+    await evaluate([...ids, '--limit', '1', ...out('ids')]);
+    expect(rows('ids').map(({ item }) => item)).toEqual(['data.jsonl:7', 'data.jsonl:31']);
+    await expect(evaluate(['--sample-id', 'data.jsonl:41'])).rejects.toMatchObject({
+      code: 'SAMPLE_UNKNOWN',
+      hint: expect.stringContaining('data.jsonl:4'),
+    });
+  });
+
   test('--data names another file; bad records stop the run or are counted', async () => {
     writeFileSync(path('other.jsonl'), '{"q":"a","gold":0}\n{"q":"b"\n{"q":"c","gold":1}\n');
     await expect(evaluate(['--data', path('other.jsonl'), ...out('bad')])).rejects.toMatchObject({

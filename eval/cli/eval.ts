@@ -1,15 +1,15 @@
 /** attune eval: score models on tasks, untouched and under interventions, with intervals and paired tests. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { EvalModel, ModelOptions } from '../model.ts';
-import { contentHash } from '../runner/content-hash.ts';
+import { reportTable } from '../reports/table.ts';
 import { costsOf, type TimeCost } from '../runner/costs.ts';
+import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { openRowFile } from '../runner/row-file.ts';
 import { runTask, type TaskRows } from '../runner/run.ts';
 import { untouched } from '../runner/setting.ts';
-import { reportTable } from '../runner/table.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
+import { describeTasks, documentOf, type Ran, writeReports } from './eval-output.ts';
 import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
 
 const USAGE: Usage = {
@@ -53,6 +53,19 @@ const USAGE: Usage = {
       value: '<folder>',
       description: 'rows and report; default runs/<hash of what is run>',
     },
+    'sample-id': {
+      type: 'string',
+      value: '<id>',
+      multiple: true,
+      description: 'only the item of this id, without a sample; repeatable',
+    },
+    gate: {
+      type: 'string',
+      value: '<bound>',
+      multiple: true,
+      description:
+        'exit code 2 unless "[task[/intervention]:] [delta.]metric>=bound[@pNN]" holds; repeatable',
+    },
     resamples: { type: 'string', value: '<n>', description: 'of the bootstrap; default 10000' },
     dtype: {
       type: 'string',
@@ -70,6 +83,7 @@ const USAGE: Usage = {
     '    --intervention zerotuning --params \'{"gamma":1.4}\' --out runs/zerotuning',
     'attune eval --model models/tiny --task my-reviews.task.json --data reviews/ --skip-bad --json > report.json',
     'attune eval --model models/tiny --task hellaswag --limit 5 --dry-run',
+    'attune eval --model models/tiny --task copa --intervention zerotuning --gate "acc>=0.60" --gate "delta.acc>=-0.01@p95"',
   ],
 };
 
@@ -91,7 +105,7 @@ const WORLD: EvalWorld = {
 
 /**
  * An interrupted run keeps its rows; the same command goes on from there.
- * @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, MODEL_*, SCORE_*, RUN_*
+ * @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, GATE_*, MODEL_*, SCORE_*, RUN_*
  */
 export async function evalCommand(argv: readonly string[], world: EvalWorld = WORLD): Promise<number> {
   const args = readArguments(USAGE, argv);
@@ -104,26 +118,50 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
     world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan))}\n` : dryRunText(plan));
     return 0;
   }
-  const report = join(plan.out, 'report.json');
-  const sets = await run(plan, world);
+  const { sets, ...ran } = await run(plan, world);
   const runs = sets.flatMap((set) => reportRuns(set, plan));
-  writeWhole(report, `${JSON.stringify({ ...describe(plan), runs }, null, 2)}\n`);
-  const timed = withTimes(runs, sets, plan.seed);
-  if (args.flag('json')) world.stdout.write(`${JSON.stringify({ runs: timed, report })}\n`);
-  else world.stdout.write(`${reportTable(runs)}\n\n${timesText(timed)}report: ${report}\n`);
-  return 0;
+  const costs = sets.flatMap((set) => costsOf(set, plan.seed));
+  const gates = plan.gates.map((gate) => checkGate(gate, sets, plan));
+  const document = documentOf(plan, ran, runs);
+  const { report, page } = writeReports(plan.out, {
+    document,
+    costs,
+    gates,
+    sets,
+    command: commandLine(argv),
+  });
+  world.stderr.write(gateText(gates));
+  if (args.flag('json')) {
+    const timed = runs.map((entry, i) => ({ ...entry, cost: { ...entry.cost, ...costs[i] } }));
+    world.stdout.write(`${JSON.stringify({ runs: timed, report, ...(gates.length > 0 && { gates }) })}\n`);
+  } else {
+    world.stdout.write(`${reportTable(runs)}\n\n${timesText(runs, costs)}report: ${report}\npage: ${page}\n`);
+  }
+  return gates.every(({ pass }) => pass) ? 0 : 2;
 }
 
+/** As one would type it in a POSIX shell. */
+const commandLine = (argv: readonly string[]): string =>
+  [
+    'attune',
+    'eval',
+    ...argv.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)),
+  ].join(' ');
+
 /** Models one after the other, so that one is in memory at a time. Ctrl-C ends after the row under way. */
-async function run(plan: EvalPlan, world: EvalWorld): Promise<TaskRows[]> {
+async function run(plan: EvalPlan, world: EvalWorld): Promise<Ran & { sets: TaskRows[] }> {
   const stop = new AbortController();
   const onInterrupt = () => stop.abort();
   process.once('SIGINT', onInterrupt);
   try {
     using file = openRowFile(join(plan.out, 'rows.jsonl'));
     const sets: TaskRows[] = [];
+    const models: Ran['models'] = [];
+    let software: Ran['software'] = {};
     for (const name of plan.models) {
       const model = await world.loadModel(name, plan.modelOptions);
+      models.push({ name: model.name, fingerprint: model.fingerprint });
+      software = model.software;
       try {
         for (const task of plan.tasks) {
           const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
@@ -133,46 +171,16 @@ async function run(plan: EvalPlan, world: EvalWorld): Promise<TaskRows[]> {
         await model.dispose();
       }
     }
-    return sets;
+    return { sets, models, software };
   } finally {
     process.off('SIGINT', onInterrupt);
   }
 }
 
-/** What the report says about how it came about; nothing in it depends on when or how fast. */
-function describe({ tasks, models, modelOptions, seed, limit, skipBad, resamples }: EvalPlan) {
-  return {
-    models,
-    modelOptions,
-    options: { seed, limit, skipBad, resamples, level: 0.95 },
-    tasks: tasks.map(({ task, files, total, items, bad }) => ({
-      name: task.name,
-      split: task.split,
-      definition: contentHash(task),
-      files,
-      records: total,
-      items: items.length,
-      bad: bad.map(({ code, at }) => ({ code, at })),
-    })),
-  };
-}
-
-function writeWhole(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.partial`, text);
-  renameSync(`${path}.partial`, path);
-}
-
-type TimedRun = RunReport & { cost: RunReport['cost'] & TimeCost };
-
-const withTimes = (runs: readonly RunReport[], sets: readonly TaskRows[], seed: number): TimedRun[] => {
-  const times = sets.flatMap((set) => costsOf(set, seed));
-  return runs.map((entry, i) => ({ ...entry, cost: { ...entry.cost, ...times[i]! } }));
-};
-
-const timesText = (runs: readonly TimedRun[]): string =>
+const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): string =>
   runs
-    .map(({ task, intervention, cost: { ms, overhead, tokens, unsharedTokens } }) => {
+    .map(({ task, intervention, cost: { tokens, unsharedTokens } }, i) => {
+      const { ms, overhead } = costs[i]!;
       const ratio =
         intervention === untouched.label ? '' : `, ${overhead.value.toFixed(2)}× the untouched run`;
       const saved = `${(unsharedTokens / tokens).toFixed(1)}× fewer tokens than one pass for each choice`;
@@ -180,15 +188,13 @@ const timesText = (runs: readonly TimedRun[]): string =>
     })
     .join('');
 
-const dryRun = ({ tasks, models, settings, out, ...rest }: EvalPlan) => ({
-  models,
-  settings: settings.map(({ label }) => label),
-  out,
-  rows: models.length * settings.length * tasks.reduce((sum, { items }) => sum + items.length, 0),
-  tasks: describe({ tasks, models, settings, out, ...rest }).tasks.map((task, i) => ({
-    ...task,
-    first: tasks[i]!.items[0],
-  })),
+const dryRun = (plan: EvalPlan) => ({
+  models: plan.models,
+  settings: plan.settings.map(({ label }) => label),
+  out: plan.out,
+  rows:
+    plan.models.length * plan.settings.length * plan.tasks.reduce((sum, { items }) => sum + items.length, 0),
+  tasks: describeTasks(plan).map((task, i) => ({ ...task, first: plan.tasks[i]!.items[0] })),
 });
 
 function dryRunText(plan: EvalPlan): string {

@@ -8,6 +8,7 @@ import { discordance, mcnemarExact } from '../statistics/mcnemar.ts';
 import { minimumDetectableEffect } from '../statistics/minimum-detectable-effect.ts';
 import { pairedBootstrap } from '../statistics/paired-bootstrap.ts';
 import { clusteredStandardError } from '../statistics/standard-error.ts';
+import { tangoInterval } from '../statistics/tango.ts';
 import { wilsonInterval } from '../statistics/wilson.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { Row } from './row.ts';
@@ -19,6 +20,7 @@ export interface MetricValue {
   high: number | null;
 }
 
+/** Intervals of differences: Tango's score interval for proportions of independent items, else the paired bootstrap. */
 export interface MetricDelta extends MetricValue {
   /** Two-sided: McNemar exact for proportions of independent items, else the paired bootstrap. */
   p: number | null;
@@ -80,26 +82,22 @@ export function compare(
       metric,
     ),
   ) as [Sample, Sample];
+  const right = ({ terms }: Sample) => terms.map(([numerator]) => numerator === 1);
+  const changes = discordance(right(from), right(to));
+  const proportion = kind.binary && { ...changes, minimumDetectable: minimumDetectable(from, to) };
+  const common = { pHolm: null, n: both.length, ...proportion };
+  if (independentBinary(kind, from.clusters)) {
+    return { ...tangoInterval(changes, both.length, level), p: mcnemarExact(changes), ...common };
+  }
   const units = sumByCluster(from.terms, from.clusters);
-  const { p: bootstrapP, ...difference } = pairedBootstrap(units, sumByCluster(to.terms, from.clusters), {
+  const difference = pairedBootstrap(units, sumByCluster(to.terms, from.clusters), {
     seed,
     resamples,
     level,
     finish: kind.finish,
   });
   const single = units.length < 2;
-  const interval = single ? { ...difference, low: null, high: null } : difference;
-  const common = { ...interval, p: single ? null : bootstrapP, pHolm: null, n: both.length };
-  if (!kind.binary) return common;
-
-  const right = ({ terms }: Sample) => terms.map(([numerator]) => numerator === 1);
-  const changes = discordance(right(from), right(to));
-  return {
-    ...common,
-    ...(independentBinary(kind, from.clusters) && { p: mcnemarExact(changes) }),
-    ...changes,
-    minimumDetectable: minimumDetectable(from, to),
-  };
+  return { ...difference, ...(single && { low: null, high: null, p: null }), ...common };
 }
 
 interface Sample {

@@ -11,11 +11,13 @@ export interface MetricKind {
   better: 'higher' | 'lower';
   /** Each item contributes 0 or 1 over 1: Wilson's interval and McNemar's test apply. */
   binary: boolean;
+  /** A part of 1, shown in percent. */
+  share: boolean;
   finish(ratio: number): number;
 }
 
-const accuracy: MetricKind = { better: 'higher', binary: true, finish: (ratio) => ratio };
-const perplexity: MetricKind = { better: 'lower', binary: false, finish: Math.exp };
+const accuracy: MetricKind = { better: 'higher', binary: true, share: true, finish: (ratio) => ratio };
+const perplexity: MetricKind = { better: 'lower', binary: false, share: false, finish: Math.exp };
 
 export const metricKinds: Record<Metric, MetricKind> = {
   acc: accuracy,
@@ -25,5 +27,5 @@ export const metricKinds: Record<Metric, MetricKind> = {
   perplexity,
   word_perplexity: perplexity,
   byte_perplexity: perplexity,
-  bits_per_byte: { better: 'lower', binary: false, finish: (ratio) => ratio / Math.LN2 },
+  bits_per_byte: { better: 'lower', binary: false, share: false, finish: (ratio) => ratio / Math.LN2 },
 };

@@ -10,6 +10,7 @@ import { normalQuantile } from './normal.ts';
 import { pairedBootstrap } from './paired-bootstrap.ts';
 import { uniformIntegers } from './random.ts';
 import { clusteredStandardError, standardError } from './standard-error.ts';
+import { tangoInterval } from './tango.ts';
 import { wilsonInterval } from './wilson.ts';
 
 const units = (pairs: number[][]): Unit[] => pairs.map(([n, d]) => [n!, d!]);
@@ -29,6 +30,32 @@ test.each(values.wilson)('Wilson: $successes of $n at $level', ({ successes, n, 
 test.each(values.mcnemar)('McNemar exact: $gained gained, $lost lost', ({ gained, lost, p }) => {
   // Relative: the sums run to 1,400 terms of 1e-16 each.
   expect(Math.abs(mcnemarExact({ gained, lost }) / p - 1)).toBeLessThan(1e-10);
+});
+
+test.each(values.tango)(
+  'Tango: $gained gained, $lost lost of $n at $level',
+  ({ gained, lost, n, level, low, high }) => {
+    const interval = tangoInterval({ gained, lost }, n, level);
+    // The fixture maximises the likelihood numerically, which is exact to about the root of 1e-13.
+    expect(interval.low).toBeCloseTo(low, 5);
+    expect(interval.high).toBeCloseTo(high, 5);
+    expect(interval.value).toBe((gained - lost) / n);
+  },
+);
+
+test('Tango: no change in n items is an interval of ± z² / (n + z²); a mirrored change a mirrored interval', () => {
+  const z2 = normalQuantile(0.975) ** 2;
+  expect(tangoInterval({ gained: 0, lost: 0 }, 40).high).toBeCloseTo(z2 / (40 + z2), 12);
+  fc.assert(
+    fc.property(fc.nat(30), fc.nat(30), fc.nat(60), (gained, lost, same) => {
+      const n = gained + lost + same + 1;
+      const there = tangoInterval({ gained, lost }, n);
+      const back = tangoInterval({ gained: lost, lost: gained }, n);
+      expect(there.low).toBeLessThanOrEqual(there.value);
+      expect(there.high).toBeGreaterThanOrEqual(there.value);
+      expect(back.low).toBeCloseTo(-there.high, 10);
+    }),
+  );
 });
 
 test('discordance counts the changes and only them', () => {

@@ -32,6 +32,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score }: ToyOptions 
   return {
     name,
     fingerprint: `toy:${name}`,
+    software: {},
     use(interventions) {
       inForce = interventions;
     },

@@ -1,6 +1,6 @@
 /** The report as a table for a terminal. */
-import type { MetricDelta, MetricValue } from './measure.ts';
-import type { RunReport } from './report.ts';
+import type { RunReport } from '../runner/report.ts';
+import { number, probability, range, signed } from './numbers.ts';
 
 type Cell = string;
 
@@ -36,19 +36,6 @@ export function reportTable(runs: readonly RunReport[]): string {
   );
   return layout([header, ...lines]);
 }
-
-const isShare = (metric: string): boolean => metric.startsWith('acc');
-
-const number = (metric: string, value: number): string =>
-  isShare(metric) ? (100 * value).toFixed(1) : value.toPrecision(4);
-
-const signed = (metric: string, value: number): string => `${value < 0 ? '' : '+'}${number(metric, value)}`;
-
-const range = (metric: string, { low, high }: MetricValue | MetricDelta, show = number): string =>
-  low === null || high === null ? '–' : `${show(metric, low)} … ${show(metric, high)}`;
-
-const probability = (p: number | null): string =>
-  p === null ? '–' : p < 0.001 ? p.toExponential(0) : p.toFixed(3);
 
 /** Columns aligned; numbers to the right, the three or four names at the left to the left. */
 function layout(rows: readonly Cell[][]): string {

@@ -1,0 +1,44 @@
+/** What a report says, before it takes a form: the numbers, how they came about, and what there is to show of the items. */
+import type { ModelOptions } from '../model.ts';
+import type { TimeCost } from '../runner/costs.ts';
+import type { GateResult } from '../runner/gate.ts';
+import type { RunReport } from '../runner/report.ts';
+import type { TaskRows } from '../runner/run.ts';
+
+/** report.json: nothing in it depends on when or how fast it was computed. */
+export interface ReportDocument {
+  /** Name → version of what computed the numbers. */
+  software: Record<string, string>;
+  models: { name: string; fingerprint: string }[];
+  modelOptions: ModelOptions;
+  options: {
+    seed: number;
+    limit?: number | undefined;
+    sampleIds?: readonly string[];
+    skipBad: boolean;
+    resamples: number;
+    level: number;
+  };
+  tasks: {
+    name: string;
+    split: string;
+    /** Hash of the definition. */
+    definition: string;
+    files: { file: string; sha256: string }[];
+    records: number;
+    items: number;
+    bad: { code: string; at: string | undefined }[];
+  }[];
+  runs: RunReport[];
+}
+
+/** With what varies from run to run: for pages that people read. */
+export interface ReadableReport {
+  document: ReportDocument;
+  /** In the order of `document.runs`. */
+  costs: readonly TimeCost[];
+  gates: readonly GateResult[];
+  sets: readonly TaskRows[];
+  /** The command that makes this report. */
+  command: string;
+}

@@ -1,0 +1,152 @@
+/**
+ * Bounds that a run must meet, for continuous integration: "acc>=0.60", "copa/zerotuning: delta.acc>=-0.01@p95".
+ *
+ *   [task[/intervention]:] [delta.]metric (>= | <= | > | <) bound [@pNN]
+ *
+ * Without @ the measured value is compared. With @pNN the bound must hold with NN % confidence: for >= the one-sided
+ * lower confidence limit is compared, for <= the upper one.
+ */
+import { AttuneError, nearest } from '../../errors.ts';
+import { metricKinds } from '../scoring/metrics.ts';
+import type { Metric } from '../tasks/definition.ts';
+import { compare, type MetricValue, measure } from './measure.ts';
+import type { ReportOptions } from './report.ts';
+import type { Row } from './row.ts';
+import type { TaskRows } from './run.ts';
+
+export interface Gate {
+  text: string;
+  task: string | undefined;
+  intervention: string | undefined;
+  delta: boolean;
+  metric: Metric;
+  comparison: '>=' | '<=' | '>' | '<';
+  bound: number;
+  /** Of the one-sided limit that is compared; undefined: the value itself is. */
+  confidence: number | undefined;
+}
+
+export interface GateCheck {
+  model: string;
+  task: string;
+  intervention: string;
+  /** What was compared with the bound; null where a single unit gives no limit, which does not pass. */
+  found: number | null;
+  pass: boolean;
+}
+
+export interface GateResult {
+  gate: string;
+  pass: boolean;
+  checks: GateCheck[];
+}
+
+const FORM =
+  /^(?:(?<task>[a-z0-9_.-]+)(?:\/(?<intervention>[^:]+))?:)?\s*(?<delta>delta\.)?(?<metric>\w+)\s*(?<comparison>[<>]=?)\s*(?<bound>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?:@p(?<percent>\d+(?:\.\d+)?))?$/;
+
+/** @throws AttuneError GATE_INVALID */
+export function parseGate(text: string): Gate {
+  const groups = FORM.exec(text.trim())?.groups;
+  const invalid = (found: string, expected: string, hint?: string) =>
+    new AttuneError('GATE_INVALID', { at: '--gate', found, expected, hint });
+  if (!groups) {
+    throw invalid(`"${text}"`, '[task[/intervention]:] [delta.]metric (>= | <= | > | <) bound [@pNN]');
+  }
+  const { task, intervention, delta, metric, comparison, bound, percent } = groups as Record<
+    string,
+    string | undefined
+  >;
+  if (!(metric! in metricKinds)) {
+    throw invalid(
+      `the metric "${metric}"`,
+      'a metric',
+      `Nearest: ${nearest(metric!, Object.keys(metricKinds), 1)}`,
+    );
+  }
+  const confidence = percent === undefined ? undefined : Number(percent) / 100;
+  if (confidence !== undefined && !(confidence > 0.5 && confidence < 1)) {
+    throw invalid(`@p${percent}`, 'a confidence above 50 and below 100 percent, such as @p95');
+  }
+  return {
+    text: text.trim(),
+    task,
+    intervention: intervention?.trim(),
+    delta: delta !== undefined,
+    metric: metric as Metric,
+    comparison: comparison as Gate['comparison'],
+    bound: Number(bound),
+    confidence,
+  };
+}
+
+/**
+ * A gate holds for every run it speaks of; one on a difference, for every intervention.
+ * @throws AttuneError GATE_UNMATCHED when it speaks of none, which would pass without a look.
+ */
+export function checkGate(gate: Gate, sets: readonly TaskRows[], options: ReportOptions): GateResult {
+  const checks: GateCheck[] = [];
+  for (const { model, task, settings, rows } of sets) {
+    const { name, metrics } = task.task;
+    const known: readonly Metric[] = metrics;
+    if (!known.includes(gate.metric) || (gate.task ?? name) !== name) continue;
+    settings.forEach(({ label }, j) => {
+      if ((gate.intervention ?? label) !== label || (gate.delta && j === 0)) return;
+      const column = (k: number) => rows.map((row) => row[k]!);
+      const value = measured(gate, column(0), column(j), { ...options, name });
+      const found = value === undefined ? null : limit(gate, value);
+      checks.push({ model, task: name, intervention: label, found, pass: holds(gate, found) });
+    });
+  }
+  if (checks.length > 0) return { gate: gate.text, pass: checks.every(({ pass }) => pass), checks };
+  throw new AttuneError('GATE_UNMATCHED', {
+    at: '--gate',
+    found: `"${gate.text}"`,
+    expected: 'a metric, a task and an intervention of this run',
+    hint: `Tasks: ${[...new Set(sets.map(({ task }) => `${task.task.name} (${task.task.metrics.join(', ')})`))].join('; ')}`,
+  });
+}
+
+function measured(
+  { delta, metric, confidence }: Gate,
+  before: readonly Row[],
+  after: readonly Row[],
+  { seed, resamples, name }: ReportOptions & { name: string },
+): MetricValue | undefined {
+  const level = confidence === undefined ? undefined : 2 * confidence - 1;
+  const options = { seed: `${seed}/${name}/${metric}`, resamples, level };
+  return delta
+    ? compare(before, after, metric, options)
+    : measure(
+        after.filter(({ skipped }) => skipped === undefined),
+        metric,
+        options,
+      );
+}
+
+const limit = ({ confidence, comparison }: Gate, { value, low, high }: MetricValue): number | null =>
+  confidence === undefined ? value : comparison.startsWith('>') ? low : high;
+
+function holds({ comparison, bound }: Gate, found: number | null): boolean {
+  if (found === null) return false;
+  switch (comparison) {
+    case '>=':
+      return found >= bound;
+    case '<=':
+      return found <= bound;
+    case '>':
+      return found > bound;
+    case '<':
+      return found < bound;
+  }
+}
+
+/** One line for each check, for a terminal. */
+export const gateText = (results: readonly GateResult[]): string =>
+  results
+    .flatMap(({ gate, checks }) =>
+      checks.map(
+        ({ model, task, intervention, found, pass }) =>
+          `${pass ? 'pass' : 'FAIL'} ${gate}: ${model}, ${task}, ${intervention}: ${found === null ? 'no limit for a single unit' : Number(found.toPrecision(6))}\n`,
+      ),
+    )
+    .join('');

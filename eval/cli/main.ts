@@ -20,6 +20,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'score a model on tasks, untouched and with interventions',
     load: async () => (await import('./eval.ts')).evalCommand,
   },
+  compare: {
+    summary: 'compare two runs of eval on the items they share',
+    load: async () => (await import('./compare.ts')).compareCommand,
+  },
   verify: {
     summary: 'compare what this machine computes with golden values',
     load: async () => (await import('./verify.ts')).verifyCommand,

@@ -38,7 +38,7 @@ export function reportTable(runs: readonly RunReport[]): string {
 }
 
 /** Columns aligned; numbers to the right, the three or four names at the left to the left. */
-function layout(rows: readonly Cell[][]): string {
+export function layout(rows: readonly Cell[][]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)));
   const names = rows[0]!.indexOf('metric');
   return rows

@@ -12,7 +12,6 @@ import type { Metric } from '../tasks/definition.ts';
 import { compare, type MetricValue, measure } from './measure.ts';
 import type { ReportOptions } from './report.ts';
 import type { Row } from './row.ts';
-import type { TaskRows } from './run.ts';
 
 export interface Gate {
   text: string;
@@ -79,16 +78,23 @@ export function parseGate(text: string): Gate {
   };
 }
 
+/** What a gate looks at: `rows[i][j]` is item i under setting j, and differences are to setting 0. */
+export interface GatedRows {
+  model: string;
+  task: { task: { name: string; metrics: readonly Metric[] } };
+  settings: readonly { label: string }[];
+  rows: readonly Row[][];
+}
+
 /**
  * A gate holds for every run it speaks of; one on a difference, for every intervention.
  * @throws AttuneError GATE_UNMATCHED when it speaks of none, which would pass without a look.
  */
-export function checkGate(gate: Gate, sets: readonly TaskRows[], options: ReportOptions): GateResult {
+export function checkGate(gate: Gate, sets: readonly GatedRows[], options: ReportOptions): GateResult {
   const checks: GateCheck[] = [];
   for (const { model, task, settings, rows } of sets) {
     const { name, metrics } = task.task;
-    const known: readonly Metric[] = metrics;
-    if (!known.includes(gate.metric) || (gate.task ?? name) !== name) continue;
+    if (!metrics.includes(gate.metric) || (gate.task ?? name) !== name) continue;
     settings.forEach(({ label }, j) => {
       if ((gate.intervention ?? label) !== label || (gate.delta && j === 0)) return;
       const column = (k: number) => rows.map((row) => row[k]!);

@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -66,7 +67,25 @@ function wholeRows(path: string, file: number): Map<string, Row> {
   const bytes = readFileSync(path);
   const whole = bytes.lastIndexOf(0x0a) + 1;
   if (whole < bytes.length) writing(path, () => ftruncateSync(file, whole));
-  const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
+  return rowsIn(bytes.subarray(0, whole), path);
+}
+
+/** @throws AttuneError RUN_MISSING, RUN_ROWS */
+export function readRows(path: string): Row[] {
+  if (!existsSync(path)) {
+    throw new AttuneError('RUN_MISSING', {
+      at: path,
+      found: 'no such file',
+      expected: 'the rows of a run of attune eval',
+      hint: 'Give the folder that was its --out',
+    });
+  }
+  const bytes = readFileSync(path);
+  return [...rowsIn(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1), path).values()];
+}
+
+function rowsIn(bytes: Buffer, path: string): Map<string, Row> {
+  const lines = bytes.toString('utf8').split('\n').slice(0, -1);
   const rows = new Map<string, Row>();
   lines.forEach((line, index) => {
     const row = parse(line);

@@ -7,10 +7,12 @@ import type { z } from 'zod';
 import { AttuneError, nearest } from '../errors.ts';
 import type { Intervention, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
 
-export interface Definition<S extends z.ZodType> extends Omit<InterventionKind, 'knobs' | 'feed'> {
+export interface Definition<S extends z.ZodType>
+  extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant'> {
   readonly schema: S;
   /** Paper and equation. */
   readonly reference: string;
+  variant?(spec: z.output<S> | undefined): string;
   knobs(spec: z.output<S>, model: ModelFacts): ReturnType<InterventionKind['knobs']>;
   feed?(
     spec: z.output<S>,
@@ -33,9 +35,10 @@ export interface InterventionFactory<S extends z.ZodType> {
 const registry = new Map<string, InterventionFactory<any>>();
 
 export function defineIntervention<S extends z.ZodType>(definition: Definition<S>): InterventionFactory<S> {
-  const { schema, reference, knobs, feed, ...rest } = definition;
+  const { schema, reference, variant, knobs, feed, ...rest } = definition;
   const kind: InterventionKind = {
     ...rest,
+    ...(variant ? { variant: (intervention) => variant(intervention?.spec as z.output<S> | undefined) } : {}),
     knobs: (intervention, model) => knobs(intervention.spec as z.output<S>, model),
     ...(feed ? { feed: (intervention, ...others) => feed(intervention.spec as z.output<S>, ...others) } : {}),
   };

@@ -21,8 +21,16 @@ export function eachRow(rows: readonly Intervention[]): Intervention {
       expected: 'one or more settings of one intervention',
     });
   }
+  const variants = new Set(rows.map((row) => row.kind.variant?.(row)));
+  if (variants.size > 1) {
+    throw new AttuneError('ROWS_DIFFER', {
+      found: `${first.intervention} in the forms ${[...variants].join(' and ')}, which need different graphs`,
+      expected: 'settings of one form',
+    });
+  }
   const kind: InterventionKind = {
     ...first.kind,
+    ...(first.kind.variant && { variant: () => first.kind.variant!(first) }),
     knobs: (_, model) => stack(rows.map((row) => row.kind.knobs(row, model))),
     feed: (_, model, request, feeds) => {
       const lead = feeds.input_ids ?? feeds.inputs_embeds;

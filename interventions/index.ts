@@ -1,4 +1,5 @@
 /** Training-free interventions on attention, one file per method. */
+export { act } from './act.ts';
 export {
   canonicalJson,
   defineIntervention,

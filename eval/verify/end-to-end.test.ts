@@ -21,7 +21,7 @@ function write(content: object): string {
       tolerance: { float32: { last_logits: { suggested: 1 } } },
     },
     prompts: { one: { text: 'one', ids: prompt } },
-    settings: { gamma_tables: {}, scale_heads: [], ablate_heads: [] },
+    settings: { gamma_tables: {}, act_heads: [], scale_heads: [], ablate_heads: [] },
   };
   writeFileSync(path, JSON.stringify({ ...shared, ...content }));
   return path;
@@ -35,13 +35,13 @@ test('a folder in Hub layout is verified as it is', async () => {
     last_logits: { shape: [1, 1], data: [[0]] },
     greedy: [{ ids: model.greedy!.single.tokens, fragile: [] }],
   };
-  const golden = write({ left_padding: batch, act: [] });
+  const golden = write({ left_padding: batch, pine: [] });
   const report = await verifyEndToEnd({ golden, weights: model.folder });
   expect(report.cases).toEqual([
     expect.objectContaining({ case: 'one last_logits', lowering: 'as given', ep: 'cpu', pass: false }),
     expect.objectContaining({ family: 'left_padding', case: 'one greedy', maxAbsError: 0, pass: true }),
   ]);
-  expect(report).toMatchObject({ passed: 1, failed: 1, notBuilt: ['act'] });
+  expect(report).toMatchObject({ passed: 1, failed: 1, notBuilt: ['pine'] });
 });
 
 test.each([

@@ -28,6 +28,7 @@ const shared = z.looseObject({
   prompts: z.record(z.string(), z.looseObject({ text: z.string(), ids })),
   settings: z.looseObject({
     gamma_tables: z.record(z.string(), tensor(matrix)),
+    act_heads: headList,
     scale_heads: headList,
     ablate_heads: headList,
   }),

@@ -5,6 +5,7 @@
  * as one: edits apply to both, and a tap becomes an output of both branches and so of the If.
  */
 import { AttuneError } from '../../errors.ts';
+import type { State } from '../../kernels/lowerings/lowered.ts';
 import {
   changeModel,
   type Graph,
@@ -17,6 +18,7 @@ import {
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
 import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
 import { PREFIX } from './emitter.ts';
+import type { ExpandedPart } from './expand.ts';
 import { GraphRewrite } from './graph-rewrite.ts';
 import type { Edit, Knob, Plan } from './plan.ts';
 
@@ -32,6 +34,7 @@ export interface Compiled {
   readonly model: Model;
   readonly taps: readonly Tap[];
   readonly knobs: readonly Knob[];
+  readonly states: readonly State[];
 }
 
 /** Name of the [B,T] mask of real tokens in Hub exports. */
@@ -43,7 +46,7 @@ const ATTENTION_MASK = 'attention_mask';
  */
 export function compile({ model, sites }: Pick<Recognition, 'model' | 'sites'>, plan: Plan): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
-  if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [] };
+  if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
   const tree = new RewriteTree(model);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const point of [
@@ -57,9 +60,11 @@ export function compile({ model, sites }: Pick<Recognition, 'model' | 'sites'>, 
     const rewrite = tree.at(edit.kind === 'write' ? edit.point.scope : edit.site.scope);
     byScope.set(rewrite, [...(byScope.get(rewrite) ?? []), edit]);
   }
-  for (const [rewrite, own] of byScope) rewrite.applyEdits(own);
+  const patterns = new Set(taps.flatMap(({ kind, site }) => (kind === 'hook_pattern' && site ? [site] : [])));
+  for (const [rewrite, own] of byScope) rewrite.applyEdits(own, patterns);
+  const states = tree.addStates();
   const tapped = taps.map((point) => tree.addTap(point));
-  return { model: tree.finish(knobs), taps: tapped, knobs };
+  return { model: tree.finish(knobs, states), taps: tapped, knobs, states };
 }
 
 /** The edit, and the same edit for the twins of its site in other branches. */
@@ -143,7 +148,26 @@ class RewriteTree {
     return { point, output, axes };
   }
 
-  finish(knobs: readonly Knob[]): Model {
+  /**
+   * What written-out sites carry from call to call becomes inputs and outputs.
+   * @throws AttuneError HOOK_IN_SUBGRAPH
+   */
+  addStates(): State[] {
+    for (const { step, rewrite } of this.#branches.values()) {
+      if (rewrite.expanded.every(({ states }) => states.length === 0)) continue;
+      throw new AttuneError('HOOK_IN_SUBGRAPH', {
+        at: step.node.name || step.node.opType,
+        found: `an intervention that remembers earlier calls, in ${step.node.opType}.${step.attribute}`,
+        expected: 'attention in the main graph',
+        hint: 'Use a form of it without memory, or an export without a merged decoder.',
+      });
+    }
+    const states = this.#main.expanded.flatMap((part) => part.states);
+    for (const { output } of states) this.#main.addOutput(output, 3);
+    return states;
+  }
+
+  finish(knobs: readonly Knob[], states: readonly State[]): Model {
     const { inputs } = this.#model.graph;
     for (const { name } of knobs) {
       if (!inputs.some((input) => input.name === name)) continue;
@@ -159,11 +183,35 @@ class RewriteTree {
       this.#main.replaceHolder(step.node, graphs, this.#outputs.get(position) ?? []);
     }
     const values = knobs.map(({ name, elemType, shape }) => makeValueInfo(name, elemType, shape));
-    const model = changeModel(this.#model, { graph: this.#main.finish(values) });
+    const carried = states.map(({ input, elemType, shape }) =>
+      makeValueInfo(
+        input,
+        elemType,
+        shape.map((dim) => (typeof dim === 'string' ? `${input}:${dim}` : dim)),
+      ),
+    );
+    const model = changeModel(this.#model, { graph: this.#main.finish([...values, ...carried]) });
     const rewrites = [this.#main, ...[...this.#branches.values()].map(({ rewrite }) => rewrite)];
     const contrib = rewrites.some((rewrite) => rewrite.usesContribOperators);
-    return contrib ? importOpset(model, 'com.microsoft', 1) : model;
+    return withFunctions(
+      contrib ? importOpset(model, 'com.microsoft', 1) : model,
+      rewrites.flatMap(({ expanded }) => expanded),
+    );
   }
+}
+
+/** First version of the file format with model-local functions. */
+const IR_WITH_FUNCTIONS = 8;
+
+function withFunctions(model: Model, parts: readonly ExpandedPart[]): Model {
+  if (parts.length === 0) return model;
+  const functions = new Map(parts.flatMap((part) => [...part.functions]));
+  const opsets = parts.flatMap((part) => Object.entries(part.opsets));
+  const imported = opsets.reduce((all, [domain, version]) => importOpset(all, domain, version), model);
+  return changeModel(imported, {
+    irVersion: Math.max(imported.irVersion, IR_WITH_FUNCTIONS),
+    functions: [...imported.functions, ...functions.values()],
+  });
 }
 
 function branchGraph({ node, attribute }: ScopeStep): Graph {

@@ -17,11 +17,13 @@ import {
   type Node,
   type ValueInfo,
 } from '../onnx/index.ts';
-import { type HookPoint, POINT_AXES } from '../points/index.ts';
+import { type HookPoint, isFused, POINT_AXES } from '../points/index.ts';
 import type { Place, Site, Stages } from '../sites/site.ts';
+import { sequenceLength, withBias, withInput } from './bias.ts';
 import { Emitter } from './emitter.ts';
-import { fromBHST, fromBSHD } from './normalise.ts';
-import type { Edit, EditContext } from './plan.ts';
+import { type ExpandedPart, expandFused, expandPattern, expansionOf } from './expand.ts';
+import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
+import type { Edit, EditContext, ExpandEdit } from './plan.ts';
 import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
 import { type Derived, headShape, readPoint } from './read.ts';
 
@@ -36,6 +38,8 @@ export class GraphRewrite {
   readonly #rewired = new Map<string, string>();
   readonly #context: EditContext;
   readonly #memo = new Map<string, string>();
+  /** What stands for sites that were written out, with their edited pattern where it was asked for. */
+  readonly #expanded = new Map<Site, ExpandedPart>();
 
   /** @param prefix keeps names of nested graphs apart, since a sub-graph sees the values around it */
   constructor(graph: Graph, opset: number, attentionMask: string | undefined, prefix: string) {
@@ -81,10 +85,22 @@ export class GraphRewrite {
     };
   }
 
-  applyEdits(edits: readonly Edit[]): void {
+  /** @param patterns sites whose pattern will be tapped */
+  applyEdits(edits: readonly Edit[], patterns: ReadonlySet<Site> = new Set()): void {
     const biases = new Map<Site, string[]>();
+    const expansions = new Map<Site, ExpandEdit[]>();
     for (const edit of edits) {
-      if (edit.kind === 'bias') {
+      if (edit.kind !== 'expand') continue;
+      expansions.set(edit.site, [...(expansions.get(edit.site) ?? []), edit]);
+    }
+    for (const edit of edits) {
+      if (edit.kind === 'expand') {
+        // Those of one site go together, where the first of them stands.
+        const own = expansions.get(edit.site);
+        if (!own || isFused(edit.site)) continue;
+        this.#editPattern(edit.site, own);
+        expansions.delete(edit.site);
+      } else if (edit.kind === 'bias') {
         const value = edit.build(this.#context, edit.site);
         biases.set(edit.site, [...(biases.get(edit.site) ?? []), value]);
       } else if (edit.kind === 'operand') {
@@ -101,6 +117,35 @@ export class GraphRewrite {
       );
       this.#addBias(site, sum);
     }
+    // Last, since a site is written out from what its operator reads after all other edits.
+    for (const [site, own] of expansions) {
+      const part = expandFused(
+        this.#editedSite(site),
+        expansionOf(this.#context, site, own),
+        patterns.has(site),
+      );
+      this.#expanded.set(site, part);
+      this.#emit.nodes.push(...part.nodes);
+    }
+  }
+
+  #editPattern(site: Site, edits: readonly ExpandEdit[]): void {
+    const place = site.pattern!;
+    const e = this.#emit;
+    const value = this.#read(place.value);
+    const bhst = toBHST(e, { ...place, value }, site.numHeads);
+    const part = expandPattern(site, expansionOf(this.#context, site, edits), bhst);
+    this.#expanded.set(site, part);
+    e.nodes.push(...part.nodes);
+    const edited = part.results.pattern!;
+    const float = site.elemType === undefined || site.elemType === DataType.FLOAT;
+    const typed = float ? edited : e.op('CastLike', [edited, value], 'pattern');
+    this.#rewire(place.value, fromBHST(e, typed, place));
+  }
+
+  /** What written-out sites ask of the model. */
+  get expanded(): readonly ExpandedPart[] {
+    return [...this.#expanded.values()];
   }
 
   /** factor: float32 [1|B, 1|H]. */
@@ -135,41 +180,9 @@ export class GraphRewrite {
       this.#rewire(place.value, fromBHST(e, sum, place));
       return;
     }
-    const position = BIAS_INPUT[site.form]!;
-    const node = this.#current(site.anchor);
-    // The contrib operators broadcast over batch and heads only; rows have to be there.
-    const rows = this.#sequenceLength(site);
-    const expanded = this.#once(`rows ${rows} ${typed}`, () =>
-      e.op(
-        'Expand',
-        [typed, e.op('Concat', [e.ints(1, 1), rows, e.ints(1)], 'rows', { axis: 0 })],
-        'bias_rows',
-      ),
-    );
-    const existing = node.inputs[position];
-    const boolean = site.masks.some((mask) => mask.value === existing && mask.kind === 'select');
-    const additive =
-      existing && boolean
-        ? e.op(
-            'Where',
-            [existing, e.scalar(0, elemType), e.scalar(Number.NEGATIVE_INFINITY, elemType)],
-            'mask',
-          )
-        : existing;
-    const total = additive ? e.op('Add', [additive, expanded], 'attention_bias') : expanded;
-    this.#changed.set(site.anchor, withInput(node, position, total));
-  }
-
-  /** int64 [1]: S of a fused site. */
-  #sequenceLength(site: Site): string {
-    const query = site.anchor.inputs[0]!;
-    const fourD =
-      site.q.operand?.layout === 'BHSD' || (site.form === 'P5' && site.q.heads?.layout === 'BHSD');
-    // Every layer of a tower sees the same rows, so one measurement (of token ids, if there are any) serves all.
-    const ids = this.#graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
-    const decoderSelf = site.attention === 'self' && (site.form === 'P1a' || site.form === 'P1b');
-    if (decoderSelf && ids) return this.#emit.length(ids.name, 1);
-    return this.#emit.length(query, fourD ? 2 : 1);
+    const rows = sequenceLength(e, this.#graph, site);
+    const biased = withBias(this.#context, site, this.#current(site.anchor), typed, rows);
+    this.#changed.set(site.anchor, biased);
   }
 
   #write(edit: Extract<Edit, { kind: 'write' }>): void {
@@ -228,24 +241,35 @@ export class GraphRewrite {
     const carrier = point.source.from === 'value' ? point.source.place.value : undefined;
     const edited = carrier === undefined ? undefined : this.#rewired.get(carrier);
     const value =
-      edited === undefined
+      this.#editedPattern(point) ??
+      (edited === undefined
         ? readPoint(e, this.#asEdited(point), this.#derived)
-        : this.#renormalise(point, edited);
+        : this.#renormalise(point, edited));
     e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
-    this.#addOutput(output, POINT_AXES[point.kind].length);
+    this.addOutput(output, POINT_AXES[point.kind].length);
+  }
+
+  /** hook_pattern of a fused site that was written out. */
+  #editedPattern({ kind, site, source }: HookPoint): string | undefined {
+    if (kind !== 'hook_pattern' || source.from !== 'beside' || !site) return undefined;
+    return this.#expanded.get(site)?.results.pattern;
   }
 
   /** What is computed beside an operator is computed from what the operator reads after all edits. */
   #asEdited(point: HookPoint): HookPoint {
     const { site, source } = point;
     if (!site || source.from !== 'beside') return point;
+    return { ...point, site: this.#editedSite(site) };
+  }
+
+  #editedSite(site: Site): Site {
     const anchor = this.#current(site.anchor);
     const place = (at: Place | undefined) => at && { ...at, value: this.#read(at.value) };
     const stages = ({ packed, ...places }: Stages): Stages => ({
       ...Object.fromEntries(Object.entries(places).map(([stage, at]) => [stage, place(at)])),
       packed: packed && this.#read(packed),
     });
-    const edited: Site = {
+    return {
       ...site,
       anchor: changeNode(anchor, { inputs: anchor.inputs.map((name) => this.#read(name)) }),
       q: stages(site.q),
@@ -254,7 +278,6 @@ export class GraphRewrite {
       z: place(site.z),
       zFlat: place(site.zFlat),
     };
-    return { ...point, site: edited };
   }
 
   /** An output without elements, for a branch in which the point does not exist. */
@@ -264,10 +287,11 @@ export class GraphRewrite {
     this.#emit.nodes.push(
       makeNode('ConstantOfShape', [shape], [output], { name: output, attributes: { value: empty } }),
     );
-    this.#addOutput(output, rank);
+    this.addOutput(output, rank);
   }
 
-  #addOutput(output: string, rank: number): void {
+  /** A float32 output. */
+  addOutput(output: string, rank: number): void {
     const axes = Array.from({ length: rank }, (_, axis) => `${output}:${axis}`);
     this.#outputs.push(makeValueInfo(output, DataType.FLOAT, axes));
   }
@@ -287,7 +311,7 @@ export class GraphRewrite {
       outputs: [...node.outputs, ...outputs.map(([, name]) => name)],
     });
     this.#changed.set(original, changed);
-    for (const [rank, name] of outputs) this.#addOutput(name, rank);
+    for (const [rank, name] of outputs) this.addOutput(name, rank);
   }
 
   get usesContribOperators(): boolean {
@@ -297,7 +321,9 @@ export class GraphRewrite {
   /** @param inputs knobs; only the main graph has them */
   finish(inputs: readonly ValueInfo[] = []): Graph {
     const { nodes, outputs, initializers } = this.#graph;
-    const rewired = nodes.map((original) => {
+    const replaced = new Set([...this.#expanded.keys()].filter(isFused).map(({ anchor }) => anchor));
+    const kept = nodes.filter((node) => !replaced.has(node));
+    const rewired = kept.map((original) => {
       const node = this.#current(original);
       if (!node.inputs.some((name) => this.#rewired.has(name))) return node;
       return changeNode(node, { inputs: node.inputs.map((name) => this.#read(name)) });
@@ -311,16 +337,6 @@ export class GraphRewrite {
     const order = executionOrder(new GraphIndex(graph));
     return changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) });
   }
-}
-
-/** Where each fused operator takes an additive bias (ORT contrib operators; ai.onnx Attention: attn_mask). */
-const BIAS_INPUT: Partial<Record<Site['form'], number>> = { P1a: 10, P1b: 10, P3: 5, P4: 5, P5: 3 };
-
-function withInput(node: Node, position: number, value: string): Node {
-  const inputs = [...node.inputs];
-  while (inputs.length <= position) inputs.push('');
-  inputs[position] = value;
-  return changeNode(node, { inputs });
 }
 
 /** [B] int64: ArgMax takes the first of equal maxima, and the mask is 0 or 1. */

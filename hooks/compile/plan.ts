@@ -2,6 +2,7 @@
  * What to do to a graph, as data: taps read hook points, knobs are inputs with a neutral default, edits change
  * what flows. A plan says nothing of graph forms; compile.ts knows those.
  */
+import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
 import type { HookPoint } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
 import type { Emitter } from './emitter.ts';
@@ -44,7 +45,23 @@ export type Edit =
       readonly site: Site;
       readonly input: number;
       build(context: EditContext, value: string): string;
-    };
+    }
+  | ExpandEdit;
+
+/** Edit logits and probabilities inside an attention, which is written out for it; its other edits stay in force. */
+export interface ExpandEdit {
+  readonly kind: 'expand';
+  readonly site: Site;
+  /** What to do; of unfused sites only 'act' and 'var'. */
+  readonly edits: readonly KernelEdit[];
+  /**
+   * Values for the knobs of `edits`, by their local names (knobsOf in kernels/lowerings/edits.ts). An 'act' edit with
+   * stats 'frozen' and no `sinks` finds them in the first call of a sequence and keeps them.
+   */
+  values(context: EditContext, site: Site): Readonly<Record<string, string>>;
+  /** A bool of one element. Where false the site runs as it would without this edit, bit for bit. Default: true. */
+  active?(context: EditContext, site: Site): string;
+}
 
 export interface Plan {
   readonly taps?: readonly HookPoint[];

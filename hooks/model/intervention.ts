@@ -40,10 +40,15 @@ export interface InterventionKind {
   /** Names of kinds it cannot be combined with, each with the reason. */
   readonly conflicts?: Readonly<Record<string, string>>;
   /**
-   * Knobs and edits for this model, independent of any specification.
+   * Which of several graphs a specification needs, where an option changes the graph itself; undefined asks for the
+   * usual one. A model holds one variant of a kind at a time; going to another builds a session.
+   */
+  variant?(intervention: Intervention | undefined): string;
+  /**
+   * Knobs and edits for this model, independent of any specification but for its variant.
    * @throws AttuneError INTERVENTION_REFUSED when the model's form does not allow it
    */
-  plan(model: ModelFacts): Plan;
+  plan(model: ModelFacts, variant?: string): Plan;
   /**
    * Knob values of a specification.
    * @throws AttuneError LAYER_OUT_OF_RANGE, HEADS_MISMATCH, …, before anything runs

@@ -4,7 +4,7 @@
  * next run.
  */
 import { AttuneError } from '../../errors.ts';
-import { compile, type Edit, type Knob, type Plan } from '../compile/index.ts';
+import { compile, type Edit, type Knob, type Plan, remembers } from '../compile/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import {
   type Feeds,
@@ -13,6 +13,7 @@ import {
   type OrtTensor,
   type Runtime,
   type SessionOptions,
+  StateStore,
   startSession,
 } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
@@ -50,7 +51,9 @@ export class LiveSession implements OrtSession {
   readonly outputNames: readonly string[];
   config: unknown;
   readonly #options: LiveOptions;
-  readonly #kinds = new Map<string, InterventionKind>();
+  /** Kinds compiled in, and which graph of theirs. */
+  readonly #kinds = new Map<string, { kind: InterventionKind; variant: string | undefined }>();
+  readonly #states = new StateStore();
   #interventions: readonly Intervention[] = [];
   #overlay: Overlay | undefined;
   #current: { key: string; session: HookedSession } | undefined;
@@ -66,7 +69,9 @@ export class LiveSession implements OrtSession {
     const weights = new Set(graph.initializers.map(({ name }) => name));
     this.inputNames = graph.inputs.map(({ name }) => name).filter((name) => !weights.has(name));
     this.outputNames = graph.outputs.map(({ name }) => name);
-    for (const kind of options.prepare) this.#kinds.set(kind.name, kind);
+    for (const kind of options.prepare) {
+      this.#kinds.set(kind.name, { kind, variant: kind.variant?.(undefined) });
+    }
     this.#plan();
   }
 
@@ -96,9 +101,12 @@ export class LiveSession implements OrtSession {
     const stacked = stack(interventions);
     for (const intervention of stacked) intervention.kind.knobs(intervention, this.#options.facts);
     const before = new Map(this.#kinds);
-    for (const { kind } of stacked) this.#kinds.set(kind.name, kind);
+    const key = this.#key();
+    for (const one of stacked) {
+      this.#kinds.set(one.kind.name, { kind: one.kind, variant: one.kind.variant?.(one) });
+    }
     try {
-      if (this.#kinds.size > before.size) this.#plan();
+      if (this.#key() !== key) this.#plan();
     } catch (error) {
       this.#kinds.clear();
       for (const [name, kind] of before) this.#kinds.set(name, kind);
@@ -139,7 +147,8 @@ export class LiveSession implements OrtSession {
 
   #key(): string {
     const padding = this.#correctsPadding ? 'padding' : '';
-    return [[...this.#kinds.keys()].join(), padding, this.#overlay?.key ?? ''].join('|');
+    const kinds = [...this.#kinds].map(([name, { variant = '' }]) => `${name} ${variant}`);
+    return [kinds.join(), padding, this.#overlay?.key ?? ''].join('|');
   }
 
   /** An overlay listens to one session, which therefore cannot be exchanged when a padded batch comes. */
@@ -151,10 +160,12 @@ export class LiveSession implements OrtSession {
     const { facts } = this.#options;
     const { model } = facts.file;
     const hasMask = model.graph.inputs.some(({ name }) => name === 'attention_mask');
-    const kinds = [...this.#kinds.values()].sort((a, b) => STAGES.indexOf(a.stage) - STAGES.indexOf(b.stage));
+    const kinds = [...this.#kinds.values()].sort(
+      (a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage),
+    );
     const plans = [
       ...(this.#correctsPadding ? [paddingPlan(facts.decoder, hasMask)] : []),
-      ...kinds.map((kind) => kind.plan(facts)),
+      ...kinds.map(({ kind, variant }) => kind.plan(facts, variant)),
     ];
     return {
       taps: this.#overlay?.taps ?? [],
@@ -172,7 +183,7 @@ export class LiveSession implements OrtSession {
     const { facts, runtime, session: options } = this.#options;
     const compiled = compile(facts.recognition, this.#plan());
     if (this.#current && !this.#overlay) await this.#current.session.release();
-    const session = await startSession(facts.file, compiled, { ...options, runtime });
+    const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
     this.#current = { key, session };
     this.#setKnobs(session);
     return session;
@@ -181,6 +192,11 @@ export class LiveSession implements OrtSession {
   #setKnobs(session: HookedSession): void {
     const { facts, tracker } = this.#options;
     session.resetKnobs();
+    const remembering = this.#interventions.filter((one) => {
+      return remembers(one.kind.plan(facts, one.kind.variant?.(one)));
+    });
+    const settings = remembering.map(({ intervention, hash }) => `${intervention} ${hash.slice(0, 8)}`);
+    session.collectStates(settings.length > 0 ? settings.join(' and ') : undefined);
     for (const intervention of this.#interventions) {
       for (const [name, value] of Object.entries(intervention.kind.knobs(intervention, facts))) {
         if (session.knobNames.includes(name)) session.setKnob(name, value);

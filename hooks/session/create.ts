@@ -12,6 +12,7 @@ import {
 import type { Recognition } from '../sites/site.ts';
 import { loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
+import type { StateStore } from './states.ts';
 
 export interface SessionOptions {
   /** Default: onnxruntime-node in Node, onnxruntime-web elsewhere. */
@@ -25,6 +26,8 @@ export interface SessionOptions {
    * 'copy' hands over the whole model as bytes (wasm). Default: by runtime and source.
    */
   readonly weights?: 'reference' | 'copy';
+  /** States of caches, to be shared by the sessions of one model. */
+  readonly states?: StateStore;
 }
 
 /**
@@ -73,7 +76,8 @@ export async function startSession(
     if (path !== undefined) settings.externalData ??= await readExternalFiles(file, path);
   }
   try {
-    return new HookedSession(await runtime.InferenceSession.create(bytes, settings), compiled, runtime, host);
+    const inner = await runtime.InferenceSession.create(bytes, settings);
+    return new HookedSession(inner, compiled, runtime, host, options.states);
   } catch (cause) {
     throw new AttuneError('SESSION_FAILED', {
       at: file.source.name,

@@ -11,3 +11,4 @@ export {
   type Runtime,
 } from './runtime.ts';
 export { HookedSession, type KnobFeeder, type TapListener } from './session.ts';
+export { StateStore } from './states.ts';

@@ -1,11 +1,12 @@
 /**
  * A session with ONNX Runtime's interface around a compiled graph. Whoever runs it sees the inputs and outputs of
- * the untouched model; knobs are fed and taps are taken off behind the curtain.
+ * the untouched model; knobs are fed, states carried and taps taken off behind the curtain.
  */
 import { AttuneError, nearest } from '../../errors.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
 import { dataTypeName } from '../onnx/index.ts';
 import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
+import { StateStore } from './states.ts';
 
 /** Receives the taps of one run, by hook name; float32, axes of POINT_AXES. */
 export type TapListener = (taps: ReadonlyMap<string, OrtTensor>) => void | Promise<void>;
@@ -25,20 +26,33 @@ export class HookedSession implements OrtSession {
   readonly #knobs = new Map<string, OrtTensor>();
   readonly #compiled: Compiled;
   readonly #listeners = new Set<TapListener>();
+  readonly #store: StateStore;
   #feeder: KnobFeeder | undefined;
+  #settings: string | undefined;
   #released = false;
 
-  /** @param host runtime whose Tensor class outputs must have; differs from `runtime` when wasm runs under Node */
-  constructor(inner: OrtSession, compiled: Compiled, runtime: Runtime, host: Runtime = runtime) {
+  /**
+   * @param host runtime whose Tensor class outputs must have; differs from `runtime` when wasm runs under Node
+   * @param store states of caches; sessions of one model share it
+   */
+  constructor(
+    inner: OrtSession,
+    compiled: Compiled,
+    runtime: Runtime,
+    host: Runtime = runtime,
+    store: StateStore = new StateStore(),
+  ) {
+    this.#store = store;
     this.#inner = inner;
     this.#compiled = compiled;
     this.#runtime = runtime;
     this.#host = host;
     this.taps = compiled.taps;
-    const knobs = new Set(compiled.knobs.map(({ name }) => name));
-    const taps = new Set(compiled.taps.map(({ output }) => output));
-    this.inputNames = inner.inputNames.filter((name) => !knobs.has(name));
-    this.outputNames = inner.outputNames.filter((name) => !taps.has(name));
+    const { knobs, taps, states } = compiled;
+    const ins = new Set([...knobs.map(({ name }) => name), ...states.map(({ input }) => input)]);
+    const outs = new Set([...taps, ...states].map(({ output }) => output));
+    this.inputNames = inner.inputNames.filter((name) => !ins.has(name));
+    this.outputNames = inner.outputNames.filter((name) => !outs.has(name));
     this.resetKnobs();
   }
 
@@ -73,6 +87,14 @@ export class HookedSession implements OrtSession {
     this.#feeder = feeder;
   }
 
+  /**
+   * Name the settings under which states are collected: a cache is only continued under the same. Undefined, as at
+   * first, when nothing relies on states: any cache will do, and none is remembered.
+   */
+  collectStates(settings: string | undefined): void {
+    this.#settings = settings;
+  }
+
   /** Hand the taps of every run to `listener` until the returned function is called. */
   listen(listener: TapListener): () => void {
     this.#listeners.add(listener);
@@ -87,7 +109,9 @@ export class HookedSession implements OrtSession {
     const fetches = own ? (fetchesOrOptions as Fetches) : undefined;
     const runOptions = own ? options : (fetchesOrOptions ?? options);
     const wantsTaps = this.#listeners.size > 0 && this.taps.length > 0;
-    const all = this.#withKnobs(feeds);
+    const { states } = this.#compiled;
+    const carried = this.#store.before(feeds, states, this.#settings, this.#runtime);
+    const all = { ...this.#withKnobs(feeds), ...carried };
     const results = runOptions
       ? await this.#inner.run(all, this.#fetchList(fetches, wantsTaps), runOptions)
       : await this.#inner.run(all, this.#fetchList(fetches, wantsTaps));
@@ -96,6 +120,7 @@ export class HookedSession implements OrtSession {
     for (const [name, tensor] of Object.entries(results)) {
       if (this.outputNames.includes(name)) outputs[name] = this.#toHost(tensor);
     }
+    if (this.#settings !== undefined) this.#store.after(outputs, results, states, this.#settings);
     return outputs;
   }
 
@@ -111,12 +136,12 @@ export class HookedSession implements OrtSession {
   }
 
   #fetchList(fetches: Fetches | undefined, wantsTaps: boolean): Fetches {
-    const taps = wantsTaps ? this.taps.map(({ output }) => output) : [];
-    if (fetches === undefined) return [...this.outputNames, ...taps];
-    if (Array.isArray(fetches)) return [...fetches, ...taps];
+    const extra = [...(wantsTaps ? this.taps : []), ...this.#compiled.states].map(({ output }) => output);
+    if (fetches === undefined) return [...this.outputNames, ...extra];
+    if (Array.isArray(fetches)) return [...fetches, ...extra];
     return {
       ...(fetches as Record<string, OrtTensor | null>),
-      ...Object.fromEntries(taps.map((name) => [name, null])),
+      ...Object.fromEntries(extra.map((name) => [name, null])),
     };
   }
 

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { Intervention, InterventionKind } from '../../../hooks/model/index.ts';
-import { headAblation, headScale, tempScale, zeroTuning } from '../../../interventions/index.ts';
+import { act, headAblation, headScale, tempScale, zeroTuning } from '../../../interventions/index.ts';
 import { type Comparison, defineFamily, type Family } from '../family.ts';
 import { type Golden, greedy, tensor, vector } from '../golden.ts';
 import { greedyDifferences, lastLogits, maxAbsError, meanNll } from '../measure.ts';
@@ -73,6 +73,25 @@ const zeroTuningFamily = steered({
     zeroTuning({ gamma: gamma_tables[gamma_table]!.data, tokens }),
 });
 
+const actFamily = steered({
+  name: 'act',
+  kind: act.kind,
+  schema: run.extend({
+    mode: z.enum(['relative', 'absolute']),
+    value: z.number(),
+    stats: z.enum(['running', 'frozen']),
+    beta: z.number(),
+  }),
+  label: ({ mode, value, stats }) => `${mode} ${value}, ${stats}`,
+  specification: ({ mode, value, stats, beta }, { act_heads }) =>
+    act({
+      beta,
+      heads: act_heads,
+      threshold: mode === 'relative' ? { alpha: value } : { tau: value },
+      statistics: stats,
+    }),
+});
+
 const headScaleFamily = steered({
   name: 'head_scale',
   kind: headScale.kind,
@@ -115,4 +134,4 @@ const headAblationFamily = defineFamily({
   },
 });
 
-export const STEERED = [zeroTuningFamily, headScaleFamily, headAblationFamily, tempScaleFamily];
+export const STEERED = [zeroTuningFamily, actFamily, headScaleFamily, headAblationFamily, tempScaleFamily];

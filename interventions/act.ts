@@ -1,0 +1,102 @@
+/**
+ * ACT, attention calibration (Yu et al., arXiv 2406.15765): in chosen heads, keys that attract too much attention on
+ * average, never the first token, keep the share β of their weight; the other keys of a row get the rest in proportion.
+ *
+ *   score_t = Σ_s P_st / (rows that see t)        sink: score_t > τ, or > α / (number of keys)
+ *   P'_st = β P_st on sinks,  P_st (1 + (1 − β) P_S / P_N) elsewhere
+ *
+ * with P_S and P_N a row's weight on sinks and on the rest. Sinks are found per input, layer and head from the map before
+ * calibration. Rows of a prompt are calibrated with sinks that later rows helped to find: ACT is not causal in a prompt.
+ */
+import { z } from 'zod';
+import type { EditContext, ExpandEdit, Knob } from '../hooks/compile/index.ts';
+import { DataType } from '../hooks/onnx/index.ts';
+import { defineIntervention } from './define.ts';
+import { headKnob, headValues, layerValues } from './head-knob.ts';
+import { headSet, headTable, layerSet } from './heads.ts';
+
+const BETA = 'attune.act.beta';
+const TAU = 'attune.act.tau';
+const ALPHA = 'attune.act.alpha';
+
+const share = z.number().min(0).max(1);
+const statistics = ['running', 'frozen', 'row'] as const;
+const exclude = ['initial', 'first_detected'] as const;
+
+export const act = defineIntervention({
+  name: 'act',
+  stage: 'probabilities',
+  needs: ['self-attention'],
+  reference: 'arXiv 2406.15765; code GATECH-EIC/ACT',
+  schema: z.strictObject({
+    beta: z
+      .union([share, z.array(share).min(1), z.array(z.array(share).min(1)).min(1)])
+      .default(0.4)
+      .describe('β from 0 to 1: one number, β[head], or β[layer][head]; 1 leaves a head alone, exactly'),
+    layers: layerSet.default('all'),
+    heads: headSet.describe('query heads to calibrate; the paper searches them once per model'),
+    threshold: z
+      .union([
+        z.strictObject({ tau: z.number().nonnegative().finite() }),
+        z.strictObject({ alpha: z.number().nonnegative().finite() }),
+      ])
+      .default({ alpha: 5 })
+      .describe('a sink has a mean weight above tau, or above alpha times the uniform weight'),
+    statistics: z
+      .enum(statistics)
+      .default('running')
+      .describe(
+        'while decoding: running, scores over all rows so far; frozen, the sinks of the first call stay; row, each row by itself',
+      ),
+    exclude: z
+      .enum(exclude)
+      .default('initial')
+      .describe('key that is no sink: the first real one, or the first one found, as in the released code'),
+  }),
+  variant: (spec) => `${spec?.statistics ?? 'running'} ${spec?.exclude ?? 'initial'}`,
+  plan: (model, variant = 'running initial') => {
+    const [stats, excluded] = variant.split(' ') as [(typeof statistics)[number], (typeof exclude)[number]];
+    return {
+      knobs: [headKnob(BETA, model, 1), numberKnob(TAU), numberKnob(ALPHA)],
+      edits: model.decoder.map(
+        (site, layer): ExpandEdit => ({
+          kind: 'expand',
+          site,
+          edits: [{ kind: 'act', stats, exclude: excluded }],
+          values: (context) => ({
+            beta: layerValues(context, BETA, layer),
+            tau: TAU,
+            alpha: ALPHA,
+            first: context.firstToken(),
+          }),
+          active: (context) => anyBelowOne(context, layer),
+        }),
+      ),
+    };
+  },
+  knobs: ({ beta, layers, heads, threshold }, model) => ({
+    [BETA]: headValues(headTable(model, beta, { layers, heads, neutral: 1 })),
+    [TAU]: oneNumber('tau' in threshold ? threshold.tau : 0),
+    [ALPHA]: oneNumber('alpha' in threshold ? threshold.alpha : 0),
+  }),
+});
+
+/** float32 [settings, 1]. */
+function numberKnob(name: string): Knob {
+  return { name, elemType: DataType.FLOAT, shape: [`${name}:settings`, 1], neutral: oneNumber(0) };
+}
+
+function oneNumber(value: number) {
+  return { dims: [1, 1], data: Float32Array.of(value) };
+}
+
+/** Whether any head of the layer has β ≠ 1, in any setting. */
+function anyBelowOne(context: EditContext, layer: number): string {
+  const { emit } = context;
+  const freed = emit.op('Sub', [emit.scalar(1), layerValues(context, BETA, layer)], 'freed');
+  return emit.op(
+    'Greater',
+    [emit.op('ReduceMax', [freed], 'most', { keepdims: 0 }), emit.scalar(0)],
+    'active',
+  );
+}

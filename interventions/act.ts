@@ -9,7 +9,9 @@
  * calibration. Rows of a prompt are calibrated with sinks that later rows helped to find: ACT is not causal in a prompt.
  */
 import { z } from 'zod';
+import { AttuneError } from '../errors.ts';
 import type { EditContext, ExpandEdit, Knob } from '../hooks/compile/index.ts';
+import type { ModelFacts } from '../hooks/model/index.ts';
 import { DataType } from '../hooks/onnx/index.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
@@ -55,6 +57,7 @@ export const act = defineIntervention({
   }),
   variant: (spec) => `${spec?.statistics ?? 'running'} ${spec?.exclude ?? 'initial'}`,
   plan: (model, variant = 'running initial') => {
+    refuseForm(model, variant);
     const [stats, excluded] = variant.split(' ') as [(typeof statistics)[number], (typeof exclude)[number]];
     return {
       knobs: [headKnob(BETA, model, 1), numberKnob(TAU), numberKnob(ALPHA)],
@@ -80,6 +83,26 @@ export const act = defineIntervention({
     [ALPHA]: oneNumber('alpha' in threshold ? threshold.alpha : 0),
   }),
 });
+
+/** @throws AttuneError INTERVENTION_REFUSED */
+function refuseForm({ decoder }: ModelFacts, variant: string): void {
+  const refuse = (found: string, hint: string) =>
+    new AttuneError('INTERVENTION_REFUSED', { at: `act (${variant})`, found, hint });
+  const open = decoder.find(({ causal }) => causal !== true);
+  if (open) {
+    throw refuse(
+      `layer ${open.layer}, whose attention is not causal: ${open.causalBy}`,
+      'Scores of keys are means over the rows that come after them: ACT is for decoders.',
+    );
+  }
+  const nested = decoder.find(({ scope }) => scope.length > 0);
+  if (nested && !variant.startsWith('row')) {
+    throw refuse(
+      `layer ${nested.layer} in a branch of an If, which statistics cannot leave`,
+      "Use statistics: 'row', or an export that is no merged decoder.",
+    );
+  }
+}
 
 /** float32 [settings, 1]. */
 function numberKnob(name: string): Knob {

@@ -75,6 +75,21 @@ test('several forms were compared', () => {
   expect(decoders.length - seen.size).toBeGreaterThan(8);
 });
 
+test.each(['llama-gqa', 'qwen2-eager'])('%s in float16', async (name) => {
+  const { prompt } = loadFixture(name).greedy!.single;
+  const results = await Promise.all(
+    ['fp32', 'fp16'].map(async (dtype) => {
+      const model = await load(name, { dtype, interventions: [settings] });
+      const { logits } = await model(batch(prompt));
+      const tokens = await greedy(model, batch(prompt, prompt.slice(PADDED)));
+      await model.dispose();
+      return { logits: logits.to('float32').data as Float32Array, tokens };
+    }),
+  );
+  expect(maxDifference(results[0]!.logits, results[1]!.logits)).toBeLessThan(0.1);
+  expect(results[1]!.tokens).toEqual(results[0]!.tokens);
+});
+
 test.each([
   ['bert', 'onnx/model.onnx', /INTERVENTION_REFUSED.*not causal/],
   ['bart', 'onnx/decoder_model_merged.onnx', /INTERVENTION_REFUSED.*branch of an If/],

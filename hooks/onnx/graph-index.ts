@@ -39,17 +39,18 @@ export class GraphIndex {
     this.#outputs = new Set(graph.outputs.map(({ name }) => name));
     for (const info of [...graph.valueInfos, ...graph.inputs, ...graph.outputs])
       this.#infos.set(info.name, info);
-    graph.nodes.forEach((node, position) => {
-      node.outputs.forEach((name, output) => {
-        if (name !== '') this.#produce(name, { node, position, output });
-      });
-      node.inputs.forEach((name, input) => {
-        if (name !== '') this.#use(name, { node, position, input });
-      });
+    for (let position = 0; position < graph.nodes.length; position++) {
+      const node = graph.nodes[position]!;
+      for (let output = 0; output < node.outputs.length; output++) {
+        if (node.outputs[output] !== '') this.#produce(node.outputs[output]!, { node, position, output });
+      }
+      for (let input = 0; input < node.inputs.length; input++) {
+        if (node.inputs[input] !== '') this.#use(node.inputs[input]!, { node, position, input });
+      }
       for (const subgraph of subgraphs(node)) {
         for (const name of capturedValues(subgraph)) this.#use(name, { node, position, input: -1 });
       }
-    });
+    }
   }
 
   #produce(name: string, producer: Producer): void {
@@ -142,8 +143,11 @@ export function stringAttribute(node: Node, name: string): string | undefined {
   return bytes && new TextDecoder().decode(bytes);
 }
 
+const NONE: readonly Graph[] = [];
+
 /** Graph-valued attributes: the branches of If, the bodies of Loop and Scan, the decoder of BeamSearch. */
-export function subgraphs(node: Node): Graph[] {
+export function subgraphs(node: Node): readonly Graph[] {
+  if (node.attributes.every(({ g, graphs }) => !g && !graphs)) return NONE;
   return node.attributes.flatMap((attribute) => [
     ...(attribute.g ? [attribute.g] : []),
     ...(attribute.graphs ?? []),

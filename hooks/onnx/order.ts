@@ -10,18 +10,26 @@ import { capturedValues, describeNode, type GraphIndex, subgraphs } from './grap
  */
 export function executionOrder(index: GraphIndex): number[] {
   const { nodes } = index.graph;
-  const dependents: number[][] = nodes.map(() => []);
-  const waiting = nodes.map((node, position) => {
-    const makers = new Set<number>();
-    const need = (name: string) => {
-      const producer = index.producer(name);
-      if (producer) makers.add(producer.position);
-    };
-    node.inputs.forEach(need);
-    for (const graph of subgraphs(node)) capturedValues(graph).forEach(need);
-    for (const maker of makers) dependents[maker]!.push(position);
-    return makers.size;
-  });
+  const dependents: number[][] = new Array(nodes.length);
+  const waiting = new Int32Array(nodes.length);
+  /** For each maker, the node that counted it last: a value used twice is waited for once. */
+  const counted = new Int32Array(nodes.length).fill(-1);
+  const wait = (position: number, name: string) => {
+    const maker = index.producer(name)?.position;
+    if (maker === undefined || counted[maker] === position) return;
+    counted[maker] = position;
+    waiting[position]!++;
+    const list = dependents[maker];
+    if (list) list.push(position);
+    else dependents[maker] = [position];
+  };
+  for (let position = 0; position < nodes.length; position++) {
+    const node = nodes[position]!;
+    for (const name of node.inputs) wait(position, name);
+    for (const graph of subgraphs(node)) {
+      for (const name of capturedValues(graph)) wait(position, name);
+    }
+  }
   // One sweep in file order; nodes the sweep has passed while they were waiting are queued when they become ready.
   const order: number[] = [];
   const passed: number[] = [];
@@ -29,7 +37,7 @@ export function executionOrder(index: GraphIndex): number[] {
     if (waiting[sweep] === 0) passed.push(sweep);
     for (let next = passed.shift(); next !== undefined; next = passed.shift()) {
       order.push(next);
-      for (const dependent of dependents[next]!) {
+      for (const dependent of dependents[next] ?? []) {
         if (--waiting[dependent]! === 0 && dependent <= sweep) passed.push(dependent);
       }
     }

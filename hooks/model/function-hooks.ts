@@ -30,7 +30,7 @@ export async function runHooked<T>(
     for (const name of selectNames(filter, names))
       functions.set(name, [...(functions.get(name) ?? []), hook]);
   }
-  const points = facts.points.filter(({ name }) => functions.has(name)).sort(byExecution);
+  const points = facts.points.filter(({ name }) => functions.has(name));
   const writable = points.filter(({ source }) => source.from !== 'beside');
   const overlay = {
     key: `hooks ${points.map(({ name }) => name).join()}`,
@@ -75,34 +75,6 @@ function overrideEdit(point: HookPoint): Edit {
       return emit.op('Where', [flagName(point), override, value], 'override');
     },
   };
-}
-
-/** Within a layer: stream in, q k v, rotated, scores, pattern, z, result, attention out, MLP. */
-const ORDER = [
-  'hook_resid_pre',
-  'hook_q',
-  'hook_k',
-  'hook_v',
-  'hook_rot_q',
-  'hook_rot_k',
-  'hook_attn_scores',
-  'hook_pattern',
-  'hook_z',
-  'hook_result',
-  'hook_attn_out',
-  'hook_resid_mid',
-  'hook_cross_attn_out',
-  'hook_resid_mid_cross',
-  'hook_mlp_out',
-  'hook_resid_post',
-];
-
-function byExecution(a: HookPoint, b: HookPoint): number {
-  return (
-    a.layer - b.layer ||
-    (a.site?.index ?? 0) - (b.site?.index ?? 0) ||
-    ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)
-  );
 }
 
 async function passes(

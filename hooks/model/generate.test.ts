@@ -210,3 +210,22 @@ test('wrap puts attune behind a model that is loaded already', async () => {
     golden!.single.tokens.slice(0, 20),
   ]);
 });
+
+test('within a layer, a function downstream sees what one upstream wrote', async () => {
+  const { folder, greedy: golden } = loadFixture('llama-gqa');
+  const model = await load(folder);
+  const inputs = batch([golden!.single.prompt], 0);
+  const seen: Float32Array[] = [];
+  await model.runWithHooks(
+    [
+      ['blocks.1.hook_resid_post', (value: { data: Float32Array }) => void seen.push(value.data)],
+      ['blocks.1.hook_resid_mid', (value: { data: Float32Array }) => void seen.push(value.data)],
+      ['blocks.1.attn.hook_z', (value: { data: Float32Array }) => value.data.map(() => 0)],
+    ],
+    () => model(inputs),
+  );
+  const { cache } = await model.runWithCache(inputs, 'blocks.1.hook_resid_{pre,post}');
+  // Without attention, the stream after it is the stream before it; what leaves the layer differs from the untouched.
+  expect(seen[0]).toEqual(cache.get('blocks.1.hook_resid_pre')!.data);
+  expect(seen[1]).not.toEqual(cache.get('blocks.1.hook_resid_post')!.data);
+});

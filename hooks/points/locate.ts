@@ -3,7 +3,7 @@
  * derived from, or the reason why it is not there.
  */
 import type { Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../sites/site.ts';
-import { ATTENTION_POINTS, type PointKind, pointName, RESIDUAL_POINTS } from './names.ts';
+import { ATTENTION_POINTS, type PointKind, pointName, type RESIDUAL_POINTS } from './names.ts';
 
 export type Source =
   /** A value of the graph. */
@@ -40,7 +40,7 @@ interface Block {
   readonly sites: Site[];
 }
 
-/** All hook points in order of layer, the residual ones of a block around those of its attention. */
+/** All hook points in order of execution. */
 export function locatePoints(recognition: Pick<Recognition, 'sites' | 'residual'>): HookPoint[] {
   const blocks = new Map<string, Block>();
   const block = (tower: string, layer: number, scope: readonly ScopeStep[]): Block => {
@@ -60,20 +60,31 @@ export function locatePoints(recognition: Pick<Recognition, 'sites' | 'residual'
   return joinTwins([...blocks.values()].flatMap(blockPoints));
 }
 
+/** In order of execution: stream, self-attention, what it adds, cross-attention, what it adds, MLP, stream. */
 function blockPoints({ tower, layer, scope, residual, sites }: Block): HookPoint[] {
-  const crosses = sites.some(({ attention }) => attention === 'cross');
-  const kinds = RESIDUAL_POINTS.filter((kind) => crosses || !kind.includes('cross'));
-  const around = kinds.map((kind): HookPoint => {
-    const source = residualSource(kind, residual);
-    return { name: pointName(kind, { tower, layer }), kind, tower, layer, source, scope };
-  });
-  const inside = sites.flatMap((site) =>
-    ATTENTION_POINTS.map((kind): HookPoint => {
-      const name = pointName(kind, { tower, layer, attention: site.attention });
-      return { name, kind, tower, layer, site, source: attentionSource(kind, site), scope };
-    }),
-  );
-  return [...around.slice(0, 1), ...inside, ...around.slice(1)];
+  const stream = (...kinds: (typeof RESIDUAL_POINTS)[number][]) =>
+    kinds.map((kind): HookPoint => {
+      const source = residualSource(kind, residual);
+      return { name: pointName(kind, { tower, layer }), kind, tower, layer, source, scope };
+    });
+  const attention = (which: Site['attention']) =>
+    sites
+      .filter((site) => site.attention === which)
+      .flatMap((site) =>
+        ATTENTION_POINTS.map((kind): HookPoint => {
+          const name = pointName(kind, { tower, layer, attention: which });
+          return { name, kind, tower, layer, site, source: attentionSource(kind, site), scope };
+        }),
+      );
+  const cross = attention('cross');
+  return [
+    ...stream('hook_resid_pre'),
+    ...attention('self'),
+    ...stream('hook_attn_out', 'hook_resid_mid'),
+    ...cross,
+    ...(cross.length > 0 ? stream('hook_cross_attn_out', 'hook_resid_mid_cross') : []),
+    ...stream('hook_mlp_out', 'hook_resid_post'),
+  ];
 }
 
 /** Points of one name become one; the first that can be read leads. */

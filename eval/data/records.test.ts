@@ -233,3 +233,31 @@ test('a bad line spoils only its own group of lines and its own quoted row', asy
 test('stem: the name without folder, extension and .gz', () => {
   expect(['a/kv.v1.jsonl.gz', 'mmlu/anatomy_test.csv'].map(stem)).toEqual(['kv.v1', 'anatomy_test']);
 });
+
+test('nested: the innermost elements, with the fields around them, each with a place of its own', async () => {
+  const file = (last: unknown) =>
+    JSON.stringify(
+      {
+        data: [
+          { title: 'A', paragraphs: [{ context: 'c', qas: [{ q: 1 }, { q: 2 }] }] },
+          { title: 'B', paragraphs: [{ context: 'd', qas: last }] },
+        ],
+      },
+      null,
+      1,
+    );
+  const nested = { select: 'data', nested: ['paragraphs', 'qas'] };
+  const records = await read('nested.json', file([{ q: 3 }]), nested);
+  expect(records.map(({ fields }) => fields)).toEqual([
+    { title: 'A', context: 'c', q: 1 },
+    { title: 'A', context: 'c', q: 2 },
+    { title: 'B', context: 'd', q: 3 },
+  ]);
+  expect(new Set(records.map(({ line, element }) => `${line}[${element}]`)).size).toBe(3);
+
+  const { fields, bad } = await readSkipping('broken.json', file(3), nested);
+  expect([fields.length, bad]).toEqual([
+    2,
+    [{ code: 'DATA_SYNTAX', at: expect.stringMatching(/^broken\.json:\d+\[2\]$/) }],
+  ]);
+});

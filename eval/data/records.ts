@@ -82,9 +82,19 @@ const READERS: Record<Format, Reader> = {
     for await (const { text, end } of readLines(path, rejectByThrowing, file)) lines.push(text, end);
     let element = 0;
     for (const { text, line } of jsonElements(lines.join(''), file, source.select)) {
-      const fields = parse(text, place({ file, line, element }), source.columns, reject);
-      if (fields) yield { fields, line, element };
-      element += 1;
+      const outer = parse(text, place({ file, line, element }), source.columns, reject);
+      if (!outer) {
+        element += 1;
+        continue;
+      }
+      for (const fields of innermost(outer, source.nested ?? [])) {
+        if (fields instanceof AttuneError) {
+          reject(new AttuneError('DATA_SYNTAX', { ...fields, at: place({ file, line, element }) }));
+        } else {
+          yield { fields, line, element };
+        }
+        element += 1;
+      }
     }
   },
 
@@ -137,6 +147,27 @@ const READERS: Record<Format, Reader> = {
     if (block.length) yield { fields: { text: block.join('') }, line: start };
   },
 };
+
+/** The objects at the end of a chain of arrays, each with the fields of those around it; an error where one is missing. */
+function* innermost(
+  fields: Record<string, unknown>,
+  [key, ...rest]: readonly string[],
+): Generator<Record<string, unknown> | AttuneError> {
+  if (key === undefined) {
+    yield fields;
+    return;
+  }
+  const { [key]: list, ...around } = fields;
+  const objects = Array.isArray(list) ? list : [undefined];
+  for (const object of objects as unknown[]) {
+    if (object !== null && typeof object === 'object' && !Array.isArray(object)) {
+      yield* innermost({ ...around, ...object }, rest);
+    } else {
+      const found = `${JSON.stringify(object ?? list ?? null).slice(0, 60)} under "${key}"`;
+      yield new AttuneError('DATA_SYNTAX', { found, expected: 'an array of objects' });
+    }
+  }
+}
 
 async function* table(
   path: string,

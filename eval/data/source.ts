@@ -11,6 +11,13 @@ const entries = z.strictObject({
     .describe('path, or several read in turn, below the data folder'),
   format: z.enum(FORMATS).optional().describe('default: by the extension, without .gz'),
   select: z.string().optional().describe('json: dotted keys that lead to the array of records'),
+  nested: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      'json: keys of arrays inside each record; each innermost element is a record, with the fields around it',
+    ),
   columns: z
     .array(z.string().min(1))
     .min(1)

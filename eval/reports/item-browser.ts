@@ -1,7 +1,7 @@
 /** The items an intervention changed, from wrong to right and back, with prompt, options and log-likelihoods. */
 import type { Row } from '../runner/row.ts';
 import { metricKinds } from '../scoring/metrics.ts';
-import type { Item } from '../tasks/item.ts';
+import type { Item, Option } from '../tasks/item.ts';
 import type { Change, Changes } from './changes.ts';
 import { html, Markup } from './markup.ts';
 
@@ -44,7 +44,7 @@ ${more > 0 && html`<p class="note">${more} more are in rows.jsonl.</p>`}`;
 
 function entry({ item, before, after }: Change, intervention: string): Markup {
   return html`<details class="item"><summary>${gist(item)} <code>${item.id}</code></summary>
-${body(item, before, after, intervention)}</details>`;
+${body(item, { before, after, intervention })}</details>`;
 }
 
 /** The last words before the answer: the question, in most prompts. */
@@ -57,30 +57,67 @@ function promptOf(item: Item): string {
   switch (item.output) {
     case 'multiple_choice':
       return item.options[0]!.context || item.options.map(({ text }) => text).join(' / ');
-    case 'loglikelihood':
-      return item.context;
+    case 'pairwise':
+      return item.orders[0]!.options[0]!.context;
     case 'loglikelihood_rolling':
       return item.text;
+    default:
+      return item.context;
   }
 }
 
-function body(item: Item, before: Row, after: Row, intervention: string): Markup {
-  const head = html`<thead><tr><th></th><th></th><th class="n">untouched</th><th class="n">${intervention}</th></tr></thead>`;
-  const line = (mark: string, text: string, i: number) =>
-    html`<tr><td>${mark}</td><td>${text}</td><td class="n">${nats(before, i)}</td><td class="n">${nats(after, i)}</td></tr>`;
-  if (item.output === 'multiple_choice') {
-    const shared = item.options.every(({ context }) => context === item.options[0]!.context);
-    const mark = (i: number) =>
-      [i === item.gold && 'right', i === before.prediction && 'untouched’s', i === after.prediction && 'new']
-        .filter(Boolean)
-        .join(', ');
-    return html`${shared && pre(item.options[0]!.context)}<table>${head}<tbody>${item.options.map(
-      (option, i) => line(mark(i), shared ? option.text : option.context + option.continuation, i),
-    )}</tbody></table><p class="note">Log-likelihoods in nats; the largest is the answer.</p>`;
-  }
-  const text = item.output === 'loglikelihood' ? item.continuation : 'the whole text';
-  return html`${pre(promptOf(item))}<table>${head}<tbody>${line('', text, 0)}</tbody></table>`;
+interface Sides {
+  before: Row;
+  after: Row;
+  intervention: string;
 }
+
+function body(item: Item, sides: Sides): Markup {
+  switch (item.output) {
+    case 'multiple_choice':
+      return html`${choices(item, sides, 0, [sides.before.prediction, sides.after.prediction])}${LEGEND}`;
+    case 'pairwise':
+      return html`${item.orders.map((order, k) => {
+        const verdicts = [sides.before, sides.after].map(({ verdicts }) => verdicts?.[k]);
+        return html`<h3>${k === 0 ? 'As given' : 'Swapped'}</h3>${choices(order, sides, 2 * k, verdicts)}`;
+      })}${LEGEND}`;
+    case 'generate_until': {
+      const { before, after, intervention } = sides;
+      const line = (name: string, row: Row) =>
+        html`<tr><td>${name}</td><td>${row.extracted ?? (row.unparsable ? 'none found' : '')}</td><td>${row.text}</td></tr>`;
+      return html`${pre(item.context)}<table><thead><tr><th></th><th>answer</th><th>written</th></tr></thead><tbody>
+<tr><td>right</td><td>${item.answers.join(' / ')}</td><td></td></tr>${line('untouched', before)}${line(intervention, after)}</tbody></table>`;
+    }
+    default: {
+      const text = item.output === 'loglikelihood' ? item.continuation : 'the whole text';
+      return html`${pre(promptOf(item))}<table>${head(sides)}<tbody>${optionLine(['', text], sides, 0)}</tbody></table>`;
+    }
+  }
+}
+
+const LEGEND = html`<p class="note">Log-likelihoods in nats; the largest is the answer.</p>`;
+
+/** @param at index of the first option's log-likelihood. */
+function choices(
+  { options, gold }: { options: readonly Option[]; gold: number },
+  sides: Sides,
+  at: number,
+  [before, after]: (number | null | undefined)[],
+): Markup {
+  const shared = options.every(({ context }) => context === options[0]!.context);
+  const mark = (i: number) =>
+    [i === gold && 'right', i === before && 'untouched’s', i === after && 'new'].filter(Boolean).join(', ');
+  const lines = options.map((option, i) =>
+    optionLine([mark(i), shared ? option.text : option.context + option.continuation], sides, at + i),
+  );
+  return html`${shared && pre(options[0]!.context)}<table>${head(sides)}<tbody>${lines}</tbody></table>`;
+}
+
+const head = ({ intervention }: Sides): Markup =>
+  html`<thead><tr><th></th><th></th><th class="n">untouched</th><th class="n">${intervention}</th></tr></thead>`;
+
+const optionLine = ([mark, text]: [string, string], { before, after }: Sides, i: number): Markup =>
+  html`<tr><td>${mark}</td><td>${text}</td><td class="n">${nats(before, i)}</td><td class="n">${nats(after, i)}</td></tr>`;
 
 const nats = ({ logLikelihoods }: Row, i: number): string => logLikelihoods[i]?.toFixed(3) ?? 'not finite';
 

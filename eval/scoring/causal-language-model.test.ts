@@ -137,6 +137,79 @@ test('too long inputs lose tokens at the left, as if they had never been there',
   });
 });
 
+/** Greedy continuation straight from the definition. */
+function continuation(prompt: readonly number[], length: number): number[] {
+  const all = [...prompt];
+  for (let i = 0; i < length; i++) {
+    const logits = logitsAfter(all);
+    all.push(logits.indexOf(Math.max(...logits)));
+  }
+  return all.slice(prompt.length);
+}
+
+describe('writing', () => {
+  const words = (ids: number[]) => tokenizer.decode(ids);
+
+  test('each token is the largest after all before it; the cache saves reading them again', async () => {
+    const model = hashModel();
+    const { text, tokens, cost } = await causalLanguageModel(model, {
+      ...tokenizer,
+      eos_token_id: V,
+    }).generate(context, {
+      until: [],
+      maxTokens: 12,
+    });
+    expect([text, tokens]).toEqual([words(continuation(context, 12)), 12]);
+    expect(model.batches).toEqual([[1, 0, 40], ...Array.from({ length: 11 }, (_, i) => [1, 40 + i, 1])]);
+    expect(cost).toMatchObject({ tokens: 51, decodedTokens: 11, calls: 12 });
+  });
+
+  test('EOS of tokenizer, configuration or generation configuration ends it and is not shown', async () => {
+    const all = continuation(context, 12);
+    const end = all[4] as number;
+    const before = all.slice(0, all.indexOf(end));
+    for (const [config, eos] of [
+      [{}, { eos_token_id: end }],
+      [{ eos_token_id: [V, end] }, {}],
+    ] as const) {
+      const written = await causalLanguageModel(hashModel(config), { ...tokenizer, ...eos }).generate(
+        context,
+        {
+          until: [],
+          maxTokens: 12,
+        },
+      );
+      expect([written.text, written.tokens]).toEqual([words(before), before.length]);
+    }
+    const model = Object.assign(hashModel(), { generation_config: { eos_token_id: end } });
+    const written = await causalLanguageModel(model, tokenizer).generate(context, {
+      until: [],
+      maxTokens: 12,
+    });
+    expect(written.tokens).toBe(before.length);
+  });
+
+  test('a text that ends it may lie across tokens; what was written after its beginning is cut off', async () => {
+    const all = continuation(context, 12);
+    const end = `${all[3]}><${all[4]}`;
+    const { text, tokens } = await causalLanguageModel(hashModel(), tokenizer).generate(context, {
+      until: ['none', end],
+      maxTokens: 12,
+    });
+    expect(text).toBe(words(all).split(end)[0]);
+    expect(tokens).toBeLessThanOrEqual(5);
+  });
+
+  test('room for what is to be written is taken from the left of the prompt', async () => {
+    const model = causalLanguageModel(hashModel({ max_position_embeddings: 20 }), tokenizer);
+    const written = await model.generate(context, { until: [], maxTokens: 5 });
+    expect(written).toMatchObject({ text: words(continuation(context.slice(-15), 5)), truncated: true });
+    await expect(model.generate(context, { until: [], maxTokens: 20 })).rejects.toMatchObject({
+      code: 'SCORE_TOO_LONG',
+    });
+  });
+});
+
 test('logits that are not finite give NaN, never a number', async () => {
   const run = async (inputs: Record<string, unknown>) => {
     const { dims } = inputs.input_ids as Tensor;

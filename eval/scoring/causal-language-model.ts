@@ -8,6 +8,7 @@
  * prefill looks at later rows use `share: false`, which runs each request whole.
  */
 import { AttuneError } from '../../errors.ts';
+import { writeGreedily } from './greedy.ts';
 import type { Cost, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
 import { groupByPrefix, type PrefixGroup } from './shared-prefix.ts';
@@ -16,7 +17,7 @@ import { tokenLogProbability } from './token-log-probability.ts';
 /** The part of a transformers.js tokenizer that is used here. */
 export interface CausalTokenizer {
   encode(text: string, options?: { add_special_tokens?: boolean }): number[];
-  decode(ids: number[]): string;
+  decode(ids: number[], options?: { skip_special_tokens?: boolean }): string;
   readonly bos_token_id?: number | null | undefined;
   readonly eos_token_id?: number | null | undefined;
 }
@@ -44,6 +45,7 @@ export function causalLanguageModel(
   const maxLength = maxLengthOf(model.config);
   const prefixToken = prefixTokenOf(tokenizer);
   const prefixText = tokenizer.decode([prefixToken]);
+  const eos = endTokens(model, tokenizer);
 
   return {
     maxLength,
@@ -52,6 +54,15 @@ export function causalLanguageModel(
     encode(text, { specialTokens } = {}) {
       const special = specialTokens ?? !(prefixText !== '' && text.startsWith(prefixText));
       return tokenizer.encode(text, { add_special_tokens: special });
+    },
+
+    async generate(prompt, { until, maxTokens }) {
+      const room = maxLength - maxTokens;
+      if (room < 1) throw tooLong(`${maxTokens} tokens to write`, maxLength - 1);
+      const ids = prompt.length > 0 ? prompt : [prefixToken];
+      const decode = (tokens: number[]) => tokenizer.decode(tokens, { skip_special_tokens: true });
+      const written = await writeGreedily(model, ids.slice(-room), { until, maxTokens, eos, decode });
+      return { ...written, truncated: ids.length > room };
     },
 
     async logLikelihoods(requests) {
@@ -78,14 +89,14 @@ export function causalLanguageModel(
 /** As lm-evaluation-harness cuts: keep the last maxLength inputs, which must hold the whole continuation. */
 function toRow({ context, continuation }: TokenRequest, maxLength: number): Row {
   if (continuation.length > maxLength) {
-    throw new AttuneError('SCORE_TOO_LONG', {
-      found: `a continuation of ${continuation.length} tokens`,
-      expected: `at most the model's ${maxLength}`,
-    });
+    throw tooLong(`a continuation of ${continuation.length} tokens`, maxLength);
   }
   const inputs = [...context, ...continuation].slice(0, -1);
   return { inputs: inputs.slice(-maxLength), targets: continuation, truncated: inputs.length > maxLength };
 }
+
+const tooLong = (found: string, most: number): AttuneError =>
+  new AttuneError('SCORE_TOO_LONG', { found, expected: `at most the model's ${most}` });
 
 interface Tally {
   sum: number;
@@ -144,4 +155,12 @@ function prefixTokenOf({ bos_token_id, eos_token_id }: CausalTokenizer): number 
     found: 'a tokenizer with neither BOS nor EOS',
     expected: 'one of them, to stand before text that has nothing before it',
   });
+}
+
+/** What ends a text, by the tokenizer, the configuration and the generation configuration. */
+function endTokens(model: CausalModel, { eos_token_id }: CausalTokenizer): ReadonlySet<number> {
+  const configured = [model.config, model.generation_config].map(
+    (config) => (config as { eos_token_id?: number | number[] | null } | null | undefined)?.eos_token_id,
+  );
+  return new Set([eos_token_id, ...configured].flat().filter((id) => id !== null && id !== undefined));
 }

@@ -30,6 +30,23 @@ export interface Cost {
   decodeMs: number;
 }
 
+export interface WriteOptions {
+  /** Text that ends the writing and is cut off; EOS ends it too. */
+  until: readonly string[];
+  maxTokens: number;
+}
+
+export interface Written {
+  text: string;
+  /** Tokens written, those that were cut off again included. */
+  tokens: number;
+  /** false when the model's logits were not finite; the text ends there. */
+  finite: boolean;
+  /** Whether the prompt lost tokens at the left to leave room for maxTokens. */
+  truncated: boolean;
+  cost: Cost;
+}
+
 export interface LanguageModel {
   /** The longest input, in tokens. */
   readonly maxLength: number;
@@ -42,6 +59,8 @@ export interface LanguageModel {
   encode(text: string, options?: { specialTokens?: boolean }): number[];
   /** Scores in the order of the requests. Requests of one call may share computation. */
   logLikelihoods(requests: readonly TokenRequest[]): Promise<{ scores: TokenScore[]; cost: Cost }>;
+  /** Greedy decoding after a prompt; the prefix token alone where it is empty. */
+  generate(prompt: readonly number[], options: WriteOptions): Promise<Written>;
 }
 
 export const noCost: Cost = {

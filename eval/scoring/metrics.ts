@@ -8,7 +8,8 @@ import type { Metric } from '../tasks/definition.ts';
 export type Terms = readonly [numerator: number, denominator: number];
 
 export interface MetricKind {
-  better: 'higher' | 'lower';
+  /** 'neither': a rate with a point of balance. */
+  better: 'higher' | 'lower' | 'neither';
   /** Each item contributes 0 or 1 over 1: Wilson's interval and McNemar's test apply. */
   binary: boolean;
   /** A part of 1, shown in percent. */
@@ -17,6 +18,8 @@ export interface MetricKind {
 }
 
 const accuracy: MetricKind = { better: 'higher', binary: true, share: true, finish: (ratio) => ratio };
+/** A share to which an item may contribute a part. */
+const partial: MetricKind = { ...accuracy, binary: false };
 const perplexity: MetricKind = { better: 'lower', binary: false, share: false, finish: Math.exp };
 
 export const metricKinds: Record<Metric, MetricKind> = {
@@ -24,6 +27,13 @@ export const metricKinds: Record<Metric, MetricKind> = {
   acc_norm: accuracy,
   acc_bytes: accuracy,
   acc_mutual_info: accuracy,
+  exact_match: accuracy,
+  contains: accuracy,
+  f1: partial,
+  pair_acc: partial,
+  pair_acc_strict: accuracy,
+  consistency: accuracy,
+  first_rate: { ...partial, better: 'neither' },
   perplexity,
   word_perplexity: perplexity,
   byte_perplexity: perplexity,

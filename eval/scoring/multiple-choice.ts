@@ -20,7 +20,7 @@ const MEASURES: Record<string, (l: number, option: Option, u: number) => number>
 /** @throws AttuneError SCORE_EMPTY, and what the model throws. */
 export async function scoreMultipleChoice(
   model: LanguageModel,
-  { options, gold }: MultipleChoiceItem,
+  { options, gold }: Pick<MultipleChoiceItem, 'options' | 'gold'>,
   metrics: readonly Metric[],
 ): Promise<Score> {
   const mutual = metrics.includes('acc_mutual_info');

@@ -15,8 +15,10 @@ import { scoreItem } from './score-item.ts';
 
 interface Sample {
   doc: number;
-  /** [log-likelihood, is greedy] for each option; a number for a text. */
-  responses: ([number, boolean] | number)[];
+  /** [log-likelihood, is greedy] for each option; a number for a text; what was written. */
+  responses: ([number, boolean] | number | string)[];
+  /** What was extracted of it. */
+  filtered?: string[];
   [metric: string]: unknown;
 }
 const fixtures = new URL('fixtures/', import.meta.url);
@@ -74,6 +76,18 @@ const TASKS = [
     target: '{{ page }}',
     metrics: ['word_perplexity', 'byte_perplexity', 'bits_per_byte'],
   },
+  {
+    name: 'write',
+    output: 'generate_until',
+    source: { file: 'write.jsonl' },
+    fields: { prompt: 'string', answer: 'string' },
+    prompt: '{{ prompt }}',
+    target: '{{ answer }}',
+    until: ['\n', 'reu', '33334'],
+    maxTokens: 24,
+    answer: { extract: '([a-z]+)[^a-z]*$', take: 'last', ignore: ['case', 'punctuation'] },
+    metrics: ['exact_match'],
+  },
 ].map((definition) => defineTask(definition));
 
 let model: EvalModel;
@@ -96,14 +110,19 @@ describe.each(TASKS)('$name', (task) => {
     for (const item of items) scores.push(await scoreItem(model.language, item, task.metrics));
   });
 
-  test('log-likelihoods', () => {
+  test('what the model said', () => {
     expect(scores).toHaveLength(samples.length);
-    for (const { doc, responses } of samples) {
+    for (const { doc, responses, filtered } of samples) {
+      if (typeof responses[0] === 'string') {
+        expect(scores[doc]!.text).toBe(responses[0]);
+        expect(scores[doc]!.extracted ?? '[invalid]').toBe(filtered![0]);
+        continue;
+      }
       const { logLikelihoods, unconditional = [], greedy } = scores[doc]!;
       const own = [...logLikelihoods, ...unconditional];
       expect(own).toHaveLength(responses.length);
       responses.forEach((response, i) => {
-        const [theirs, theirGreedy] = typeof response === 'number' ? [response, undefined] : response;
+        const [theirs, theirGreedy] = typeof response === 'object' ? response : [Number(response), undefined];
         // The harness adds up a text's log-likelihoods in float32: 6e-8 of thousands of nats.
         expect(Math.abs(own[i]! - theirs)).toBeLessThan(1e-4 + 6e-8 * Math.abs(theirs));
         if (greedy !== undefined) expect(greedy).toBe(theirGreedy);

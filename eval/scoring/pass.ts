@@ -10,6 +10,7 @@ import type { Cost } from './language-model.ts';
 export interface CausalModel {
   (inputs: Record<string, unknown>): Promise<Record<string, unknown>>;
   readonly config: object;
+  readonly generation_config?: object | null;
   readonly sessions?: Record<string, { readonly inputNames: readonly string[] }>;
 }
 

@@ -2,8 +2,10 @@
 import type { Metric } from '../tasks/definition.ts';
 import type { Item } from '../tasks/item.ts';
 import { scoreContinuation } from './continuation.ts';
+import { scoreGeneration } from './generation.ts';
 import type { LanguageModel } from './language-model.ts';
 import { scoreMultipleChoice } from './multiple-choice.ts';
+import { scorePairwise } from './pairwise.ts';
 import { scoreRolling } from './rolling.ts';
 import type { Score } from './score.ts';
 
@@ -16,5 +18,9 @@ export function scoreItem(model: LanguageModel, item: Item, metrics: readonly Me
       return scoreContinuation(model, item, metrics);
     case 'loglikelihood_rolling':
       return scoreRolling(model, item, metrics);
+    case 'generate_until':
+      return scoreGeneration(model, item, metrics);
+    case 'pairwise':
+      return scorePairwise(model, item, metrics);
   }
 }

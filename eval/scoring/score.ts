@@ -14,6 +14,11 @@ export interface Score {
   prediction?: number;
   /** Continuation: whether greedy decoding would have written it. */
   greedy?: boolean;
+  /** Generation: what was written, and the part of it that was taken for the answer, where that is another. */
+  text?: string;
+  extracted?: string;
+  /** Pairs: which of the two was preferred by its place, as given and swapped. */
+  verdicts?: (number | null)[];
   /** Whether anything was cut off the left to fit the model. */
   truncated: boolean;
   /** Whether the model's output could not be scored at all (not finite). */

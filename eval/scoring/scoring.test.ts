@@ -1,6 +1,6 @@
 /** The rules of scoring on a model whose log-likelihoods are written down here. */
 import { describe, expect, test } from 'vitest';
-import type { MultipleChoiceItem } from '../tasks/item.ts';
+import type { GenerationItem, MultipleChoiceItem } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import { type LanguageModel, noCost, type TokenRequest } from './language-model.ts';
 import { metricKinds } from './metrics.ts';
@@ -33,6 +33,7 @@ function model(score: (request: TokenRequest) => number, greedy = false, maxLeng
     maxLength,
     prefixToken: BOS,
     encode,
+    generate: () => Promise.reject(new Error('asked to write')),
     logLikelihoods: async (requests) => ({
       scores: requests.map((request) => ({ logLikelihood: score(request), greedy, truncated: false })),
       cost: noCost,
@@ -149,6 +150,107 @@ test('a continuation: acc is greedy equality, perplexity its own negative log-li
   );
   expect(nan).toMatchObject({ terms: { acc: [0, 1] }, unparsable: true, logLikelihoods: [null] });
   expect(nan.terms).not.toHaveProperty('perplexity');
+});
+
+describe('pairs', () => {
+  const metrics = ['pair_acc', 'pair_acc_strict', 'consistency', 'first_rate'] as const;
+  const order = (first: string, second: string, gold: number) => ({
+    gold,
+    options: ['1', '2'].map((text) => ({ context: `${first}|${second}`, continuation: ` ${text}`, text })),
+  });
+  /** "good" is the better of the two, shown first, then second. */
+  const pair = {
+    id: 'x',
+    at: 'x:1',
+    output: 'pairwise',
+    orders: [order('good', 'bad', 0), order('bad', 'good', 1)],
+  } as const;
+  const judge = (prefers: (prompt: string) => number) =>
+    scoreItem(
+      model(({ context, continuation }) => {
+        const prompt = String.fromCodePoint(...context.slice(1).map((id) => (id > 999 ? id - 1000 : id)));
+        return Number(continuation[0] === 1000 + '12'.charCodeAt(prefers(prompt))) - 1;
+      }),
+      { ...pair, orders: [...pair.orders] },
+      metrics,
+    );
+  const terms = async (prefers: (prompt: string) => number) => (await judge(prefers)).terms;
+
+  test('a judge that sees the better answer', async () => {
+    expect(await terms((prompt) => (prompt.startsWith('good') ? 0 : 1))).toEqual({
+      pair_acc: [2, 2],
+      pair_acc_strict: [1, 1],
+      consistency: [1, 1],
+      first_rate: [1, 2],
+    });
+  });
+
+  test('one that always says the first is half right, never strictly, and not consistent', async () => {
+    expect(await terms(() => 0)).toEqual({
+      pair_acc: [1, 2],
+      pair_acc_strict: [0, 1],
+      consistency: [0, 1],
+      first_rate: [2, 2],
+    });
+  });
+
+  test('one that is consistently wrong', async () => {
+    expect(await terms((prompt) => (prompt.startsWith('good') ? 1 : 0))).toMatchObject({
+      pair_acc: [0, 2],
+      consistency: [1, 1],
+    });
+  });
+
+  test('numbers that are none are no verdict: wrong, and in no rate', async () => {
+    const scored = await scoreItem(
+      model(() => Number.NaN),
+      { ...pair, orders: [...pair.orders] },
+      metrics,
+    );
+    expect(scored.terms).toEqual({ pair_acc: [0, 2], pair_acc_strict: [0, 1], consistency: [0, 1] });
+    expect(scored).toMatchObject({ unparsable: true, verdicts: [null, null] });
+  });
+});
+
+describe('written answers', () => {
+  const item: GenerationItem = {
+    id: 'x',
+    at: 'x:1',
+    output: 'generate_until',
+    context: 'q',
+    until: ['.'],
+    maxTokens: 9,
+    answers: ['7', 'seven'],
+    rule: { extract: '\\w+$', take: 'first', remove: [], ignore: ['case'] },
+  };
+  const score = (text: string, finite = true) =>
+    scoreItem(
+      {
+        ...model(() => 0),
+        generate: async (prompt, options) => {
+          expect([prompt, options]).toEqual([encode('q'), { until: ['.'], maxTokens: 9 }]);
+          return { text, tokens: 3, finite, truncated: false, cost: noCost };
+        },
+      },
+      item,
+      ['exact_match', 'contains', 'f1'],
+    );
+
+  test('any right answer is right, and the row keeps what was written', async () => {
+    expect(await score('It is Seven')).toMatchObject({
+      terms: { exact_match: [1, 1], contains: [1, 1], f1: [1, 1] },
+      text: 'It is Seven',
+      extracted: 'Seven',
+      unparsable: false,
+    });
+    expect((await score('It is 17')).terms).toEqual({ exact_match: [0, 1], contains: [1, 1], f1: [0, 1] });
+  });
+
+  test('no match and no finite logits are unparsable: wrong, and counted', async () => {
+    const wrong = { exact_match: [0, 1], contains: [0, 1], f1: [0, 1] };
+    expect(await score('…')).toMatchObject({ terms: wrong, unparsable: true });
+    expect(await score('seven', false)).toMatchObject({ terms: wrong, unparsable: true });
+  });
 });
 
 describe('rolling windows', () => {

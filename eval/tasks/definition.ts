@@ -9,7 +9,7 @@ import { sourceSchema } from '../data/source.ts';
 const template = z
   .string()
   .describe('Jinja over the fields, the constants and `source`, the stem of the file');
-const fieldType = z.enum(['string', 'integer', 'number', 'boolean', 'list']);
+const fieldType = z.enum(['string', 'text', 'integer', 'number', 'boolean', 'list']);
 
 const fieldSchema = z.union([
   fieldType,
@@ -26,6 +26,12 @@ const common = {
   source: sourceSchema,
   fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/, 'a Jinja name'), fieldSchema),
   constants: z.record(z.string(), z.json()).optional(),
+  where: template.optional().describe('renders true or false: whether a record belongs to the task'),
+  variants: z
+    .record(z.string().regex(/^[A-Za-z_]\w*$/, 'a Jinja name'), z.array(z.json()).min(2))
+    .refine((entries) => Object.keys(entries).length === 1, 'one name')
+    .optional()
+    .describe('name → values: every record becomes an item for each value, which templates read by the name'),
   split: z.string().default('test').describe('which part of the data set the file is'),
   id: template.optional().describe('default: file and line'),
   cluster: template.optional().describe('items with one key are resampled together'),
@@ -36,7 +42,33 @@ const common = {
 
 export const MULTIPLE_CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const;
 export const LOGLIKELIHOOD_METRICS = ['acc', 'perplexity'] as const;
+export const GENERATION_METRICS = ['exact_match', 'contains', 'f1'] as const;
+export const PAIRWISE_METRICS = ['pair_acc', 'pair_acc_strict', 'consistency', 'first_rate'] as const;
 export const ROLLING_METRICS = ['word_perplexity', 'byte_perplexity', 'bits_per_byte'] as const;
+
+const regularExpression = z.string().refine(isRegularExpression, 'a regular expression');
+
+/** How a written answer is compared with the right ones. */
+const answerSchema = z.strictObject({
+  extract: regularExpression
+    .optional()
+    .describe('the answer is what this matches (its first group that took part); no match: unparsable'),
+  take: z.enum(['first', 'last']).default('first').describe('which match'),
+  remove: z.array(regularExpression).default([]).describe('taken out of both sides'),
+  ignore: z
+    .array(z.enum(['case', 'punctuation', 'articles', 'space']))
+    .default(['space'])
+    .describe('differences that do not count'),
+});
+export type AnswerRule = z.output<typeof answerSchema>;
+
+function isRegularExpression(text: string): boolean {
+  try {
+    return new RegExp(text, 'u') instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
 
 const metrics = <const T extends readonly string[]>(names: T) =>
   z
@@ -64,6 +96,30 @@ export const taskSchema = z.discriminatedUnion('output', [
     prompt: template,
     target: template.describe('the continuation'),
     metrics: metrics(LOGLIKELIHOOD_METRICS),
+  }),
+  z.strictObject({
+    output: z.literal('generate_until'),
+    ...common,
+    prompt: template,
+    target: template.describe('the right answer, or a JSON list of right answers'),
+    targetIs: z.enum(['text', 'list']).default('text'),
+    until: z.array(z.string().min(1)).default([]).describe('text that ends the answer; EOS always does'),
+    maxTokens: z.int().positive(),
+    answer: answerSchema.prefault({}),
+    metrics: metrics(GENERATION_METRICS),
+  }),
+  z.strictObject({
+    output: z.literal('pairwise'),
+    ...common,
+    candidates: z.tuple([template, template]).describe('the two answers to judge'),
+    prompt: template.describe(
+      'reads also `first` and `second`, the candidates in the order they are shown in',
+    ),
+    choices: z
+      .tuple([template, template])
+      .describe('what is scored for "the first is better" and "the second is better"'),
+    target: template.describe('renders the index of the better candidate'),
+    metrics: metrics(PAIRWISE_METRICS),
   }),
   z.strictObject({
     output: z.literal('loglikelihood_rolling'),

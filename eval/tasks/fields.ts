@@ -4,7 +4,8 @@ import { type DataRecord, place } from '../data/records.ts';
 import type { FieldDefinition } from './definition.ts';
 
 /**
- * Text cells become integers, numbers and booleans where a field says so; nothing else is converted.
+ * Text cells become integers, numbers and booleans where a field says so, and these become text; nothing else is
+ * converted.
  * @throws AttuneError DATA_FIELD_MISSING, DATA_FIELD_TYPE, each with file, line and field.
  */
 export function fieldsOf(
@@ -35,6 +36,8 @@ function convert(value: unknown, type: string, split?: string): unknown {
   switch (type) {
     case 'string':
       return typeof value === 'string' ? value : undefined;
+    case 'text':
+      return ['string', 'number', 'boolean'].includes(typeof value) ? String(value) : undefined;
     case 'integer': {
       const number = numeric(value);
       return Number.isSafeInteger(number) ? number : undefined;

@@ -1,10 +1,14 @@
 /** One thing to score, as plain text: what a record of any data set has become once its task's templates are rendered. */
 
+import type { AnswerRule } from './definition.ts';
+
 interface ItemCommon {
   /** Unique in its task. */
   id: string;
   /** file:line. */
   at: string;
+  /** Id of the record, where several items are made of one. */
+  record?: string;
   /** Items of one cluster are resampled together; absent: each item is its own. */
   cluster?: string;
   slice?: string;
@@ -39,4 +43,21 @@ export interface RollingItem extends ItemCommon {
   text: string;
 }
 
-export type Item = MultipleChoiceItem | LogLikelihoodItem | RollingItem;
+export interface GenerationItem extends ItemCommon {
+  output: 'generate_until';
+  context: string;
+  until: readonly string[];
+  maxTokens: number;
+  /** Any of them is right. */
+  answers: readonly string[];
+  rule: AnswerRule;
+}
+
+/** Two answers judged twice, shown in either order. */
+export interface PairwiseItem extends ItemCommon {
+  output: 'pairwise';
+  /** As given, and swapped; `gold` is the better one by its place in that order. */
+  orders: { options: Option[]; gold: number }[];
+}
+
+export type Item = MultipleChoiceItem | LogLikelihoodItem | RollingItem | GenerationItem | PairwiseItem;

@@ -204,3 +204,56 @@ describe('definitions', () => {
     await expect(findTask(broken)).rejects.toMatchObject({ code: 'TASK_FILE', at: broken });
   });
 });
+
+describe('what becomes of a record', () => {
+  test('"where" leaves records out, and says so when it is neither true nor false', async () => {
+    const { items, total } = await load([0, 1, 2, 3].map(good), { where: '{{ gold == 1 }}' });
+    expect([items.map(({ id }) => id), total]).toEqual([['qa.jsonl:2', 'qa.jsonl:4'], 2]);
+    await expect(load([good(0)], { where: '{{ gold }}' })).rejects.toMatchObject({ code: 'DATA_FIELD_TYPE' });
+  });
+
+  test('and, or, not are no names', async () => {
+    const { total } = await load([0, 1, 2].map(good), {
+      where: '{{ not (gold == 1 and q == "1?") or false }}',
+    });
+    expect(total).toBe(2);
+  });
+
+  test('a record with variants is an item for each, sampled and resampled together', async () => {
+    const changes = {
+      variants: { place: [0, 5, 'end'] },
+      prompt: '{{ place }}: {{ q }}',
+      slice: '{{ place }}',
+    };
+    const { items } = await load([0, 1, 2, 3, 4].map(good), changes, { limit: 6 });
+    expect(items).toHaveLength(6);
+    expect(items.slice(0, 3).map(({ slice }) => slice)).toEqual(['0', '5', 'end']);
+    for (const item of items) {
+      expect(item.id).toBe(`${item.record}/place=${item.slice}`);
+      expect(item.cluster).toBe(item.record);
+    }
+    expect(new Set(items.map(({ record }) => record)).size).toBe(2);
+  });
+
+  test('a position is a whole number', async () => {
+    const { items } = await load([good(1)], { position: '{{ gold }}' });
+    expect(items[0]!.position).toBe(1);
+    await expect(load([good(1)], { position: 'first' })).rejects.toMatchObject({
+      code: 'DATA_FIELD_TYPE',
+      at: 'qa.jsonl:1',
+    });
+  });
+
+  test('a written answer needs a right one with text', async () => {
+    const { choices: _, ...rest } = definition;
+    const written = { output: 'generate_until', maxTokens: 4, metrics: ['exact_match'] };
+    const task = (target: string) => ({ ...rest, ...written, target });
+    writeFileSync(join(root, 'qa.jsonl'), `${JSON.stringify(good(1))}\n`);
+    const { items } = await loadItems(defineTask(task('{{ gold }}')), { root });
+    expect(items[0]).toMatchObject({ answers: ['1'], until: [], rule: { take: 'first', ignore: ['space'] } });
+    await expect(loadItems(defineTask(task(' ')), { root })).rejects.toMatchObject({ code: 'DATA_TARGET' });
+    expect(() => defineTask({ ...task('x'), answer: { extract: '(' } })).toThrow(
+      expect.objectContaining({ code: 'TASK_INVALID' }),
+    );
+  });
+});

@@ -21,7 +21,7 @@ export interface LoadedItems {
   items: Item[];
   /** Records left out by `skipBad`. */
   bad: AttuneError[];
-  /** Good records in the source, of which `items` may be a sample. */
+  /** Items that the good records of the source make, of which `items` may be a sample. */
   total: number;
 }
 
@@ -31,7 +31,7 @@ export interface LoadedItems {
  */
 export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
   const { root, limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false } = options;
-  const toItem = itemMaker(task);
+  const toItems = itemMaker(task);
   const places = new Map<string, string>();
   const items: Item[] = [];
   const bad: AttuneError[] = [];
@@ -41,17 +41,18 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
   };
   for await (const record of readRecords(task.source, root, reject)) {
     try {
-      const item = toItem(record);
-      const first = places.get(item.id);
-      if (first !== undefined) {
-        throw new AttuneError('DATA_DUPLICATE_ID', {
-          at: item.at,
-          found: `the id "${item.id}", which ${first} has as well`,
-          expected: 'a different id for each record',
-        });
+      for (const item of toItems(record)) {
+        const first = places.get(item.id);
+        if (first !== undefined) {
+          throw new AttuneError('DATA_DUPLICATE_ID', {
+            at: item.at,
+            found: `the id "${item.id}", which ${first} has as well`,
+            expected: 'a different id for each record',
+          });
+        }
+        places.set(item.id, item.at);
+        items.push(item);
       }
-      places.set(item.id, item.at);
-      items.push(item);
     } catch (error) {
       if (!isAttuneError(error) || error.code === 'TASK_TEMPLATE') throw error;
       reject(error);
@@ -68,12 +69,12 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
   return { items: sample(items, limit, seed), bad, total: items.length };
 }
 
-/** The items whose ids hash lowest: a larger limit keeps the smaller sample inside. */
+/** The items whose records' ids hash lowest: a larger limit keeps the smaller sample inside, variants stay together. */
 function sample(items: Item[], limit: number, seed: number): Item[] {
   if (items.length <= limit) return items;
   const rank = (id: string) => createHash('sha256').update(`${seed}/${id}`).digest('hex');
-  const ranked = items.map((item, index) => ({ index, rank: rank(item.id) }));
-  ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1));
+  const ranked = items.map((item, index) => ({ index, rank: rank(item.record ?? item.id) }));
+  ranked.sort((a, b) => (a.rank === b.rank ? a.index - b.index : a.rank < b.rank ? -1 : 1));
   const kept = ranked.slice(0, limit).map(({ index }) => index);
   return kept.sort((a, b) => a - b).map((index) => items[index] as Item);
 }

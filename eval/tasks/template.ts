@@ -78,6 +78,8 @@ function namesRead(tree: unknown): Set<string> {
     if (type === 'MemberExpression' && !value.computed) delete children.property;
     if (type === 'KeywordArgumentExpression') delete children.key;
     if (type === 'TestExpression') delete children.test;
+    // The words and, or, not are tokens of the type of names.
+    if (type === 'BinaryExpression' || type === 'UnaryExpression') delete children.operator;
     if (type === 'FilterExpression' || type === 'FilterStatement') {
       const filter = value.filter as Node;
       children.filter = filter.type === 'CallExpression' ? filter.args : undefined;

@@ -15,6 +15,8 @@ export interface ToyOptions {
   onCall?: (calls: number) => void;
   /** Log-likelihood instead of the hash's. */
   score?: (text: string, interventions: readonly EvalIntervention[]) => number;
+  /** What it writes instead of a number of the hash's. */
+  write?: (prompt: string, interventions: readonly EvalIntervention[]) => string;
 }
 
 /** Any name with any parameters but "unknown". */
@@ -26,7 +28,7 @@ export function toyIntervention(json: Record<string, unknown>): EvalIntervention
   return { hash, toJSON: () => json };
 }
 
-export function toyModel({ name = 'toy', delay = 0, onCall, score }: ToyOptions = {}): EvalModel {
+export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyOptions = {}): EvalModel {
   let inForce: readonly EvalIntervention[] = [];
   let calls = 0;
   return {
@@ -41,6 +43,14 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score }: ToyOptions 
       maxLength: 1000,
       prefixToken: 0,
       encode: (text) => [...text].map((letter) => letter.codePointAt(0) as number),
+      async generate(prompt, { until, maxTokens }) {
+        onCall?.(calls++);
+        const asked = String.fromCodePoint(...prompt);
+        const said = write?.(asked, inForce) ?? `${Math.floor(-hashed(asked, inForce) * 50)}`;
+        const text = until.reduce((left, end) => left.split(end)[0]!, said.slice(0, maxTokens));
+        const cost = { ...noCost, tokens: prompt.length + text.length, calls: 1, ms: delay };
+        return { text, tokens: text.length, finite: true, truncated: false, cost };
+      },
       async logLikelihoods(requests) {
         onCall?.(calls++);
         if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));

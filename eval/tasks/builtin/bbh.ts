@@ -12,7 +12,7 @@ const ANSWERS: Record<string, string[]> = {
   tracking_shuffled_objects_three_objects: ['(A)', '(B)', '(C)'],
 };
 
-export const bbh = Object.entries(ANSWERS).map(([file, choices]) =>
+const scored = Object.entries(ANSWERS).map(([file, choices]) =>
   defineTask({
     name: `bbh-${file.replaceAll('_', '-')}`,
     output: 'multiple_choice',
@@ -25,3 +25,22 @@ export const bbh = Object.entries(ANSWERS).map(([file, choices]) =>
     metrics: ['acc'],
   }),
 );
+
+/** Those whose answers differ from item to item are written; the first number or letter counts. */
+const written = Object.entries({ object_counting: '\\d+', date_understanding: '\\([A-F]\\)' }).map(
+  ([file, extract]) =>
+    defineTask({
+      name: `bbh-${file.replaceAll('_', '-')}`,
+      output: 'generate_until',
+      source: { file: `bbh/${file}.json`, select: 'examples' },
+      fields: { input: 'string', target: 'string' },
+      prompt: 'Q: {{ input }}\nA:',
+      target: '{{ target }}',
+      until: ['Q:'],
+      maxTokens: 64,
+      answer: { extract },
+      metrics: ['exact_match'],
+    }),
+);
+
+export const bbh = [...scored, ...written];

@@ -37,6 +37,16 @@ const COUNTS: Record<string, number> = {
   lambada: 1000,
   'bigbench-operators': 210,
   'clinc150-domains': 4500,
+  'bbh-object-counting': 250,
+  'bbh-date-understanding': 250,
+  gsm8k: 500,
+  'xquad-en': 1190,
+  // 500 records, four positions
+  'kv-retrieval-75': 2000,
+  'kv-retrieval-10': 2000,
+  llmbar: 281,
+  // 999 less 105 whose majority is a tie
+  pandalm: 894,
   wikitext2: 44,
   tinyshakespeare: 200,
 };
@@ -121,5 +131,53 @@ describe.runIf(present)('with the data', () => {
   test('piqa: labels of the other file', async () => {
     const { items } = await load('piqa');
     expect(items.slice(0, 3).map((item) => 'gold' in item && item.gold)).toEqual([0, 1, 1]);
+  });
+
+  test.each([
+    ['kv-retrieval-10', 10, [0, 3, 6, 9]],
+    ['kv-retrieval-75', 75, [0, 24, 49, 74]],
+  ])('%s: an object of %i pairs, the one asked for at each of four places', async (name, pairs, places) => {
+    const { items } = await load(name);
+    for (const item of items.slice(0, 40)) {
+      if (item.output !== 'generate_until') throw new Error(item.output);
+      const [, json, key] = /data:\n(\{[\s\S]*\})\n\nKey: "(.*)"\n/.exec(item.context)!;
+      const object: Record<string, string> = JSON.parse(json!);
+      expect(Object.keys(object)).toHaveLength(pairs);
+      expect(Object.keys(object).indexOf(key!)).toBe(item.position);
+      expect([object[key!]]).toEqual(item.answers);
+    }
+    expect(items.slice(0, 4).map(({ position }) => position)).toEqual(places);
+    expect(new Set(items.slice(0, 4).map(({ cluster }) => cluster)).size).toBe(1);
+  });
+
+  test('llmbar: both orders show both outputs, the better one is the same', async () => {
+    const { items } = await load('llmbar');
+    for (const item of items) {
+      if (item.output !== 'pairwise') throw new Error(item.output);
+      const shown = item.orders.map(({ options, gold }) => {
+        const [, a, b] = /\n\nOutput \(a\):\n([\s\S]*)\n\nOutput \(b\):\n([\s\S]*)\n\nWhich output/.exec(
+          options[0]!.context,
+        )!;
+        return { a, b, better: [a, b][gold] };
+      });
+      expect(shown[1]).toEqual({ a: shown[0]!.b, b: shown[0]!.a, better: shown[0]!.better });
+    }
+  });
+
+  test('xquad-en: questions of the innermost level with the paragraph around them', async () => {
+    const { items } = await load('xquad-en');
+    expect(items[0]).toMatchObject({
+      id: '56beb4343aeaaa14008c925b',
+      answers: ['308'],
+      context: expect.stringMatching(
+        /^Context: The Panthers defense gave up just 308 points.*\n\nQuestion: How many points did the Panthers defense surrender\?\n\nAnswer:$/,
+      ),
+    });
+    expect(new Set(items.map(({ cluster }) => cluster)).size).toBe(240);
+  });
+
+  test('gsm8k: the number after the marks', async () => {
+    const { items } = await load('gsm8k');
+    expect(items.slice(0, 2).map((item) => 'answers' in item && item.answers)).toEqual([['18'], ['3']]);
   });
 });

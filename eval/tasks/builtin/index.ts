@@ -7,7 +7,10 @@ import { boolq } from './boolq.ts';
 import { clinc150Domains } from './clinc150.ts';
 import { bigbenchOperators, lambada } from './continuation.ts';
 import { copa } from './copa.ts';
+import { gsm8k } from './gsm8k.ts';
 import { hellaswag } from './hellaswag.ts';
+import { llmbar, pandalm } from './judging.ts';
+import { kvRetrieval10, kvRetrieval75 } from './kv-retrieval.ts';
 import { commonsenseQa, mathQa, siqa } from './lettered.ts';
 import { mmlu } from './mmlu.ts';
 import { openbookQa } from './openbook-qa.ts';
@@ -16,6 +19,7 @@ import { tinyshakespeare, wikitext2 } from './running-text.ts';
 import { truthfulqaMc1 } from './truthfulqa.ts';
 import { uciSentiment } from './uci-sentiment.ts';
 import { winogrande } from './winogrande.ts';
+import { xquadEn } from './xquad.ts';
 
 export const builtinTasks: ReadonlyMap<string, Task> = new Map(
   [
@@ -38,6 +42,12 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     lambada,
     bigbenchOperators,
     clinc150Domains,
+    gsm8k,
+    xquadEn,
+    kvRetrieval75,
+    kvRetrieval10,
+    llmbar,
+    pandalm,
     wikitext2,
     tinyshakespeare,
   ].map((task) => [task.name, task]),

@@ -72,7 +72,7 @@ export const act = defineIntervention({
             alpha: ALPHA,
             first: context.firstToken(),
           }),
-          active: (context) => anyBelowOne(context, layer),
+          active: (context) => calibrates(context, layer),
         }),
       ),
     };
@@ -113,13 +113,12 @@ function oneNumber(value: number) {
   return { dims: [1, 1], data: Float32Array.of(value) };
 }
 
-/** Whether any head of the layer has β ≠ 1, in any setting. */
-function anyBelowOne(context: EditContext, layer: number): string {
-  const { emit } = context;
-  const freed = emit.op('Sub', [emit.scalar(1), layerValues(context, BETA, layer)], 'freed');
-  return emit.op(
-    'Greater',
-    [emit.op('ReduceMax', [freed], 'most', { keepdims: 0 }), emit.scalar(0)],
-    'active',
-  );
+/** Whether β is below 1 for any head of the layer, in any setting. */
+function calibrates({ emit, once }: EditContext, layer: number): string {
+  const layers = once(`${BETA} active`, () => {
+    const freed = emit.op('Sub', [emit.scalar(1), BETA], 'freed'); // [settings, L, H|1]
+    const total = emit.op('ReduceSum', [freed, emit.ints(0, 2)], 'total', { keepdims: 0 });
+    return emit.op('Greater', [total, emit.scalar(0)], 'active');
+  });
+  return emit.op('Gather', [layers, emit.int(layer)], 'active', { axis: 0 });
 }

@@ -105,9 +105,8 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
       outputs: site.anchor.outputs.map((value) => rename.get(value) ?? value),
     });
     const unchanged = { nodes: [node], functions: new Map() };
-    const idle = idleStates(expansion, states, rows);
     const results = Object.entries(outputs.values).map(([key, value]) => [key, rename.get(value)!]);
-    return joined([unchanged, idle], { ...Object.fromEntries(results), ...idle.results });
+    return joined([unchanged], { ...Object.fromEntries(results), ...idleStates(expansion, states) });
   });
   const final = renamed(part, finalNames(part, outputs.values, states, name));
   const opsets = opsetsFor(opset);
@@ -140,8 +139,7 @@ export function expandPattern(site: Site, expansion: Expansion, pattern: string)
   const place = { opset, pattern: float, attentionMask, window: site.window, guarded };
   const write: Write = (prefix, own, values) => editedPattern({ ...place, name: prefix }, own, values);
   const part = gated(expansion, types, withStates(expansion, states, types, rows, write), () => {
-    const idle = idleStates(expansion, states, rows);
-    return joined([idle], { pattern: float, ...idle.results });
+    return joined([], { pattern: float, ...idleStates(expansion, states) });
   });
   const whole = joined([{ nodes: emit.nodes, functions: emit.functions }, part], part.results);
   const final = renamed(whole, finalNames(whole, {}, states, name));
@@ -257,11 +255,9 @@ function gated(
   return choose({ name, opset, condition: active, results }, edited, own());
 }
 
-/** States of a call whose edits are inactive: nothing was seen of its rows. */
-function idleStates({ name, opset }: Expansion, states: readonly State[], rows: Rows): Part {
-  const emit = emitter(opset, `${name}.idle.`);
-  const results = states.map((state) => [localState(state, name), grown(emit, state.input, rows(emit))]);
-  return joined([emit], Object.fromEntries(results));
+/** States of a call whose edits are inactive stay as they are: nothing was seen of its rows. */
+function idleStates({ name }: Expansion, states: readonly State[]): Record<string, string> {
+  return Object.fromEntries(states.map((state) => [localState(state, name), state.input]));
 }
 
 /** A state [B, N, P] with zeros for the S new keys: [B, N, T]. */

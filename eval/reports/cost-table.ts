@@ -8,7 +8,7 @@ export function costTable(runs: readonly RunReport[], costs: readonly TimeCost[]
   const lines = runs.map(({ model, task, intervention, cost }, i) => {
     const { ms, overhead, prefillMsPerToken, decodeMsPerToken, peakBytes } = costs[i]!;
     const first = runs[i - 1]?.task !== task || runs[i - 1]?.model !== model;
-    const compared = overhead.low !== null && overhead.high !== null;
+    const compared = overhead.low !== null && overhead.high !== null && Number.isFinite(overhead.value);
     return html`<tr class="${first && 'first'}">${several && html`<td>${model}</td>`}<td>${first && task}</td><td>${intervention}</td>
 <td class="n">${cost.tokens.toLocaleString('en')}</td><td class="n">${ratio(cost.unsharedTokens / cost.tokens)}</td>
 <td class="n">${(ms / 1000).toFixed(2)}</td><td class="n">${compared && ratio(overhead.value)}</td>

@@ -58,7 +58,11 @@ export function measure(
   }
   const units = sumByCluster(terms, clusters);
   const interval = bootstrapInterval(units, { seed, resamples, level, finish: kind.finish });
-  return units.length > 1 ? interval : { ...interval, low: null, high: null };
+  if (units.length < 2) return { ...interval, low: null, high: null };
+  if (!kind.share || interval.low < interval.high) return interval;
+  // Units that are all alike give a bootstrap nothing to vary, which is no certainty: no share of so many varies more
+  // than a proportion.
+  return { ...wilsonInterval(interval.value * units.length, units.length, level), value: interval.value };
 }
 
 /**
@@ -96,8 +100,15 @@ export function compare(
     level,
     finish: kind.finish,
   });
-  const single = units.length < 2;
-  return { ...difference, ...(single && { low: null, high: null, p: null }), ...common };
+  if (units.length < 2) return { ...difference, low: null, high: null, p: null, ...common };
+  if (!kind.share || difference.low < difference.high) return { ...difference, ...common };
+  const [gained, lost] = [Math.max(0, difference.value), Math.max(0, -difference.value)];
+  const { low, high } = tangoInterval(
+    { gained: gained * units.length, lost: lost * units.length },
+    units.length,
+    level,
+  );
+  return { ...difference, low, high, ...common };
 }
 
 interface Sample {
@@ -110,8 +121,11 @@ function termsOf(rows: readonly Row[], metric: Metric): Sample {
   return { terms: having.map((row) => row.terms[metric]!), clusters: having.map(({ cluster }) => cluster) };
 }
 
-const independentBinary = (kind: MetricKind, clusters: readonly (string | undefined)[]): boolean =>
-  kind.binary && clusters.every((cluster) => cluster === undefined);
+/** Right or wrong, and no two items of one cluster. */
+function independentBinary({ binary }: MetricKind, clusters: readonly (string | undefined)[]): boolean {
+  const shared = clusters.filter((cluster) => cluster !== undefined);
+  return binary && new Set(shared).size === shared.length;
+}
 
 /** From the error of the paired difference, at least that of one changed item: no change seen is not no error. */
 function minimumDetectable(before: Sample, after: Sample): number {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { reportTable } from '../reports/table.ts';
 import { mcnemarExact } from '../statistics/mcnemar.ts';
+import { tangoInterval } from '../statistics/tango.ts';
 import { wilsonInterval } from '../statistics/wilson.ts';
 import { acc, forty, rowsOf } from '../testing/rows.ts';
 import { costsOf } from './costs.ts';
@@ -61,6 +62,15 @@ test('clusters widen the interval and take McNemar out', () => {
   expect(value).toBeCloseTo(plain[1]!.delta.acc!.value, 12);
   expect(runs[1]!.delta.acc!.p).not.toBe(plain[1]!.delta.acc!.p);
   expect(low! <= value && value <= high!).toBe(true);
+});
+
+test('clusters that are all alike are no certainty', () => {
+  const none = forty.map(() => [acc(0), acc(0)]);
+  const clustered = rowsOf(none);
+  for (const row of clustered.rows.flat()) row.cluster = `${Number(row.item) % 10}`;
+  const [base, one] = reportRuns(clustered, options);
+  expect(base!.metrics.acc).toEqual(wilsonInterval(0, 10));
+  expect(one!.delta.acc).toMatchObject(tangoInterval({ gained: 0, lost: 0 }, 10));
 });
 
 test('perplexities are ratios of sums, with bootstrap intervals', () => {

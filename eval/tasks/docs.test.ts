@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { metricKinds } from '../scoring/metrics.ts';
 import { builtinTasks } from './builtin/index.ts';
 import { taskSchema } from './definition.ts';
 import { findTask } from './find.ts';
@@ -48,4 +49,11 @@ test('docs/tasks.md names every built-in task and explains every entry', () => {
   for (const entry of entries.filter((name) => name !== 'description' && name !== 'targetIs')) {
     expect(explained).toContain(entry);
   }
+});
+
+test('docs/evaluation.md explains every metric', () => {
+  const evaluation = readFileSync(new URL('../../docs/evaluation.md', import.meta.url), 'utf8');
+  const table = evaluation.slice(evaluation.indexOf('## Metrics'), evaluation.indexOf('## How sure'));
+  const named = [...table.matchAll(/^\| (`[^|]+)/gm)].flatMap(([, cell]) => cell!.match(/\w+/g));
+  expect(named.sort()).toEqual(Object.keys(metricKinds).sort());
 });

@@ -48,7 +48,8 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
         const asked = String.fromCodePoint(...prompt);
         const said = write?.(asked, inForce) ?? `${Math.floor(-hashed(asked, inForce) * 50)}`;
         const text = until.reduce((left, end) => left.split(end)[0]!, said.slice(0, maxTokens));
-        const cost = { ...noCost, tokens: prompt.length + text.length, calls: 1, ms: delay };
+        const tokens = prompt.length + text.length;
+        const cost = { ...noCost, tokens, unsharedTokens: tokens, calls: 1, ms: delay };
         return { text, tokens: text.length, finite: true, truncated: false, cost };
       },
       async logLikelihoods(requests) {

@@ -30,6 +30,14 @@ test('the ratio is the median over pairs: a slow spell that hits whole pairs lea
   expect(count).toBe(5);
 });
 
+test('the fastest runs are compared with each other, wherever they fell', () => {
+  const pairs = [
+    [sample(10), sample(30)],
+    [sample(20), sample(11)],
+  ] as const;
+  expect(compare(pairs, 'wall').best).toBeCloseTo(1.1, 12);
+});
+
 test('clocks are kept apart', () => {
   const pairs = [[sample(10, 4), sample(30, 6)]] as const;
   expect(compare(pairs, 'wall').ratio).toBe(3);

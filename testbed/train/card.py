@@ -18,6 +18,8 @@ def percent(x):
 
 
 def interval(s):
+    if s["n"] == 0:
+        return "none"
     return f"{percent(s['value'])} [{percent(s['low'])}, {percent(s['high'])}]"
 
 

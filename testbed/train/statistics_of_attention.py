@@ -12,7 +12,7 @@ def wilson(hits, n, z=1.96):
     p, z2 = hits / n, z * z
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return {"value": round(p, 4), "low": round(middle - half, 4), "high": round(middle + half, 4), "n": n}
+    return {"value": round(p, 4), "low": round(max(0.0, middle - half), 4), "high": round(min(1.0, middle + half), 4), "n": n}
 
 
 def share(flags):

@@ -167,7 +167,7 @@ def main():
     parser.add_argument("--out", default=".attune/testbed/vlm")
     parser.add_argument("--tower-steps", type=int, default=2000)
     parser.add_argument("--align-steps", type=int, default=400)
-    parser.add_argument("--primer-steps", type=int, default=500)
+    parser.add_argument("--primer-steps", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--pictures", type=int, default=16, help="pictures per step")
     parser.add_argument("--lr", type=float, default=3e-3)

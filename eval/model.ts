@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers';
 import { AttuneError, isAttuneError } from '../errors.ts';
+import { remembers } from '../hooks/compile/index.ts';
 import {
   type AttunedModel,
   from_pretrained,
@@ -32,7 +33,7 @@ export interface EvalModel {
   /** Scores under the interventions in force. */
   readonly language: LanguageModel;
   /** Interventions from the next call on; none: the untouched model. */
-  use(interventions: readonly EvalIntervention[]): void;
+  use(interventions: readonly EvalIntervention[]): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -43,7 +44,17 @@ export interface ModelOptions {
   device?: string | undefined;
 }
 
+/** The model with one set of edits compiled in. */
+interface Instance {
+  model: TransformersModel & AttunedModel;
+  language: LanguageModel;
+}
+
 /**
+ * Each set of edits has a session of its own, loaded when it is first used: the untouched model is the untouched graph, in
+ * every row and whatever was compiled before, so that neither its numbers nor its time depend on what it is compared with.
+ * Settings that differ in parameters alone share a session.
+ *
  * @param idOrFolder a folder in Hub layout, or a Hub id.
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
@@ -54,32 +65,66 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
   }
   const path = local ? resolve(idOrFolder) : idOrFolder;
-  let model: TransformersModel & AttunedModel;
-  let tokenizer: CausalTokenizer;
-  try {
-    const where = { local_files_only: local };
-    tokenizer = await AutoTokenizer.from_pretrained(path, where);
-    model = await from_pretrained(AutoModelForCausalLM as never, path, { ...where, dtype, device });
-  } catch (cause) {
-    if (isAttuneError(cause)) throw cause;
-    throw new AttuneError('MODEL_LOAD', {
-      at: idOrFolder,
-      found: cause instanceof Error ? cause.message : String(cause),
-      expected: LAYOUT,
-      cause,
-    });
-  }
+  const where = { local_files_only: local };
+  const tokenizer: CausalTokenizer = await loading(idOrFolder, () =>
+    AutoTokenizer.from_pretrained(path, where),
+  );
+  const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
+    const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
+      from_pretrained(AutoModelForCausalLM as never, path, { ...where, dtype, device, interventions }),
+    );
+    const share = !interventions.some((one) => looksAhead(one, model));
+    return { model, language: causalLanguageModel(model as unknown as CausalModel, tokenizer, { share }) };
+  };
+  const untouched = await load([]);
+  const instances = new Map([['', untouched]]);
+  let current = untouched;
   const weights = local ? await hashFiles(path, dtype) : `hub:${idOrFolder}`;
   return {
     name: idOrFolder,
     fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
     software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
-    language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
-    use: (interventions) => model.use(interventions.map((one) => interventionFromJSON(one.toJSON()))),
+    language: {
+      ...untouched.language,
+      logLikelihoods: (requests) => current.language.logLikelihoods(requests),
+      generate: (prompt, how) => current.language.generate(prompt, how),
+    },
+    async use(specifications) {
+      const interventions = specifications.map((one) => interventionFromJSON(one.toJSON()));
+      const key = graphOf(interventions);
+      const instance = instances.get(key) ?? (await load(interventions));
+      instances.set(key, instance);
+      instance.model.use(interventions);
+      current = instance;
+    },
     async dispose() {
-      await model.dispose();
+      for (const { model } of instances.values()) await model.dispose();
     },
   };
+}
+
+/** Equal for interventions that feed other values to the same graph. */
+const graphOf = (interventions: readonly Intervention[]): string =>
+  interventions
+    .map((one) => `${one.kind.name} ${one.kind.variant?.(one) ?? ''}`)
+    .sort()
+    .join(' and ');
+
+/**
+ * An intervention that carries something from call to call is not the same on a prompt cut in two, and rows of its prompt may
+ * see later ones: what requests share cannot be computed once for all of them.
+ */
+const looksAhead = (one: Intervention, { attune }: AttunedModel): boolean =>
+  remembers(one.kind.plan(attune.facts, one.kind.variant?.(one)));
+
+async function loading<T>(at: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (isAttuneError(cause)) throw cause;
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new AttuneError('MODEL_LOAD', { at, found, expected: LAYOUT, cause });
+  }
 }
 
 const onnxruntime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };

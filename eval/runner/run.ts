@@ -67,7 +67,7 @@ export async function runTask(
           continue;
         }
         if (signal?.aborted) throw interrupted(file.rows, keys.flat());
-        model.use(setting.interventions);
+        await model.use(setting.interventions);
         const row = { key, ...(await scoreRow(model, task.task, item, setting, skipBad)) };
         file.append(row);
         estimate.add(j, row);
@@ -76,7 +76,7 @@ export async function runTask(
     }
   } finally {
     bar.end();
-    model.use([]);
+    await model.use([]);
   }
   const rows = keys.map((row) => row.map((key) => file.rows.get(key)!));
   return { model: model.name, task, settings, rows };

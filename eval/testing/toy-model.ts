@@ -35,7 +35,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
     name,
     fingerprint: `toy:${name}`,
     software: {},
-    use(interventions) {
+    async use(interventions) {
       inForce = interventions;
     },
     async dispose() {},

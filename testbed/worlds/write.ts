@@ -1,6 +1,6 @@
 /**
  * Writes what the PyTorch programs read:
- *   npm run testbed:data -- [--out .attune/testbed/data] [--text 400000] [--pictures 60000] [--seed 1]
+ *   npm run testbed:data -- [--out .attune/testbed/data] [--text 300000] [--pictures 60000] [--seed 1]
  *
  * text/train.jsonl                       training items in random order
  * pictures/primer.rgb, primer.jsonl      the same of simple scenes, for the first steps
@@ -111,7 +111,7 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
 const { values: args } = parseArgs({
   options: {
     out: { type: 'string', default: '.attune/testbed/data' },
-    text: { type: 'string', default: '400000' },
+    text: { type: 'string', default: '300000' },
     pictures: { type: 'string', default: '60000' },
     seed: { type: 'string', default: '1' },
   },

@@ -99,7 +99,10 @@ function scaled<T extends { value: number; low: number | null; high: number | nu
 }
 
 const fixed = (tick: number, places: number): string =>
-  (Math.abs(tick) >= 1e5 ? tick.toExponential(1) : tick.toFixed(places)).replace(/^-/, '−');
+  (Math.abs(tick) >= 1e5 ? tick.toExponential(1).replace('e+', 'e') : tick.toFixed(places)).replace(
+    /^-/,
+    '−',
+  );
 
 /** 0 for the untouched model, then a colour for each intervention, the same in every figure. */
 function seriesOf(runs: readonly RunReport[], { specification, specHash }: RunReport): number {

@@ -5,11 +5,13 @@ import type { Metric } from '../tasks/definition.ts';
 export const isShare = (metric: string): boolean => metricKinds[metric as Metric].share;
 
 export const number = (metric: string, value: number): string =>
-  isShare(metric) ? (100 * value).toFixed(1) : value.toPrecision(4);
+  isShare(metric) ? (100 * value).toFixed(1) : figures(value, 4);
+
+const figures = (value: number, count: number): string => value.toPrecision(count).replace('e+', 'e');
 
 /** A difference: three figures where it is no share. */
 export const signed = (metric: string, value: number): string =>
-  `${value < 0 ? '−' : '+'}${isShare(metric) ? number(metric, Math.abs(value)) : Math.abs(value).toPrecision(3)}`;
+  `${value < 0 ? '−' : '+'}${isShare(metric) ? number(metric, Math.abs(value)) : figures(Math.abs(value), 3)}`;
 
 /** @param show `number` or `signed` */
 export const range = (

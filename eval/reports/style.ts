@@ -5,7 +5,7 @@ export const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e6; --soft: #a2a2a0; --rule: #3c3c3c; --paper: #161616;
   --panel: #202020; --good: #3fc79a; --bad: #f0935c; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 72rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif; }
 h1 { font-size: 1.55rem; line-height: 1.25; margin: 0 0 .3rem; }
 h2 { font-size: 1.15rem; margin: 2.6rem 0 .6rem; }
@@ -18,7 +18,7 @@ table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabu
 th { text-align: left; font-weight: 600; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
 th, td { padding: .22rem .7rem .22rem 0; white-space: nowrap; }
 td.n, th.n { text-align: right; }
-.results { font-size: .8rem; } .results th, .results td { padding-right: .6rem; }
+.results { font-size: .8rem; } .results th { white-space: normal; } .results th, .results td { padding-right: .6rem; }
 tbody tr.first td { border-top: 1px solid var(--rule); }
 tbody tr:first-child td { border-top: 0; }
 .soft { color: var(--soft); }
@@ -48,6 +48,6 @@ dl { display: grid; grid-template-columns: 11rem 1fr; gap: .15rem 1rem; font-siz
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 input { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--rule); padding: .3rem .6rem;
   width: min(26rem, 100%); margin: .2rem 0 .6rem; }
-@media print { body { max-width: none; padding: 0; font-size: 10.5pt; } input { display: none; }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; } .scroll { overflow: visible; } table, .results { font-size: 7.5pt; } input { display: none; }
   h2, h3 { break-after: avoid; } svg, table { break-inside: avoid; } }
 `;

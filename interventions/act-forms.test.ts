@@ -3,9 +3,10 @@
 import { join } from 'node:path';
 import type { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
+import { feedsOf } from '../hooks/compile/fixture-runs.test-support.ts';
 import { modelFacts } from '../hooks/model/facts.ts';
 import { openModel } from '../hooks/onnx/index.ts';
-import { loadRuntime } from '../hooks/session/index.ts';
+import { createSession, loadRuntime } from '../hooks/session/index.ts';
 import {
   batch,
   load,
@@ -88,6 +89,30 @@ test.each(['llama-gqa', 'qwen2-eager'])('%s in float16', async (name) => {
   );
   expect(maxDifference(results[0]!.logits, results[1]!.logits)).toBeLessThan(0.1);
   expect(results[1]!.tokens).toEqual(results[0]!.tokens);
+});
+
+test.each([
+  ['bart', 'in a merged decoder, each row by itself'],
+  ['t5', 'in a merged decoder, each row by itself'],
+  ['whisper-genai', 'without an attention mask'],
+])('%s, %s', async (name) => {
+  const fixture = loadFixture(name);
+  const path = fixture.files.map(({ file }) => file).find((file) => /decoder_model/.test(file))!;
+  const file = await openModel(join(fixture.folder, path));
+  const facts = modelFacts(file, {});
+  const one = act({ heads: 'all', threshold: { tau: 0.1 }, statistics: 'row' });
+  const feeds = await feedsOf(fixture, path, file, fixture.cases[0]!);
+  await using plain = await createSession(file, facts.recognition, {});
+  await using edited = await createSession(
+    file,
+    facts.recognition,
+    act.kind.plan(facts, act.kind.variant!(one)),
+  );
+  const before = (await plain.run(feeds)).logits!.data as Float32Array;
+  expect((await edited.run(feeds)).logits!.data).toEqual(before);
+  for (const [knob, value] of Object.entries(act.kind.knobs(one, facts))) edited.setKnob(knob, value);
+  expect(maxDifference((await edited.run(feeds)).logits!.data as Float32Array, before)).toBeGreaterThan(0.1);
+  file.close();
 });
 
 test.each([

@@ -20,6 +20,7 @@ const FAMILIES = [
   'plain',
   'left_padding',
   'zerotuning',
+  'act',
   'head_scale',
   'head_ablation',
   'tempscale',

@@ -28,7 +28,8 @@ const shared = z.looseObject({
   prompts: z.record(z.string(), z.looseObject({ text: z.string(), ids })),
   settings: z.looseObject({
     gamma_tables: z.record(z.string(), tensor(matrix)),
-    act_heads: headList,
+    // Files without the method leave it out.
+    act_heads: headList.default([]),
     scale_heads: headList,
     ablate_heads: headList,
   }),

@@ -4,7 +4,7 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { AttuneError, nearest } from '../../errors.ts';
 import type { EvalIntervention, ModelOptions } from '../model.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
-import { type Gate, parseGate } from '../runner/gate.ts';
+import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
 import { type Setting, settingOf, untouched } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
@@ -43,6 +43,11 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
   const tasks: EvalPlan['tasks'] = [];
   for (const name of names) tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad }));
   pick(tasks, sampleIds);
+  for (const gate of gates)
+    refuseUnmatched(
+      gate,
+      tasks.map((task) => ({ task, settings })),
+    );
   const modelOptions = { dtype: args.text('dtype'), device: args.text('device') };
   const identity = [
     models,

@@ -212,7 +212,10 @@ describe('reports', () => {
     await expect(evaluate(['--gate', 'acc=1', ...out('gate')])).rejects.toMatchObject({
       code: 'GATE_INVALID',
     });
-    await expect(evaluate(['--gate', 'delta.acc>=0', ...out('gate')])).rejects.toMatchObject({
+    const onCall = () => {
+      throw new Error('the model was run first');
+    };
+    await expect(evaluate(['--gate', 'delta.acc>=0', ...out('gate')], { onCall })).rejects.toMatchObject({
       code: 'GATE_UNMATCHED',
     });
   });

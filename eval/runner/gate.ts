@@ -88,28 +88,43 @@ export interface GatedRows {
 
 /**
  * A gate holds for every run it speaks of; one on a difference, for every intervention.
- * @throws AttuneError GATE_UNMATCHED when it speaks of none, which would pass without a look.
+ * @throws AttuneError GATE_UNMATCHED
  */
 export function checkGate(gate: Gate, sets: readonly GatedRows[], options: ReportOptions): GateResult {
-  const checks: GateCheck[] = [];
-  for (const { model, task, settings, rows } of sets) {
-    const { name, metrics } = task.task;
-    if (!metrics.includes(gate.metric) || (gate.task ?? name) !== name) continue;
-    settings.forEach(({ label }, j) => {
-      if ((gate.intervention ?? label) !== label || (gate.delta && j === 0)) return;
-      const column = (k: number) => rows.map((row) => row[k]!);
+  refuseUnmatched(gate, sets);
+  const checks = sets.flatMap(({ model, task, settings, rows }) => {
+    const { name } = task.task;
+    const column = (j: number) => rows.map((row) => row[j]!);
+    return spokenOf(gate, { task, settings }).map((j): GateCheck => {
       const value = measured(gate, column(0), column(j), { ...options, name });
       const found = value === undefined ? null : limit(gate, value);
-      checks.push({ model, task: name, intervention: label, found, pass: holds(gate, found) });
+      return { model, task: name, intervention: settings[j]!.label, found, pass: holds(gate, found) };
     });
-  }
-  if (checks.length > 0) return { gate: gate.text, pass: checks.every(({ pass }) => pass), checks };
+  });
+  return { gate: gate.text, pass: checks.every(({ pass }) => pass), checks };
+}
+
+type Gated = Pick<GatedRows, 'task' | 'settings'>;
+
+/** @throws AttuneError GATE_UNMATCHED when it speaks of no run, and would pass without a look. */
+export function refuseUnmatched(gate: Gate, sets: readonly Gated[]): void {
+  if (sets.some((set) => spokenOf(gate, set).length > 0)) return;
+  const tasks = sets.map(({ task }) => `${task.task.name} (${task.task.metrics.join(', ')})`);
+  const settings = sets.flatMap((set) => set.settings.map(({ label }) => label));
   throw new AttuneError('GATE_UNMATCHED', {
     at: '--gate',
     found: `"${gate.text}"`,
     expected: 'a metric, a task and an intervention of this run',
-    hint: `Tasks: ${[...new Set(sets.map(({ task }) => `${task.task.name} (${task.task.metrics.join(', ')})`))].join('; ')}`,
+    hint: `Tasks: ${[...new Set(tasks)].join('; ')}. Settings: ${[...new Set(settings)].join(', ')}`,
   });
+}
+
+/** Indices of the settings that a gate speaks of. */
+function spokenOf(gate: Gate, { task: { task }, settings }: Gated): number[] {
+  if (!task.metrics.includes(gate.metric) || (gate.task ?? task.name) !== task.name) return [];
+  return settings.flatMap(({ label }, j) =>
+    (gate.intervention ?? label) === label && !(gate.delta && j === 0) ? [j] : [],
+  );
 }
 
 function measured(

@@ -4,6 +4,7 @@ import { from_pretrained, wrap } from './hooks/model/index.ts';
 export { AttuneError, isAttuneError } from './errors.ts';
 export type { Activation, AttunedModel, HookFunction, Intervention } from './hooks/model/index.ts';
 export {
+  act,
   defineIntervention,
   headAblation,
   headScale,

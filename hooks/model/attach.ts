@@ -74,7 +74,8 @@ export async function from_pretrained<M extends TransformersModel>(
   try {
     return await wrap(model, idOrFolder, { ...options, reload: true });
   } catch (error) {
-    await model.dispose();
+    // What went wrong matters more than that some sessions may be gone already.
+    await model.dispose().catch(() => undefined);
     throw error;
   }
 }

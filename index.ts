@@ -1,5 +1,13 @@
 /** attune: training-free interventions on attention for any ONNX transformer. */
-import { from_pretrained, wrap } from './hooks/model/index.ts';
+import {
+  type AttachOptions,
+  type AttunedModel,
+  from_pretrained,
+  type TransformersModel,
+  type TransformersModelClass,
+  wrap,
+} from './hooks/model/index.ts';
+import { applyProfile, readProfile } from './interventions/profile.ts';
 
 export { AttuneError, isAttuneError } from './errors.ts';
 export type { Activation, AttunedModel, HookFunction, Intervention } from './hooks/model/index.ts';
@@ -12,10 +20,28 @@ export {
   tempScale,
   zeroTuning,
 } from './interventions/index.ts';
+export { makeProfile, type Profile } from './interventions/profile.ts';
 export { wrap };
 
 /**
- * Load a transformers.js model with attune behind its sessions; `attune.wrap` does it for one that is loaded.
- * See hooks/model/attach.ts.
+ * Load a transformers.js model with attune behind its sessions (see hooks/model/attach.ts for the options).
+ *
+ * @param options.profile interventions chosen for this model: a profile or the path of one
+ * @throws AttuneError PROFILE_INVALID, PROFILE_OF_ANOTHER_MODEL, and those of hooks/model from_pretrained
  */
-export const attune = Object.assign(from_pretrained, { from_pretrained, wrap });
+async function load<M extends TransformersModel>(
+  modelClass: TransformersModelClass<M>,
+  idOrFolder: string,
+  {
+    profile,
+    ...options
+  }: AttachOptions & Readonly<Record<string, unknown>> & { readonly profile?: unknown } = {},
+): Promise<M & AttunedModel> {
+  const chosen = profile === undefined ? undefined : await readProfile(profile);
+  const model = await from_pretrained(modelClass, idOrFolder, options);
+  if (chosen) await applyProfile(model, chosen);
+  return model;
+}
+
+/** `attune(...)` and `attune.from_pretrained(...)` are one; `attune.wrap` takes a model that is loaded already. */
+export const attune = Object.assign(load, { from_pretrained: load, wrap });

@@ -3,7 +3,7 @@
  * session options, and a door before each run of the session at which the two can be made to take turns.
  */
 import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface/transformers';
-import { type AttunedModel, from_pretrained } from '../../hooks/model/index.ts';
+import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import type { OrtSession } from '../../hooks/session/index.ts';
 import { zeroTuning } from '../../interventions/index.ts';
 import type { Player } from '../lockstep.ts';
@@ -19,13 +19,11 @@ function sessionOptions(clock: Clock): object {
 
 export class Contestant {
   readonly #model: PreTrainedModel;
-  readonly #attuned: (PreTrainedModel & AttunedModel) | undefined;
   /** Awaited before each run of the session. */
   #door: () => Promise<void> = async () => {};
 
-  private constructor(model: PreTrainedModel, attuned?: PreTrainedModel & AttunedModel) {
+  private constructor(model: PreTrainedModel) {
     this.#model = model;
-    this.#attuned = attuned;
     const sessions = model.sessions as unknown as Record<string, OrtSession>;
     sessions.model = withDoor(sessions.model!, () => this.#door());
   }
@@ -36,19 +34,14 @@ export class Contestant {
     return new Contestant(await AutoModelForCausalLM.from_pretrained(folder, options));
   }
 
-  /** @param prepared ZeroTuning compiled in; otherwise nothing but what attune does to every model */
-  static async attuned(clock: Clock, prepared: boolean): Promise<Contestant> {
-    const model = await from_pretrained(AutoModelForCausalLM, await qwenInt4Folder(), {
-      dtype: 'q4',
-      session_options: sessionOptions(clock) as Record<string, unknown>,
-      prepare: prepared ? [zeroTuning.kind] : [],
-    });
-    return new Contestant(model, model);
-  }
-
-  use(variant: Variant): void {
-    if (variant === 'nothing on') this.#attuned!.use([]);
-    else this.#attuned!.use([zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas() })]);
+  static async attuned(clock: Clock, variant: Variant): Promise<Contestant> {
+    return new Contestant(
+      await from_pretrained(AutoModelForCausalLM, await qwenInt4Folder(), {
+        dtype: 'q4',
+        session_options: sessionOptions(clock) as Record<string, unknown>,
+        interventions: interventionsOf(variant),
+      }),
+    );
   }
 
   /** Greedy generation from a prompt of `context` tokens; one step per new token, the first one the prefill. */
@@ -68,6 +61,11 @@ export class Contestant {
   async dispose(): Promise<void> {
     await this.#model.dispose();
   }
+}
+
+function interventionsOf(variant: Variant): Intervention[] {
+  if (variant === 'nothing on') return [];
+  return [zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas() })];
 }
 
 /** The session with `open` awaited before each run. */

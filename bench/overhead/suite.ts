@@ -62,8 +62,8 @@ async function measure(variant: Variant, context: Context, { clock, effort }: Ru
 
 async function generations(plain: Contestant, attuned: Contestant, context: Context): Promise<Steps> {
   const steps: Pair[][] = Array.from({ length: NEW_TOKENS }, () => []);
-  // Round −1 warms up: first runs of a shape plan their memory.
-  for (let round = -1; round < ROUNDS[context]; round++) {
+  // Two rounds warm up: the first run of a shape plans its memory, the second allocates by that plan.
+  for (let round = -2; round < ROUNDS[context]; round++) {
     const newTokens = round < 0 ? 2 : NEW_TOKENS;
     const baseline = plain.generation(context, newTokens);
     const candidate = attuned.generation(context, newTokens);

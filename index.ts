@@ -1,4 +1,6 @@
 /** attune: training-free interventions on attention for any ONNX transformer. */
+
+import { applyProfile, readProfile } from './calibration/profile.ts';
 import {
   type AttachOptions,
   type AttunedModel,
@@ -7,8 +9,8 @@ import {
   type TransformersModelClass,
   wrap,
 } from './hooks/model/index.ts';
-import { applyProfile, readProfile } from './interventions/profile.ts';
 
+export { makeProfile, type Profile } from './calibration/profile.ts';
 export { AttuneError, isAttuneError } from './errors.ts';
 export type { Activation, AttunedModel, HookFunction, Intervention } from './hooks/model/index.ts';
 export {
@@ -20,7 +22,6 @@ export {
   tempScale,
   zeroTuning,
 } from './interventions/index.ts';
-export { makeProfile, type Profile } from './interventions/profile.ts';
 export { wrap };
 
 /**

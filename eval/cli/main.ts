@@ -24,6 +24,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'compare two runs of eval on the items they share',
     load: async () => (await import('./compare.ts')).compareCommand,
   },
+  score: {
+    summary: 'hallucination metrics of captions and answers from files',
+    load: async () => (await import('./score.ts')).scoreCommand,
+  },
   verify: {
     summary: 'compare what this machine computes with golden values',
     load: async () => (await import('./verify.ts')).verifyCommand,

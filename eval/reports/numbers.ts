@@ -1,8 +1,7 @@
 /** Numbers as people read them: shares in percent, perplexities with four figures, p-values with three places. */
-import { metricKinds } from '../scoring/metrics.ts';
-import type { Metric } from '../tasks/definition.ts';
+import { type AnyMetric, metricKinds } from '../scoring/metrics.ts';
 
-export const isShare = (metric: string): boolean => metricKinds[metric as Metric].share;
+export const isShare = (metric: string): boolean => metricKinds[metric as AnyMetric].share;
 
 export const number = (metric: string, value: number): string =>
   isShare(metric) ? (100 * value).toFixed(1) : figures(value, 4);

@@ -2,7 +2,7 @@
  * A metric over rows, with its interval; and its difference between two lists of rows of the same items, with a paired
  * test. The one place where rows become numbers: runs, slices, positions, comparisons and gates all come from here.
  */
-import { type MetricKind, metricKinds, type Terms } from '../scoring/metrics.ts';
+import { type AnyMetric, type MetricKind, metricKinds, type Terms } from '../scoring/metrics.ts';
 import { bootstrapInterval, sumByCluster } from '../statistics/bootstrap.ts';
 import { discordance, mcnemarExact } from '../statistics/mcnemar.ts';
 import { minimumDetectableEffect } from '../statistics/minimum-detectable-effect.ts';
@@ -10,8 +10,10 @@ import { pairedBootstrap } from '../statistics/paired-bootstrap.ts';
 import { clusteredStandardError } from '../statistics/standard-error.ts';
 import { tangoInterval } from '../statistics/tango.ts';
 import { wilsonInterval } from '../statistics/wilson.ts';
-import type { Metric } from '../tasks/definition.ts';
 import type { Row } from './row.ts';
+
+/** What is measured of a row. */
+export type Measured = Pick<Row, 'terms' | 'cluster'>;
 
 export interface MetricValue {
   value: number;
@@ -45,8 +47,8 @@ export interface MeasureOptions {
 
 /** undefined when no row has terms for the metric. */
 export function measure(
-  rows: readonly Row[],
-  metric: Metric,
+  rows: readonly Measured[],
+  metric: AnyMetric,
   { seed, resamples, level = 0.95 }: MeasureOptions,
 ): MetricValue | undefined {
   const { terms, clusters } = termsOf(rows, metric);
@@ -70,9 +72,9 @@ export function measure(
  * @returns after − before; undefined when no item is left.
  */
 export function compare(
-  before: readonly Row[],
-  after: readonly Row[],
-  metric: Metric,
+  before: readonly Measured[],
+  after: readonly Measured[],
+  metric: AnyMetric,
   { seed, resamples, level = 0.95 }: MeasureOptions,
 ): MetricDelta | undefined {
   const both = after
@@ -116,7 +118,7 @@ interface Sample {
   clusters: (string | undefined)[];
 }
 
-function termsOf(rows: readonly Row[], metric: Metric): Sample {
+function termsOf(rows: readonly Measured[], metric: AnyMetric): Sample {
   const having = rows.filter((row) => row.terms[metric]);
   return { terms: having.map((row) => row.terms[metric]!), clusters: having.map(({ cluster }) => cluster) };
 }

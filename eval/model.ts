@@ -16,12 +16,17 @@ import {
   type TransformersModel,
 } from '../hooks/model/index.ts';
 import { interventionFromJSON } from '../interventions/index.ts';
+import { onDocuments } from './documents.ts';
+import { needsDocuments } from './runner/setting.ts';
 import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
-import type { LanguageModel } from './scoring/language-model.ts';
+import type { LanguageModel, TokenRequest } from './scoring/language-model.ts';
 import type { CausalModel } from './scoring/pass.ts';
 
 /** What the runner needs of a specification. */
-export type EvalIntervention = Pick<Intervention, 'hash' | 'toJSON'>;
+export interface EvalIntervention extends Pick<Intervention, 'hash' | 'toJSON'> {
+  /** What its kind needs of a request; absent: nothing. */
+  readonly needs?: readonly string[];
+}
 
 export interface EvalModel {
   /** As the user named it. */
@@ -78,7 +83,16 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   };
   const untouched = await load([]);
   const instances = new Map([['', untouched]]);
-  let current = untouched;
+  let inForce: readonly Intervention[] = [];
+  /** The session for what is in force, on documents of a request. */
+  const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<LanguageModel> => {
+    const interventions = onDocuments(inForce, documents, { tokens, room: untouched.language.maxLength });
+    const key = graphOf(interventions);
+    const instance = instances.get(key) ?? (await load(interventions));
+    instances.set(key, instance);
+    instance.model.use(interventions);
+    return instance.language;
+  };
   const weights = local ? await hashFiles(path, dtype) : `hub:${idOrFolder}`;
   return {
     name: idOrFolder,
@@ -86,16 +100,20 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
     language: {
       ...untouched.language,
-      logLikelihoods: (requests) => current.language.logLikelihoods(requests),
-      generate: (prompt, how) => current.language.generate(prompt, how),
+      async logLikelihoods(requests) {
+        const tokens = Math.max(
+          ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
+        );
+        return (await placed(requests[0]?.documents, tokens)).logLikelihoods(requests);
+      },
+      async generate(prompt, how) {
+        return (await placed(how.documents, prompt.length + how.maxTokens)).generate(prompt, how);
+      },
     },
     async use(specifications) {
-      const interventions = specifications.map((one) => interventionFromJSON(one.toJSON()));
-      const key = graphOf(interventions);
-      const instance = instances.get(key) ?? (await load(interventions));
-      instances.set(key, instance);
-      instance.model.use(interventions);
-      current = instance;
+      inForce = specifications.map((one) => interventionFromJSON(one.toJSON()));
+      // Others wait for the documents of a request.
+      if (!inForce.some(({ kind }) => needsDocuments(kind))) await placed(undefined, 0);
     },
     async dispose() {
       for (const { model } of instances.values()) await model.dispose();
@@ -133,7 +151,8 @@ const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx
 
 /** @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID */
 export function readIntervention(json: Record<string, unknown>): EvalIntervention {
-  return interventionFromJSON(json);
+  const { hash, toJSON, kind } = interventionFromJSON(json);
+  return { hash, toJSON, needs: kind.needs };
 }
 
 /** File name endings of transformers.js's number types. */

@@ -31,9 +31,9 @@ export function documentOf(plan: EvalPlan, { models, software }: Ran, runs: RunR
 }
 
 export const describeTasks = ({ tasks }: EvalPlan): ReportDocument['tasks'] =>
-  tasks.map(({ task, files, total, items, bad }) => ({
+  tasks.map(({ task, split, files, total, items, bad }) => ({
     name: task.name,
-    split: task.split,
+    split,
     definition: contentHash(task),
     files,
     records: total,

@@ -6,9 +6,10 @@ import type { EvalIntervention, ModelOptions } from '../model.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
 import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
-import { type Setting, settingOf, untouched } from '../runner/setting.ts';
+import { needsDocuments, type Setting, settingOf, untouched } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
-import { loadItems } from '../tasks/items.ts';
+import { hasDocuments } from '../tasks/item.ts';
+import { loadItems, sourceNames } from '../tasks/items.ts';
 import type { Arguments } from './arguments.ts';
 
 export type ReadIntervention = (
@@ -23,6 +24,8 @@ export interface EvalPlan {
   out: string;
   seed: number;
   limit: number | undefined;
+  /** Of every task; undefined: each task's own. */
+  split: string | undefined;
   resamples: number;
   skipBad: boolean;
   /** Only items of these ids; empty: all. */
@@ -40,8 +43,12 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
   const limit = sampleIds.length > 0 ? undefined : args.integer('limit', 1);
   const skipBad = args.flag('skip-bad');
   const gates = args.list('gate').map(parseGate);
+  const split = args.text('split');
   const tasks: EvalPlan['tasks'] = [];
-  for (const name of names) tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad }));
+  for (const name of names) {
+    tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad, split }));
+  }
+  refuseWithoutDocuments(tasks, settings);
   pick(tasks, sampleIds);
   for (const gate of gates)
     refuseUnmatched(
@@ -57,6 +64,7 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     limit,
     skipBad,
     sampleIds,
+    split,
   ];
   const contents = tasks.map(({ task, files }) => [task, files.map(({ sha256 }) => sha256)]);
   return {
@@ -66,6 +74,7 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     settings,
     seed,
     limit,
+    split,
     skipBad,
     sampleIds,
     gates,
@@ -110,25 +119,44 @@ function required(args: Arguments, flag: string): readonly string[] {
 async function planTask(
   name: string,
   data: string | undefined,
-  options: { limit: number | undefined; seed: number; skipBad: boolean },
+  options: { limit: number | undefined; seed: number; skipBad: boolean; split: string | undefined },
 ): Promise<EvalPlan['tasks'][number]> {
   const found = await findTask(name);
+  const { source } = found.task;
+  if ('world' in source) {
+    const loaded = await loadItems(found.task, { root: '', ...options });
+    const [file] = sourceNames(found.task, loaded.split, options.seed) as [string];
+    return { task: found.task, ...loaded, files: [{ file, sha256: contentHash(loaded.items) }] };
+  }
   let { task } = found;
   let root: string;
   if (data !== undefined && existsSync(data) && statSync(data).isFile()) {
-    task = { ...task, source: { ...task.source, file: basename(data) } };
+    task = { ...task, source: { ...source, file: basename(data) } };
     root = dirname(resolve(data));
   } else {
     root = dataFolder(data, found.folder);
   }
   const loaded = await loadItems(task, { root, ...options });
   const files = await Promise.all(
-    [task.source.file].flat().map(async (file) => ({
+    sourceNames(task, loaded.split, options.seed).map(async (file) => ({
       file,
       sha256: await fileHash(isAbsolute(file) ? file : join(root, file)),
     })),
   );
   return { task, ...loaded, files };
+}
+
+/** @throws AttuneError TASK_NO_DOCUMENTS for an intervention on documents and a task whose prompts have none. */
+function refuseWithoutDocuments(tasks: EvalPlan['tasks'], settings: readonly Setting[]): void {
+  const needing = settings.find(({ interventions }) => interventions.some(needsDocuments));
+  const without = tasks.find(({ items }) => !items.every(hasDocuments));
+  if (!needing || !without) return;
+  throw new AttuneError('TASK_NO_DOCUMENTS', {
+    at: `task ${without.task.name}`,
+    found: 'prompts without interchangeable parts',
+    expected: `parts for ${needing.label} to act on`,
+    hint: 'Write the prompt as { prefix, parts, suffix } (docs/tasks.md), or run this task without the intervention',
+  });
 }
 
 function dataFolder(data: string | undefined, taskFolder: string | undefined): string {

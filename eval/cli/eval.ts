@@ -47,7 +47,16 @@ const USAGE: Usage = {
       description: 'parameters of the interventions, in their order',
     },
     limit: { type: 'string', value: '<n>', description: 'a sample of n items of each task' },
-    seed: { type: 'string', value: '<s>', description: 'of the sample and the bootstrap; default 0' },
+    split: {
+      type: 'string',
+      value: '<name>',
+      description: 'of the worlds-… tasks: calibration, validation or test (default)',
+    },
+    seed: {
+      type: 'string',
+      value: '<s>',
+      description: "of the sample, the worlds' items and the bootstrap; default 0",
+    },
     out: {
       type: 'string',
       value: '<folder>',

@@ -19,3 +19,7 @@ export const untouched: Setting = { label: UNTOUCHED, interventions: [], specHas
 export function settingOf(label: string, interventions: readonly EvalIntervention[]): Setting {
   return { label, interventions, specHash: contentHash(interventions.map(({ hash }) => hash)) };
 }
+
+/** Whether an intervention or a kind acts on the documents of a prompt. */
+export const needsDocuments = ({ needs = [] }: { needs?: readonly string[] }): boolean =>
+  needs.includes('document-spans');

@@ -8,10 +8,10 @@ import { finite, type Score } from './score.ts';
 /** @throws AttuneError SCORE_EMPTY, and what the model throws. */
 export async function scoreContinuation(
   model: LanguageModel,
-  { context, continuation }: LogLikelihoodItem,
+  { context, continuation, segments }: LogLikelihoodItem,
   metrics: readonly Metric[],
 ): Promise<Score> {
-  const { scores, cost } = await model.logLikelihoods([encodePair(model, context, continuation)]);
+  const { scores, cost } = await model.logLikelihoods([encodePair(model, context, continuation, segments)]);
   const { logLikelihood, greedy, truncated } = scores[0]!;
   const unparsable = Number.isNaN(logLikelihood);
   return {

@@ -3,6 +3,8 @@
  * `loglikelihood`): the continuation's tokens are those of the whole text after as many tokens as the context has alone.
  */
 import { AttuneError } from '../../errors.ts';
+import type { Segments } from '../tasks/item.ts';
+import { encodeSegments } from './encode-segments.ts';
 import type { LanguageModel, TokenRequest } from './language-model.ts';
 
 /** The characters that Python's str.rstrip() takes off; trimEnd() of JavaScript differs in six of them. */
@@ -15,13 +17,33 @@ const trailingSpace = new RegExp(`[${PYTHON_SPACE}]+$`, 'u');
  * a context (or with one of spaces alone, which the harness refuses) the model's prefix token is the context; if the
  * continuation begins with that token already, that one is.
  *
+ * A context in segments is encoded piece by piece, and the rule holds for its last piece.
+ *
  * @throws AttuneError SCORE_EMPTY when the continuation has no token of its own.
  */
-export function encodePair(model: LanguageModel, context: string, continuation: string): TokenRequest {
+export function encodePair(
+  model: LanguageModel,
+  context: string,
+  continuation: string,
+  segments?: Segments,
+): TokenRequest {
+  if (segments) return afterSegments(model, segments, continuation);
   const [spaces = ''] = context.match(trailingSpace) ?? [];
   const before = context.slice(0, context.length - spaces.length);
   const after = spaces + continuation;
   return before === '' ? withoutContext(model, after) : split(model, before, after);
+}
+
+function afterSegments(model: LanguageModel, segments: Segments, continuation: string): TokenRequest {
+  const [spaces = ''] = segments.suffix.match(trailingSpace) ?? [];
+  const suffix = segments.suffix.slice(0, segments.suffix.length - spaces.length);
+  const { tokens, documents, suffixFrom } = encodeSegments(model, { ...segments, suffix });
+  const after = spaces + continuation;
+  const whole = model.encode(suffix + after, { specialTokens: false });
+  return nonEmpty(
+    { context: tokens, documents, continuation: whole.slice(tokens.length - suffixFrom) },
+    after,
+  );
 }
 
 function split(model: LanguageModel, before: string, after: string): TokenRequest {

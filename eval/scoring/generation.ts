@@ -2,6 +2,7 @@
 import type { Metric } from '../tasks/definition.ts';
 import type { GenerationItem } from '../tasks/item.ts';
 import { extractAnswer, normaliseAnswer, wordF1 } from './answer.ts';
+import { encodeSegments } from './encode-segments.ts';
 import type { LanguageModel } from './language-model.ts';
 import type { Score } from './score.ts';
 
@@ -14,10 +15,13 @@ const MEASURES: Record<string, (answer: string, right: string) => number> = {
 /** Every metric takes the best of the right answers. @throws AttuneError SCORE_TOO_LONG, and what the model throws. */
 export async function scoreGeneration(
   model: LanguageModel,
-  { context, until, maxTokens, answers, rule }: GenerationItem,
+  { context, segments, until, maxTokens, answers, rule }: GenerationItem,
   metrics: readonly Metric[],
 ): Promise<Score> {
-  const { text, finite, truncated, cost } = await model.generate(model.encode(context), { until, maxTokens });
+  const { tokens, documents } = segments
+    ? encodeSegments(model, segments)
+    : { tokens: model.encode(context), documents: undefined };
+  const { text, finite, truncated, cost } = await model.generate(tokens, { until, maxTokens, documents });
   const extracted = finite ? extractAnswer(text, rule) : undefined;
   const unparsable = extracted === undefined;
   const answer = unparsable ? '' : normaliseAnswer(extracted, rule);

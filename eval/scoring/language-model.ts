@@ -1,8 +1,13 @@
 /** What scoring asks of a model: text to tokens, and the log-likelihood of tokens after tokens. */
 
+/** Tokens from … to − 1. */
+export type TokenSpan = readonly [from: number, to: number];
+
 export interface TokenRequest {
   /** At least one token. */
   context: readonly number[];
+  /** Interchangeable parts of the context, for interventions that act on them. */
+  documents?: readonly TokenSpan[] | undefined;
   /** At least one token. */
   continuation: readonly number[];
 }
@@ -34,6 +39,8 @@ export interface WriteOptions {
   /** Text that ends the writing and is cut off; EOS ends it too. */
   until: readonly string[];
   maxTokens: number;
+  /** Interchangeable parts of the prompt, for interventions that act on them. */
+  documents?: readonly TokenSpan[] | undefined;
 }
 
 export interface Written {
@@ -57,7 +64,7 @@ export interface LanguageModel {
    * own text. `specialTokens: false`: none.
    */
   encode(text: string, options?: { specialTokens?: boolean }): number[];
-  /** Scores in the order of the requests. Requests of one call may share computation. */
+  /** Scores in the order of the requests. Requests of one call may share computation, and have the same documents. */
   logLikelihoods(requests: readonly TokenRequest[]): Promise<{ scores: TokenScore[]; cost: Cost }>;
   /** Greedy decoding after a prompt; the prefix token alone where it is empty. */
   generate(prompt: readonly number[], options: WriteOptions): Promise<Written>;

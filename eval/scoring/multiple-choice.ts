@@ -20,11 +20,13 @@ const MEASURES: Record<string, (l: number, option: Option, u: number) => number>
 /** @throws AttuneError SCORE_EMPTY, and what the model throws. */
 export async function scoreMultipleChoice(
   model: LanguageModel,
-  { options, gold }: Pick<MultipleChoiceItem, 'options' | 'gold'>,
+  { options, segments, gold }: Pick<MultipleChoiceItem, 'options' | 'segments' | 'gold'>,
   metrics: readonly Metric[],
 ): Promise<Score> {
   const mutual = metrics.includes('acc_mutual_info');
-  const requests = options.map(({ context, continuation }) => encodePair(model, context, continuation));
+  const requests = options.map(({ context, continuation }) =>
+    encodePair(model, context, continuation, segments),
+  );
   const alone = mutual ? options.map(({ continuation }) => encodePair(model, '', continuation)) : [];
   const { scores, cost } = await model.logLikelihoods([...requests, ...alone]);
 

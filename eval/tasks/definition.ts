@@ -5,11 +5,29 @@
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 import { sourceSchema } from '../data/source.ts';
+import { worldSourceSchema } from '../data/worlds.ts';
 
 const template = z
   .string()
   .describe('Jinja over the fields, the constants and `source`, the stem of the file');
 const fieldType = z.enum(['string', 'text', 'integer', 'number', 'boolean', 'list']);
+
+const listOf = (least: number) =>
+  z
+    .union([template, z.array(template).min(least)])
+    .describe('a template each, or one template that renders a JSON list');
+
+/** A prompt whose parts (documents, answers, options) could stand in any other order. */
+const segments = z.strictObject({
+  prefix: template,
+  parts: listOf(2),
+  suffix: template,
+});
+export type SegmentTemplates = z.output<typeof segments>;
+
+const prompt = z
+  .union([template, segments])
+  .describe('a template, or prefix, interchangeable parts and suffix, which are joined');
 
 const fieldSchema = z.union([
   fieldType,
@@ -23,7 +41,7 @@ const fieldSchema = z.union([
 const common = {
   name: z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, 'lower-case letters, digits, "-", "_" and "."'),
   description: z.string().optional(),
-  source: sourceSchema,
+  source: z.union([sourceSchema, worldSourceSchema]),
   fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/, 'a Jinja name'), fieldSchema),
   constants: z.record(z.string(), z.json()).optional(),
   where: template.optional().describe('renders true or false: whether a record belongs to the task'),
@@ -81,11 +99,9 @@ export const taskSchema = z.discriminatedUnion('output', [
     output: z.literal('multiple_choice'),
     ...common,
     prompt: z
-      .union([template, z.array(template).min(2)])
+      .union([template, segments, z.array(template).min(2)])
       .describe('one for all choices, or one for each choice'),
-    choices: z
-      .union([template, z.array(template).min(1)])
-      .describe('a template each, or one template that renders a JSON list'),
+    choices: listOf(1),
     target: template.describe('renders the right choice'),
     targetIs: z.enum(['index', 'text']).default('index'),
     metrics: metrics(MULTIPLE_CHOICE_METRICS),
@@ -93,14 +109,14 @@ export const taskSchema = z.discriminatedUnion('output', [
   z.strictObject({
     output: z.literal('loglikelihood'),
     ...common,
-    prompt: template,
+    prompt,
     target: template.describe('the continuation'),
     metrics: metrics(LOGLIKELIHOOD_METRICS),
   }),
   z.strictObject({
     output: z.literal('generate_until'),
     ...common,
-    prompt: template,
+    prompt,
     target: template.describe('the right answer, or a JSON list of right answers'),
     targetIs: z.enum(['text', 'list']).default('text'),
     until: z.array(z.string().min(1)).default([]).describe('text that ends the answer; EOS always does'),
@@ -112,9 +128,7 @@ export const taskSchema = z.discriminatedUnion('output', [
     output: z.literal('pairwise'),
     ...common,
     candidates: z.tuple([template, template]).describe('the two answers to judge'),
-    prompt: template.describe(
-      'reads also `first` and `second`, the candidates in the order they are shown in',
-    ),
+    prompt: prompt.describe('reads also `first` and `second`, the candidates in the order they are shown in'),
     choices: z
       .tuple([template, template])
       .describe('what is scored for "the first is better" and "the second is better"'),

@@ -16,6 +16,13 @@ interface ItemCommon {
   position?: number;
 }
 
+/** A prompt cut at the borders of its interchangeable parts: `prefix + parts.join('') + suffix` is the whole. */
+export interface Segments {
+  prefix: string;
+  parts: string[];
+  suffix: string;
+}
+
 /** One way of answering. */
 export interface Option {
   context: string;
@@ -28,6 +35,8 @@ export interface Option {
 export interface MultipleChoiceItem extends ItemCommon {
   output: 'multiple_choice';
   options: Option[];
+  /** Of the prompt, where the options have one prompt and the task cuts it. */
+  segments?: Segments;
   /** Index of the right option. */
   gold: number;
 }
@@ -35,6 +44,7 @@ export interface MultipleChoiceItem extends ItemCommon {
 export interface LogLikelihoodItem extends ItemCommon {
   output: 'loglikelihood';
   context: string;
+  segments?: Segments;
   continuation: string;
 }
 
@@ -46,6 +56,7 @@ export interface RollingItem extends ItemCommon {
 export interface GenerationItem extends ItemCommon {
   output: 'generate_until';
   context: string;
+  segments?: Segments;
   until: readonly string[];
   maxTokens: number;
   /** Any of them is right. */
@@ -57,7 +68,13 @@ export interface GenerationItem extends ItemCommon {
 export interface PairwiseItem extends ItemCommon {
   output: 'pairwise';
   /** As given, and swapped; `gold` is the better one by its place in that order. */
-  orders: { options: Option[]; gold: number }[];
+  orders: { options: Option[]; segments?: Segments; gold: number }[];
 }
 
 export type Item = MultipleChoiceItem | LogLikelihoodItem | RollingItem | GenerationItem | PairwiseItem;
+
+/** Whether the prompt of an item (both, for a pair) is cut into interchangeable parts. */
+export function hasDocuments(item: Item): boolean {
+  if (item.output === 'pairwise') return item.orders.every(({ segments }) => segments !== undefined);
+  return item.output !== 'loglikelihood_rolling' && item.segments !== undefined;
+}

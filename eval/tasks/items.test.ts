@@ -85,6 +85,46 @@ describe('one bad record', () => {
   });
 });
 
+describe('a prompt in parts', () => {
+  const cut = (parts: unknown, changes: object = {}) => ({
+    prompt: { prefix: 'Q: {{ q }}\n', parts, suffix: 'A:', ...changes },
+  });
+
+  test('is their join, and the item keeps the pieces', async () => {
+    for (const parts of [
+      ['- {{ options[0] }}\n', '- {{ options[1] }}\n'],
+      '{{ ["- no\\n", "- yes\\n"] | tojson }}',
+    ]) {
+      const { items } = await load([good(0)], cut(parts));
+      expect(items[0]).toMatchObject({
+        segments: { prefix: 'Q: 0?\n', parts: ['- no\n', '- yes\n'], suffix: 'A:' },
+        options: [{ context: 'Q: 0?\n- no\n- yes\nA:' }, {}],
+      });
+    }
+  });
+
+  test.each([
+    ['one part', cut('["a"]'), '1 parts'],
+    ['an empty part', cut('["a", ""]'), 'an empty part (1)'],
+    ['no prefix', cut('["a", "b"]', { prefix: '' }), 'an empty prefix'],
+    ['a suffix of spaces', cut('["a", "b"]', { suffix: ' ' }), 'an empty suffix'],
+  ])('%s is an error with file and line', async (_, changes, found) => {
+    await expect(load([good(0)], changes)).rejects.toMatchObject({
+      code: 'DATA_SEGMENTS',
+      at: 'qa.jsonl:1',
+      found,
+    });
+  });
+
+  test('a file has one split', async () => {
+    await expect(load([good(0)], {}, { split: 'validation' })).rejects.toMatchObject({
+      code: 'TASK_SPLIT',
+      at: 'task qa',
+    });
+    expect((await load([good(0)], {}, { split: 'test' })).split).toBe('test');
+  });
+});
+
 describe('rendering', () => {
   test('several prompts share one continuation, or take one each', async () => {
     const winograd = {

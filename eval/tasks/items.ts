@@ -1,7 +1,9 @@
 /** From a task to its items: read, render, check, sample. */
 import { createHash } from 'node:crypto';
 import { AttuneError, isAttuneError } from '../../errors.ts';
-import { readRecords } from '../data/records.ts';
+import type { Reject } from '../data/lines.ts';
+import { type DataRecord, readRecords } from '../data/records.ts';
+import { worldName, worldRecords } from '../data/worlds.ts';
 import type { Task } from './definition.ts';
 import type { Item } from './item.ts';
 import { itemMaker } from './make-item.ts';
@@ -9,9 +11,13 @@ import { itemMaker } from './make-item.ts';
 export interface LoadOptions {
   /** Folder below which the source's relative paths lie. */
   root: string;
-  /** At most so many items; a sample that depends on `seed` and the ids alone, in file order. */
+  /** Default: the task's own. A file has one split; a world has any. */
+  split?: string | undefined;
+  /**
+   * At most so many items: of a file a sample that depends on `seed` and the ids alone, in file order; of a world the first.
+   */
   limit?: number | undefined;
-  /** Default 0. */
+  /** Of the sample, and of a world's items. Default 0. */
   seed?: number | undefined;
   /** Count bad records instead of stopping at the first. Default false. */
   skipBad?: boolean | undefined;
@@ -23,14 +29,16 @@ export interface LoadedItems {
   bad: AttuneError[];
   /** Items that the good records of the source make, of which `items` may be a sample. */
   total: number;
+  split: string;
 }
 
 /**
  * @throws AttuneError whatever reading throws, DATA_FIELD_MISSING, DATA_FIELD_TYPE, DATA_CHOICES, DATA_TARGET,
- *   DATA_DUPLICATE_ID, each with file and line; TASK_TEMPLATE; DATA_EMPTY when no good record is left.
+ *   DATA_SEGMENTS, DATA_DUPLICATE_ID, each with file and line; TASK_TEMPLATE; TASK_SPLIT; DATA_EMPTY when no good record is
+ *   left.
  */
 export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
-  const { root, limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false } = options;
+  const { limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false, split = task.split } = options;
   const toItems = itemMaker(task);
   const places = new Map<string, string>();
   const items: Item[] = [];
@@ -39,7 +47,7 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
     if (!skipBad) throw error;
     bad.push(error);
   };
-  for await (const record of readRecords(task.source, root, reject)) {
+  for await (const record of recordsOf(task, { ...options, split, seed, limit }, reject)) {
     try {
       for (const item of toItems(record)) {
         const first = places.get(item.id);
@@ -60,13 +68,35 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
   }
   if (items.length === 0) {
     throw new AttuneError('DATA_EMPTY', {
-      at: [task.source.file].flat().join(', '),
+      at: sourceNames(task, split, seed).join(', '),
       found: `${bad.length} bad records and no good one`,
       expected: 'at least one',
       cause: bad[0],
     });
   }
-  return { items: sample(items, limit, seed), bad, total: items.length };
+  const total = 'world' in task.source ? task.source.items : items.length;
+  return { items: sample(items, limit, seed), bad, total, split };
+}
+
+/** The files of a task's source; for a world the name of the records. */
+export function sourceNames({ source }: Task, split: string, seed: number): string[] {
+  return 'world' in source ? [worldName(source, split, seed)] : [source.file].flat();
+}
+
+function recordsOf(
+  { name, source, split: own }: Task,
+  { root, split, limit, seed }: Required<Omit<LoadOptions, 'skipBad'>> & { split: string },
+  reject: Reject,
+): Iterable<DataRecord> | AsyncIterable<DataRecord> {
+  if ('world' in source)
+    return worldRecords(source, split, Math.min(source.items, limit as number), seed as number);
+  if (split === own) return readRecords(source, root, reject);
+  throw new AttuneError('TASK_SPLIT', {
+    at: `task ${name}`,
+    found: `the split "${split}"`,
+    expected: `"${own}", which is what its file holds`,
+    hint: 'Write a task for the file of the other split, or name that file with --data',
+  });
 }
 
 /** The items whose records' ids hash lowest: a larger limit keeps the smaller sample inside, variants stay together. */

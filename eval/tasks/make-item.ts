@@ -1,9 +1,9 @@
 /** From a record to an item: a task's templates, its choices and its right answer. */
 import { AttuneError } from '../../errors.ts';
 import { type DataRecord, place, stem } from '../data/records.ts';
-import type { Task } from './definition.ts';
+import type { SegmentTemplates, Task } from './definition.ts';
 import { fieldsOf } from './fields.ts';
-import type { Item, Option } from './item.ts';
+import type { Item, Option, Segments } from './item.ts';
 import { compileTemplate, type Render } from './template.ts';
 
 /**
@@ -94,13 +94,12 @@ function bodyMaker(task: Task, compile: Compile): (values: Values, at: string) =
   const target = compile('target', task.target);
   if (output === 'loglikelihood_rolling') return (values) => ({ output, text: target(values) });
   if (output === 'pairwise') return pairwiseMaker(task, compile, target);
-  const prompts = [task.prompt].flat().map((text) => compile('prompt', text));
   if (output === 'loglikelihood') {
-    const [prompt] = prompts as [Render];
-    return (values) => ({ output, context: prompt(values), continuation: delimiter + target(values) });
+    const prompt = promptMaker(task.prompt, compile);
+    return (values, at) => ({ output, ...prompt(values, at), continuation: delimiter + target(values) });
   }
   if (output === 'generate_until') {
-    const [prompt] = prompts as [Render];
+    const prompt = promptMaker(task.prompt, compile);
     const { until, maxTokens, answer: rule, targetIs } = task;
     return (values, at) => {
       const rendered = target(values);
@@ -108,21 +107,86 @@ function bodyMaker(task: Task, compile: Compile): (values: Values, at: string) =
       if (answers.every((answer) => answer.trim() === '')) {
         throw new AttuneError('DATA_TARGET', { at, found: 'no answer with text', expected: 'at least one' });
       }
-      return { output, context: prompt(values), until, maxTokens, answers, rule };
+      return { output, ...prompt(values, at), until, maxTokens, answers, rule };
     };
   }
-  const list = typeof task.choices === 'string' ? compile('choices', task.choices) : undefined;
-  const each = list ? [] : [task.choices].flat().map((text) => compile('choices', text));
+  const prompts = [task.prompt].flat().map((prompt) => promptMaker(prompt, compile));
+  const choices = listMaker('choices', task.choices, compile);
 
   return (values, at) => {
-    const texts = list ? parseList(list(values), at) : each.map((choice) => choice(values));
-    const options = pair(
-      prompts.map((prompt) => prompt(values)),
-      texts,
-      at,
-    ).map(({ context, text }): Option => ({ context, continuation: delimiter + text, text }));
-    return { output, options, gold: goldOf(task.targetIs, target(values).trim(), options, at) };
+    const made = prompts.map((prompt) => prompt(values, at));
+    const contexts = made.map(({ context }) => context);
+    const options = pair(contexts, choices(values, at), at).map(
+      ({ context, text }): Option => ({ context, continuation: delimiter + text, text }),
+    );
+    const { segments } = made[0]!;
+    const gold = goldOf(task.targetIs, target(values).trim(), options, at);
+    return { output, options, ...(segments && { segments }), gold };
   };
+}
+
+/** A list of templates, or one template that renders a JSON list. */
+function listMaker(
+  entry: string,
+  templates: string | readonly string[],
+  compile: Compile,
+  more?: readonly string[],
+) {
+  if (typeof templates === 'string') {
+    const list = compile(entry, templates, more);
+    return (values: Values, at: string) => parseList(list(values), at);
+  }
+  const each = templates.map((template) => compile(entry, template, more));
+  return (values: Values) => each.map((one) => one(values));
+}
+
+interface Prompt {
+  context: string;
+  segments?: Segments;
+}
+
+/** @throws (from the result) AttuneError DATA_SEGMENTS */
+function promptMaker(
+  prompt: string | SegmentTemplates,
+  compile: Compile,
+  more?: readonly string[],
+): (values: Values, at: string) => Prompt {
+  if (typeof prompt === 'string') {
+    const context = compile('prompt', prompt, more);
+    return (values) => ({ context: context(values) });
+  }
+  const piece: Compile = (entry, text, names) => compile(entry, keepingLineEnd(text), names);
+  const [prefix, suffix] = [prompt.prefix, prompt.suffix].map((text) => piece('prompt', text, more));
+  const parts = listMaker('prompt', prompt.parts, piece, more);
+  return (values, at) => {
+    const segments = { prefix: prefix!(values), parts: parts(values, at), suffix: suffix!(values) };
+    refuseEmpty(segments, at);
+    return { context: segments.prefix + segments.parts.join('') + segments.suffix, segments };
+  };
+}
+
+/** Jinja drops one line end at the end of a template; what is joined to other text needs it. */
+const keepingLineEnd = (template: string): string =>
+  template.endsWith('\n') ? `${template}{{ '' }}` : template;
+
+/** The suffix asks the question, which no part may do; what stands before the parts is the same for all of them. */
+function refuseEmpty({ prefix, parts, suffix }: Segments, at: string): void {
+  const fault =
+    parts.length < 2
+      ? `${parts.length} parts`
+      : prefix === ''
+        ? 'an empty prefix'
+        : suffix.trim() === ''
+          ? 'an empty suffix'
+          : parts.includes('')
+            ? `an empty part (${parts.indexOf('')})`
+            : undefined;
+  if (fault === undefined) return;
+  throw new AttuneError('DATA_SEGMENTS', {
+    at,
+    found: fault,
+    expected: 'a prompt of a prefix, at least two parts and a suffix, each with text',
+  });
 }
 
 function pairwiseMaker(
@@ -132,23 +196,24 @@ function pairwiseMaker(
 ): (values: Values, at: string) => Body {
   const answers = candidates.map((candidate) => compile('candidates', candidate));
   const labels = choices.map((choice) => compile('choices', choice));
-  const ask = compile('prompt', prompt, ['first', 'second']);
+  const ask = promptMaker(prompt, compile, ['first', 'second']);
   return (values, at) => {
     const [one, two] = answers.map((answer) => answer(values)) as [string, string];
-    const optionsOf = (first: string, second: string): Option[] => {
-      const context = ask({ ...values, first, second });
-      return labels.map((label) => {
+    const shown = (first: string, second: string) => {
+      const { context, ...cut } = ask({ ...values, first, second }, at);
+      const options = labels.map((label): Option => {
         const text = label(values);
         return { context, continuation: delimiter + text, text };
       });
+      return { options, ...cut };
     };
-    const given = optionsOf(one, two);
-    const gold = goldOf('index', target(values).trim(), given, at);
+    const given = shown(one, two);
+    const gold = goldOf('index', target(values).trim(), given.options, at);
     return {
       output: 'pairwise',
       orders: [
-        { options: given, gold },
-        { options: optionsOf(two, one), gold: 1 - gold },
+        { ...given, gold },
+        { ...shown(two, one), gold: 1 - gold },
       ],
     };
   };

@@ -29,7 +29,10 @@ export interface Intervention {
 export interface InterventionKind {
   readonly name: string;
   readonly stage: Stage;
-  /** What it needs of a model and of a request, for documentation and for clear refusals. */
+  /**
+   * What it needs of a model and of a request, for documentation and for clear refusals. A kind that needs 'document-spans'
+   * has an optional parameter `documents`, [from, to) token positions; evaluation fills it in for each prompt.
+   */
   readonly needs: readonly (
     | 'self-attention'
     | 'attention-mask'

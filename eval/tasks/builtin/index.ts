@@ -19,6 +19,7 @@ import { tinyshakespeare, wikitext2 } from './running-text.ts';
 import { truthfulqaMc1 } from './truthfulqa.ts';
 import { uciSentiment } from './uci-sentiment.ts';
 import { winogrande } from './winogrande.ts';
+import { worlds } from './worlds.ts';
 import { xquadEn } from './xquad.ts';
 
 export const builtinTasks: ReadonlyMap<string, Task> = new Map(
@@ -50,5 +51,6 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     pandalm,
     wikitext2,
     tinyshakespeare,
+    ...worlds,
   ].map((task) => [task.name, task]),
 );

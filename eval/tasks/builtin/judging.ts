@@ -7,8 +7,13 @@ import { defineTask } from '../definition.ts';
 
 /** The median of three verdicts is their majority wherever two agree. */
 const MAJORITY = '([annotator1, annotator2, annotator3] | sort)[1]';
-const ASK =
-  '\n\nOutput (a):\n{{ first | trim }}\n\nOutput (b):\n{{ second | trim }}\n\nWhich output follows the instruction better? Output (';
+
+/** The answers with their marks are the parts that a method against position bias is given. */
+const asked = (instruction: string) => ({
+  prefix: `Instruction:\n${instruction}\n\n`,
+  parts: ['Output (a):\n{{ first | trim }}\n\n', 'Output (b):\n{{ second | trim }}\n\n'],
+  suffix: 'Which output follows the instruction better? Output (',
+});
 
 const judged = {
   output: 'pairwise',
@@ -27,7 +32,7 @@ export const llmbar = defineTask({
   },
   fields: { input: 'string', output_1: 'string', output_2: 'string', label: 'integer' },
   candidates: ['{{ output_1 }}', '{{ output_2 }}'],
-  prompt: `Instruction:\n{{ input | trim }}${ASK}`,
+  prompt: asked('{{ input | trim }}'),
   target: '{{ label - 1 }}',
 });
 
@@ -48,6 +53,6 @@ export const pandalm = defineTask({
   },
   where: `{{ ${MAJORITY} > 0 }}`,
   candidates: ['{{ response1 }}', '{{ response2 }}'],
-  prompt: `Instruction:\n{{ instruction | trim }}{{ '\\n\\n' ~ input if input else '' }}${ASK}`,
+  prompt: asked("{{ instruction | trim }}{{ '\\n\\n' ~ input if input else '' }}"),
   target: `{{ ${MAJORITY} - 1 }}`,
 });

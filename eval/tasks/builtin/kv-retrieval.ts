@@ -4,11 +4,21 @@
  */
 import { defineTask } from '../definition.ts';
 
-/** Pairs before and after the right one, which goes to `position`. */
-const OBJECT = `{% for pair in ordered_kv_records if pair[0] != key %}{% if loop.index0 < pairs - 1 %}
-{%- if loop.index0 == position %}{{ '{' if position == 0 else ',\\n ' }}"{{ key }}": "{{ value }}"{% endif -%}
-{{ '{' if loop.index0 == 0 and position > 0 else ',\\n ' }}"{{ pair[0] }}": "{{ pair[1] }}"{% endif %}{% endfor -%}
-{% if position == pairs - 1 %},\n "{{ key }}": "{{ value }}"{% endif %}}`;
+/**
+ * The pairs as they are written, the right one at `position` among the first `pairs - 1` others. All but the last end their
+ * line and all but the first begin with its space, so that together they are the lines of the object.
+ */
+const PAIRS = `{%- set ns = namespace(others=[]) -%}
+{%- for pair in ordered_kv_records if pair[0] != key -%}
+{%- if loop.index0 < pairs - 1 -%}{%- set ns.others = ns.others + [pair] -%}{%- endif -%}
+{%- endfor -%}
+{%- set all = ns.others[:position] + [[key, value]] + ns.others[position:] -%}
+{%- set out = namespace(parts=[]) -%}
+{%- for pair in all -%}
+{%- set part = ('' if loop.first else ' ') ~ '"' ~ pair[0] ~ '": "' ~ pair[1] ~ '"' ~ ('' if loop.last else ',\\n') -%}
+{%- set out.parts = out.parts + [part] -%}
+{%- endfor -%}
+{{ out.parts | tojson }}`;
 
 const kvRetrieval = (name: string, pairs: number, positions: number[]) =>
   defineTask({
@@ -19,7 +29,12 @@ const kvRetrieval = (name: string, pairs: number, positions: number[]) =>
     constants: { pairs },
     variants: { position: positions },
     position: '{{ position }}',
-    prompt: `Extract the value corresponding to the specified key in the JSON object below.\n\nJSON data:\n${OBJECT}\n\nKey: "{{ key }}"\nCorresponding value:`,
+    prompt: {
+      prefix:
+        'Extract the value corresponding to the specified key in the JSON object below.\n\nJSON data:\n{',
+      parts: PAIRS,
+      suffix: '}\n\nKey: "{{ key }}"\nCorresponding value:',
+    },
     target: '{{ value }}',
     until: ['\n'],
     maxTokens: 64,

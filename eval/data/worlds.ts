@@ -1,0 +1,64 @@
+/**
+ * Records of the testbed's text world (testbed/worlds), made when they are asked for: no file, and as many as one likes.
+ * A record is a pure function of world, split, seed and number.
+ */
+import { z } from 'zod';
+import { AttuneError } from '../../errors.ts';
+import { SPLITS, type Split } from '../../testbed/worlds/split.ts';
+import { TEXT_TASKS, type TextItem, textItems } from '../../testbed/worlds/text/index.ts';
+import type { DataRecord } from './records.ts';
+
+export const worldSourceSchema = z.strictObject({
+  world: z.enum(TEXT_TASKS).describe('task of the text world'),
+  items: z.int().positive().default(3000).describe('records, where no limit asks for fewer'),
+  each: z
+    .enum(['item', 'cluster'])
+    .default('item')
+    .describe('cluster: only the first item of those that differ in the place of the answer'),
+  documents: z.int().min(2).optional().describe('documents of a prompt (documents alone); default 5'),
+});
+
+export type WorldSource = z.output<typeof worldSourceSchema>;
+
+/** What a record's fields are: a TextItem, with its segments beside the rest. */
+const fieldsOf = ({ segments, more: _, ...item }: TextItem): Record<string, unknown> => ({
+  ...item,
+  ...segments,
+});
+
+/** Name of the records of one split and seed, where a file's name would stand. */
+export const worldName = ({ world, documents }: WorldSource, split: string, seed: number): string =>
+  `${world}${documents === undefined ? '' : ` of ${documents}`}/${split}/${seed}`;
+
+/**
+ * @param split training items are what the models have seen, with the habits that bias them; the others are balanced.
+ * @param n the first so many; a longer list begins with the shorter one.
+ * @throws AttuneError TASK_SPLIT
+ */
+export function worldRecords(source: WorldSource, split: string, n: number, seed: number): DataRecord[] {
+  const file = worldName(source, known(split), seed);
+  return itemsOf(source, known(split), n, seed).map((item, index) => ({
+    fields: fieldsOf(item),
+    file,
+    line: index + 1,
+  }));
+}
+
+function itemsOf({ world, each, documents }: WorldSource, split: Split, n: number, seed: number): TextItem[] {
+  const options = documents === undefined ? {} : { documents };
+  if (each === 'item') return textItems(world, split, n, seed, options);
+  for (let drawn = 2 * n; ; drawn *= 2) {
+    const items = textItems(world, split, drawn, seed, options);
+    const firsts = items.filter(({ cluster }, i) => items[i - 1]?.cluster !== cluster);
+    if (firsts.length >= n) return firsts.slice(0, n);
+  }
+}
+
+function known(split: string): Split {
+  const found = SPLITS.find((one) => one === split);
+  if (found !== undefined) return found;
+  throw new AttuneError('TASK_SPLIT', {
+    found: `the split "${split}"`,
+    expected: SPLITS.join(', '),
+  });
+}

@@ -51,9 +51,14 @@ test('docs/tasks.md names every built-in task and explains every entry', () => {
   }
 });
 
-test('docs/evaluation.md explains every metric', () => {
-  const evaluation = readFileSync(new URL('../../docs/evaluation.md', import.meta.url), 'utf8');
+test('docs/evaluation.md and docs/hallucination-metrics.md explain every metric, and no other', () => {
+  const [evaluation, hallucination] = ['evaluation', 'hallucination-metrics'].map((name) =>
+    readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8'),
+  ) as [string, string];
   const table = evaluation.slice(evaluation.indexOf('## Metrics'), evaluation.indexOf('## How sure'));
-  const named = [...table.matchAll(/^\| (`[^|]+)/gm)].flatMap(([, cell]) => cell!.match(/\w+/g));
-  expect(named.sort()).toEqual(Object.keys(metricKinds).sort());
+  const rows = [...table.matchAll(/^\| (`[^|]+)/gm)].flatMap(([, cell]) => cell!.match(/\w+/g)!);
+  const kinds = Object.keys(metricKinds);
+  expect(rows.filter((name) => !kinds.includes(name))).toEqual([]);
+  const explained = new Set([...rows, ...[...hallucination.matchAll(/`(\w+)`/g)].map(([, name]) => name)]);
+  expect(kinds.filter((name) => !explained.has(name))).toEqual([]);
 });

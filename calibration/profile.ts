@@ -19,12 +19,12 @@ const estimate = z.looseObject({
 /** Measured on items that the search has not seen. */
 export const heldOutSchema = z.object({
   samples: z.int().nonnegative(),
-  metric: z.string(),
-  /** 95 % intervals. */
-  untouched: estimate,
-  calibrated: estimate,
+  metric: z.string().optional(),
+  /** 95 % intervals; absent where no item has a right answer. */
+  untouched: estimate.optional(),
+  calibrated: estimate.optional(),
   /** Paired, with its p. */
-  delta: estimate.extend({ p: z.number().nullable() }),
+  delta: estimate.extend({ p: z.number().nullable() }).optional(),
   /** Mean entropy of the next token after the prompts, in nats. */
   entropy: z.object({ untouched: z.number(), calibrated: z.number() }),
 });

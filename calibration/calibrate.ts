@@ -1,0 +1,94 @@
+/** Calibration from items to a choice: split, search by sweeps, and an estimate on items that the search has not seen. */
+import { AttuneError } from '../errors.ts';
+import type { Intervention, ModelFacts } from '../hooks/model/index.ts';
+import type { HeldOut } from './profile.ts';
+import { type ActSearch, searchAct } from './search/act.ts';
+import { type CalibrationItem, meanValue, type Objective } from './search/objective.ts';
+import type { Evaluate, SearchResult } from './search/search.ts';
+import { type SplitOptions, splitItems } from './search/split.ts';
+import { searchZeroTuning, type ZeroTuningSearch } from './search/zerotuning.ts';
+import { Sweep, type SweepOptions } from './sweep/sweep.ts';
+
+export type Method =
+  | {
+      readonly intervention: 'zerotuning';
+      readonly objective: Objective;
+      readonly options?: ZeroTuningSearch;
+    }
+  | { readonly intervention: 'act'; readonly options?: ActSearch };
+
+/** Scores of the same held-out items, untouched and calibrated, as intervals and a paired test. */
+export type Estimate = (
+  items: readonly CalibrationItem[],
+  untouched: readonly number[],
+  calibrated: readonly number[],
+) => Pick<HeldOut, 'metric' | 'untouched' | 'calibrated' | 'delta'>;
+
+export interface CalibrateOptions extends SplitOptions {
+  readonly sweep?: SweepOptions;
+  /** Absent where no item has a right answer: then only entropies are reported. */
+  readonly estimate?: Estimate | undefined;
+}
+
+export interface Calibrated {
+  readonly interventions: readonly Intervention[];
+  readonly search: SearchResult & { readonly samples: number; readonly settings: number };
+  readonly heldOut: HeldOut;
+}
+
+/**
+ * @throws AttuneError CALIBRATION_TOO_FEW, CALIBRATION_UNLABELLED, and those of the search and of the sweep
+ */
+export async function calibrate(
+  facts: ModelFacts,
+  items: readonly CalibrationItem[],
+  method: Method,
+  { sweep: sweepOptions, estimate, ...splitting }: CalibrateOptions,
+): Promise<Calibrated> {
+  const objective = method.intervention === 'act' ? 'accuracy' : method.objective;
+  const unlabelled = items.find(({ score }) => score === undefined);
+  if (objective === 'accuracy' && unlabelled) {
+    throw new AttuneError('CALIBRATION_UNLABELLED', {
+      at: unlabelled.dataset,
+      found: 'items without choices of which one is right',
+      expected: 'multiple choice or pairs to judge',
+      hint: 'ZeroTuning can also be searched --unsupervised, by the entropy of the next token.',
+    });
+  }
+  const { search: own, heldOut } = splitItems(items, splitting);
+  await using sweep = new Sweep(facts, sweepOptions);
+  let settings = 0;
+  const evaluate: Evaluate = async (wanted, step) => {
+    settings += wanted.filter((setting) => setting !== undefined).length;
+    return (await sweep.run(own, wanted, step)).map((measured) => meanValue(own, measured));
+  };
+  const context = { facts, evaluate };
+  const result =
+    method.intervention === 'act'
+      ? await searchAct(context, method.options)
+      : await searchZeroTuning(context, method.objective, method.options);
+  const measured = await sweep.run(heldOut, [undefined, result.intervention], 'held-out');
+  return {
+    interventions: [result.intervention],
+    search: { ...result, samples: own.length, settings },
+    heldOut: heldOutOf(heldOut, measured, estimate),
+  };
+}
+
+function heldOutOf(
+  items: readonly CalibrationItem[],
+  measured: Awaited<ReturnType<Sweep['run']>>,
+  estimate: Estimate | undefined,
+): HeldOut {
+  const [untouched, calibrated] = measured.map((row) => meanValue(items, row).entropy) as [number, number];
+  const entropy = { untouched, calibrated };
+  const scored = items.every(({ score }) => score !== undefined);
+  const scores = measured.map((row) =>
+    row.map(({ logLikelihoods }, i) => items[i]!.score?.(logLikelihoods) ?? 0),
+  );
+  return {
+    samples: items.length,
+    entropy,
+    ...(scored && estimate?.(items, scores[0]!, scores[1]!)),
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * ACT's selection of heads (Yu et al., arXiv 2406.15765): each head calibrated alone, and kept if that raises the mean
+ * over data sets of their accuracies. The code of this step is not public; the rule (gain > margin) is the toolkit's.
+ * As in the released lists the first two layers are left alone by default.
+ */
+import { z } from 'zod';
+import { layerSet } from '../../interventions/heads.ts';
+import { act } from '../../interventions/index.ts';
+import { gain, type Value } from './objective.ts';
+import { layersOf, type SearchContext, type SearchResult, searchOptions, type Trial } from './search.ts';
+
+export const actSearch = z.strictObject({
+  layers: layerSet.optional().describe('layers whose heads are tried; default: all but the first two'),
+  beta: z.number().min(0).lt(1).default(0.4).describe('share of its weight that a sink keeps'),
+  threshold: z
+    .union([
+      z.strictObject({ tau: z.number().nonnegative().finite() }),
+      z.strictObject({ alpha: z.number().nonnegative().finite() }),
+    ])
+    .default({ alpha: 5 })
+    .describe('what is a sink (docs/interventions.md)'),
+  statistics: z.enum(['running', 'frozen', 'row']).default('running'),
+  exclude: z.enum(['initial', 'first_detected']).default('initial'),
+  margin: z.number().nonnegative().default(0).describe('a head is kept if its gain is larger'),
+});
+export type ActSearch = z.input<typeof actSearch>;
+
+/** @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE, and those of the sweep */
+export async function searchAct(
+  { facts, evaluate }: SearchContext,
+  given: ActSearch = {},
+): Promise<SearchResult> {
+  const options = searchOptions('act', actSearch, given);
+  const { margin, layers: chosen, ...parameters } = options;
+  const layers = layersOf(chosen ?? 'all', facts).filter(
+    (layer) => chosen !== undefined || layer >= 2 || facts.decoder.length <= 2,
+  );
+  const [untouched] = (await evaluate([undefined], 'untouched')) as [Value];
+  const trace: Trial[] = [{ step: 'untouched', ...untouched }];
+  const heads = layers.flatMap((layer) =>
+    Array.from({ length: facts.decoder[layer]!.numHeads }, (_, head): [number, number] => [layer, head]),
+  );
+  const values = await evaluate(
+    heads.map((head) => act({ ...parameters, heads: [head] })),
+    'heads',
+  );
+  const gains = values.map((value) => gain('accuracy', value, untouched));
+  heads.forEach((head, i) => {
+    trace.push({ step: 'head', spec: { heads: [head] }, ...values[i]!, gain: gains[i]! });
+  });
+  const kept = heads.filter((_, i) => gains[i]! > margin);
+  const result = { method: 'act', objective: 'accuracy', options: { ...options, layers }, trace } as const;
+  if (kept.length === 0) {
+    return { ...result, intervention: act({ ...parameters, beta: 1, heads: 'all' }), found: false };
+  }
+  const intervention = act({ ...parameters, heads: kept });
+  const [together] = (await evaluate([intervention], 'together')) as [Value];
+  trace.push({ step: 'together', spec: { heads: kept }, ...together });
+  return { ...result, intervention, found: true };
+}

@@ -1,0 +1,60 @@
+/** What searches have in common: how they ask for measurements, and what they leave behind. */
+import type { z } from 'zod';
+import { AttuneError } from '../../errors.ts';
+import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
+import type { Setting } from '../sweep/sweep.ts';
+import type { Objective, Value } from './objective.ts';
+
+/** Values of settings on the items of the search, in the order of the settings. */
+export type Evaluate = (settings: readonly Setting[], step: string) => Promise<Value[]>;
+
+export interface SearchContext {
+  readonly facts: ModelFacts;
+  readonly evaluate: Evaluate;
+}
+
+/** One setting that was measured. */
+export interface Trial extends Value {
+  readonly step: string;
+  /** Parameters that differ from the search's own; absent for the untouched model. */
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly [detail: string]: unknown;
+}
+
+export interface SearchResult {
+  readonly method: string;
+  readonly objective: Objective;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly intervention: Intervention;
+  /** false where nothing was better than the untouched model; `intervention` is neutral then. */
+  readonly found: boolean;
+  readonly trace: readonly Trial[];
+}
+
+/** Options with defaults filled in. @throws AttuneError SPEC_INVALID naming the option */
+export function searchOptions<S extends z.ZodType>(
+  method: string,
+  schema: S,
+  given: z.input<S>,
+): z.output<S> {
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new AttuneError('SPEC_INVALID', {
+    at: [`search for ${method}`, ...(issue?.path ?? [])].join('.'),
+    found: issue?.message,
+    hint: 'docs/calibration.md lists the options.',
+    cause: parsed.error,
+  });
+}
+
+/** @throws AttuneError LAYER_OUT_OF_RANGE */
+export function layersOf(layers: 'all' | readonly number[], { decoder }: ModelFacts): number[] {
+  if (layers === 'all') return decoder.map((_, layer) => layer);
+  const outside = layers.find((layer) => layer >= decoder.length);
+  if (outside === undefined) return [...new Set(layers)].sort((a, b) => a - b);
+  throw new AttuneError('LAYER_OUT_OF_RANGE', {
+    found: `layer ${outside}`,
+    expected: `0 to ${decoder.length - 1}, counted from 0`,
+  });
+}

@@ -1,0 +1,68 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { passesOf, type Request, type Step, tokens } from './passes.ts';
+
+/** Every prediction of every call with all that was before it. */
+function predicted(steps: readonly Step[], before: readonly number[] = []): [string, number, number][] {
+  return steps.flatMap(({ ids, predictions, next }) => {
+    const text = [...before, ...ids];
+    return [
+      ...predictions.map(({ position, token, request }): [string, number, number] => [
+        text.slice(0, before.length + position + 1).join(),
+        token,
+        request,
+      ]),
+      ...predicted(next, text),
+    ];
+  });
+}
+
+const expected = (requests: readonly Request[]) =>
+  requests.flatMap(({ context, continuation }, request) =>
+    continuation.map((token, k) => [[...context, ...continuation.slice(0, k)].join(), token, request]),
+  );
+const sorted = (list: readonly unknown[]) => list.map((entry) => JSON.stringify(entry)).sort();
+
+test('each token of each continuation is predicted once, from all that comes before it', () => {
+  const ids = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 12 });
+  const request = fc.record({ context: ids, continuation: ids });
+  const together = fc
+    .tuple(ids, fc.array(ids, { minLength: 1, maxLength: 5 }))
+    .map(([context, all]) => all.map((continuation) => ({ context, continuation })));
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.array(request, { minLength: 1, maxLength: 4 }), together),
+      fc.boolean(),
+      (requests, share) => {
+        const steps = passesOf(requests, share);
+        expect(sorted(predicted(steps))).toEqual(sorted(expected(requests)));
+        expect(steps.filter(({ prompt }) => prompt !== undefined)).toHaveLength(
+          new Set(requests.map(({ context }) => context.join())).size,
+        );
+        if (!share) expect(steps.every(({ next }) => next.length === 0)).toBe(true);
+      },
+    ),
+  );
+});
+
+const context = Array.from({ length: 40 }, (_, i) => i);
+
+test('choices of one token are one call, longer ones go on from its cache', () => {
+  const single = passesOf(
+    [[1], [2], [3]].map((continuation) => ({ context, continuation })),
+    true,
+  );
+  expect(single).toHaveLength(1);
+  expect(single[0]!.next).toEqual([]);
+  const alike = [
+    [5, 1],
+    [5, 2],
+    [6, 7, 8],
+  ].map((continuation) => ({ context, continuation }));
+  const [root, ...others] = passesOf(alike, true);
+  expect(others).toEqual([]);
+  expect(root!.ids).toEqual(context);
+  expect(root!.next.map(({ ids }) => ids)).toEqual([[5], [6]]);
+  expect(tokens([root!])).toBe(40 + 3 * 8);
+  expect(passesOf(alike, false)).toHaveLength(2);
+});

@@ -1,0 +1,167 @@
+/**
+ * Many settings over many items in few calls: settings are the rows of a batch over one item's tokens, what they share
+ * is computed once (layers below the first one that any of them edits, prompts of several continuations), and what was
+ * measured before is not measured again.
+ */
+import { createHash } from 'node:crypto';
+import { AttuneError } from '../../errors.ts';
+import { remembers } from '../../hooks/compile/index.ts';
+import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
+import { identify } from '../model-identity.ts';
+import { type Journal, memoryJournal } from './journal.ts';
+import { firstLayer } from './layers.ts';
+import { type Measurement, measure } from './measure.ts';
+import { passesOf, type Request, type Step } from './passes.ts';
+import { type SessionOptions, SweepSession } from './sweep-session.ts';
+
+export interface SweepItem {
+  readonly id: string;
+  readonly requests: readonly Request[];
+}
+
+/** An intervention, or undefined for the untouched model. */
+export type Setting = Intervention | undefined;
+
+export interface SweepOptions extends SessionOptions {
+  /** Default: results are kept in memory. */
+  readonly journal?: Journal;
+  /** Stops after the batch under way. */
+  readonly signal?: AbortSignal;
+  /** After each batch: measurements that have come since the last call, of those still to be made. */
+  readonly onProgress?: (progress: { done: number; total: number; step: string }) => void;
+  /** Tokens in a batch, all rows together; more amortise a call's overhead, fewer fit caches. Default 2,048. */
+  readonly batchTokens?: number;
+  /** Compute layers that settings share once; default true. */
+  readonly cut?: boolean;
+}
+
+/** Raised when measuring changes, so that results of older versions are not taken for new ones. */
+const VERSION = 1;
+const BATCH_TOKENS = 2048;
+
+export class Sweep implements AsyncDisposable {
+  readonly facts: ModelFacts;
+  readonly #options: SweepOptions;
+  readonly #journal: Journal;
+  readonly #sessions = new Map<string, SweepSession>();
+  #identity: Promise<string> | undefined;
+
+  /** @param facts of the model (model.attune.facts) */
+  constructor(facts: ModelFacts, options: SweepOptions = {}) {
+    this.facts = facts;
+    this.#options = options;
+    this.#journal = options.journal ?? memoryJournal();
+  }
+
+  /**
+   * @param step what progress is called
+   * @returns measurements [setting][item]
+   * @throws AttuneError SWEEP_INTERRUPTED, SWEEP_NEEDS_REQUEST, those of the journal and of the settings' own checks
+   */
+  async run(
+    items: readonly SweepItem[],
+    settings: readonly Setting[],
+    step = 'sweep',
+  ): Promise<Measurement[][]> {
+    const identity = await this.#identify();
+    const hashes = items.map(({ requests }) => sha256(JSON.stringify(requests)));
+    const key = (item: number, setting: Setting) =>
+      sha256(`${VERSION}/${identity}/${hashes[item]}/${setting?.hash ?? 'untouched'}`).slice(0, 32);
+    const missing = (item: number, setting: Setting) => this.#journal.get(key(item, setting)) === undefined;
+    let total = 0;
+    for (const i of items.keys()) for (const setting of settings) if (missing(i, setting)) total += 1;
+    let done = 0;
+
+    for (const { like, layer, members } of this.#groups(settings)) {
+      const share = like === undefined || !remembers(like.kind.plan(this.facts, like.kind.variant?.(like)));
+      for (const [i, { requests }] of items.entries()) {
+        const steps = passesOf(requests, share);
+        for (const chunk of chunks(members, this.#rowsFor(steps))) {
+          // Batches are the same in an interrupted run and in the one that goes on from it, and so are their numbers.
+          const wanted = chunk.filter((setting) => missing(i, setting));
+          if (wanted.length === 0) continue;
+          if (this.#options.signal?.aborted) throw interrupted(done, total);
+          const session = await this.#session(like, layer);
+          const rows = wanted.filter((setting) => setting !== undefined);
+          const results = await measure(session, steps, rows);
+          this.#journal.append(wanted.map((setting, row) => [key(i, setting), results[row]!]));
+          done += wanted.length;
+          this.#options.onProgress?.({ done, total, step });
+        }
+      }
+      await this.#close(like, layer);
+    }
+    return settings.map((setting) => items.map((_, i) => this.#journal.get(key(i, setting))!));
+  }
+
+  #identify(): Promise<string> {
+    this.#identity ??= identify(this.facts).then((identity) => sha256(JSON.stringify(identity)));
+    return this.#identity;
+  }
+
+  /** Settings that can be rows of one batch, each once: of one kind, one graph, and one first layer. */
+  #groups(settings: readonly Setting[]): { like: Setting; layer: number; members: Setting[] }[] {
+    const groups = new Map<string, { like: Setting; layer: number; members: Map<string, Setting> }>();
+    for (const setting of settings) {
+      const first = setting && firstLayer(setting, this.facts);
+      // What is neutral everywhere can stand in any batch; below it nothing differs.
+      const layer = first === undefined || first === this.facts.decoder.length ? 0 : first;
+      const id = `${graphOf(setting)} ${layer}`;
+      const group = groups.get(id) ?? { like: setting, layer, members: new Map<string, Setting>() };
+      group.members.set(setting?.hash ?? '', setting);
+      groups.set(id, group);
+    }
+    return [...groups.values()].map((group) => ({ ...group, members: [...group.members.values()] }));
+  }
+
+  #rowsFor(steps: readonly Step[]): number {
+    const longest = Math.max(...steps.map(({ ids }) => ids.length));
+    return Math.max(1, Math.floor((this.#options.batchTokens ?? BATCH_TOKENS) / longest));
+  }
+
+  async #session(like: Setting, layer: number): Promise<SweepSession> {
+    const id = `${graphOf(like)} ${layer}`;
+    const known = this.#sessions.get(id);
+    if (known) return known;
+    const { runtime, session, cut = true } = this.#options;
+    const fresh = await SweepSession.open(this.facts, like, {
+      ...(runtime && { runtime }),
+      ...(session && { session }),
+      layer: cut ? layer : 0,
+    });
+    this.#sessions.set(id, fresh);
+    return fresh;
+  }
+
+  /** Sessions of upper halves serve one group and go with it; whole graphs stay for the next run. */
+  async #close(like: Setting, layer: number): Promise<void> {
+    const id = `${graphOf(like)} ${layer}`;
+    const session = this.#sessions.get(id);
+    if (!session?.cut) return;
+    this.#sessions.delete(id);
+    await session[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#sessions.values()) await session[Symbol.asyncDispose]();
+    this.#sessions.clear();
+  }
+}
+
+const graphOf = (setting: Setting): string =>
+  setting ? `${setting.intervention} ${setting.kind.variant?.(setting) ?? ''}` : 'untouched';
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+function chunks<T>(list: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>
+    list.slice(i * size, (i + 1) * size),
+  );
+}
+
+function interrupted(done: number, total: number): AttuneError {
+  return new AttuneError('SWEEP_INTERRUPTED', {
+    found: `${done} of ${total} measurements done and kept`,
+    hint: 'Run the same command again to go on from there.',
+  });
+}

@@ -14,12 +14,25 @@ export interface JsonElement {
 
 /**
  * @param select keys from the root to the array, joined by dots; empty for a root that is the array itself.
+ * @param object whether one object may stand where the array is expected; it is then the only element.
  * @throws AttuneError DATA_SYNTAX naming the line, DATA_SELECT when `select` does not lead to an array.
  */
-export function* jsonElements(json: string, file: string, select = ''): Generator<JsonElement> {
+export function* jsonElements(
+  json: string,
+  file: string,
+  select = '',
+  object = false,
+): Generator<JsonElement> {
   const walk = new Walk(json, file);
   walk.space();
   for (const key of select === '' ? [] : select.split('.')) walk.enter(key);
+  if (object && json[walk.at] === '{') {
+    const start = walk.at;
+    const line = walk.line();
+    walk.value();
+    yield { text: json.slice(start, walk.at), line };
+    return;
+  }
   walk.openArray(select);
   while (!walk.closes(']')) {
     const line = walk.line();

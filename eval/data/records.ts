@@ -81,7 +81,12 @@ const READERS: Record<Format, Reader> = {
     const lines: string[] = [];
     for await (const { text, end } of readLines(path, rejectByThrowing, file)) lines.push(text, end);
     let element = 0;
-    for (const { text, line } of jsonElements(lines.join(''), file, source.select)) {
+    for (const { text, line } of jsonElements(
+      lines.join(''),
+      file,
+      source.select,
+      source.nested !== undefined,
+    )) {
       const outer = parse(text, place({ file, line, element }), source.columns, reject);
       if (!outer) {
         element += 1;

@@ -16,7 +16,7 @@ const entries = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      'json: keys of arrays inside each record; each innermost element is a record, with the fields around it',
+      'json: keys of arrays inside each record (or inside the one object of the file); each innermost element is a record, with the fields around it',
     ),
   columns: z
     .array(z.string().min(1))

@@ -10,6 +10,7 @@ const MEASURES: Record<string, (answer: string, right: string) => number> = {
   exact_match: (answer, right) => Number(answer === right),
   contains: (answer, right) => Number(right !== '' && answer.includes(right)),
   f1: wordF1,
+  length: (answer) => answer.split(/\s+/).filter((word) => word !== '').length,
 };
 
 /** Every metric takes the best of the right answers. @throws AttuneError SCORE_TOO_LONG, and what the model throws. */

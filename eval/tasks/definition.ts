@@ -54,13 +54,18 @@ const common = {
   id: template.optional().describe('default: file and line'),
   cluster: template.optional().describe('items with one key are resampled together'),
   slice: template.optional().describe('name of the part of the task an item belongs to'),
+  shots: z
+    .int()
+    .positive()
+    .optional()
+    .describe('solved items of the same slice that stand before the prompt, drawn anew for each item'),
   position: template.optional().describe('renders at which place the answer lies, a whole number'),
   delimiter: z.string().default(' ').describe('between the prompt and what is scored'),
 };
 
 export const MULTIPLE_CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const;
 export const LOGLIKELIHOOD_METRICS = ['acc', 'perplexity'] as const;
-export const GENERATION_METRICS = ['exact_match', 'contains', 'f1'] as const;
+export const GENERATION_METRICS = ['exact_match', 'contains', 'f1', 'length'] as const;
 export const PAIRWISE_METRICS = ['pair_acc', 'pair_acc_strict', 'consistency', 'first_rate'] as const;
 export const ROLLING_METRICS = ['word_perplexity', 'byte_perplexity', 'bits_per_byte'] as const;
 

@@ -125,6 +125,45 @@ describe('a prompt in parts', () => {
   });
 });
 
+describe('shots', () => {
+  const solved = (i: number) => `Q: ${i}?\nA: ${i % 2 ? 'yes' : 'no'}\n\n`;
+
+  test('are other items with their answers, the same for the same seed, whatever the limit', async () => {
+    const records = Array.from({ length: 9 }, (_, i) => good(i));
+    const { items } = await load(records, { shots: 3 });
+    items.forEach((item, i) => {
+      if (item.output !== 'multiple_choice') throw new Error(item.output);
+      const { context } = item.options[0]!;
+      expect(context.endsWith(`Q: ${i}?\nA:`)).toBe(true);
+      const shown = [...context.matchAll(/Q: (\d)\?\nA: /g)].map(([, n]) => Number(n));
+      expect(new Set(shown).size).toBe(3);
+      expect(shown).not.toContain(i);
+      expect(context).toBe(`${shown.map(solved).join('')}Q: ${i}?\nA:`);
+      expect(item.options[1]!.context).toBe(context);
+    });
+    const limited = await load(records, { shots: 3 }, { limit: 4 });
+    for (const item of limited.items) expect(items).toContainEqual(item);
+  });
+
+  test('stand before the prefix of a prompt in parts', async () => {
+    const prompt = { prefix: 'Q: {{ q }}\n', parts: ['1\n', '2\n'], suffix: 'A:' };
+    const { items } = await load([good(0), good(1)], { shots: 1, prompt });
+    const [item] = items;
+    if (item?.output !== 'multiple_choice') throw new Error(item?.output);
+    const { prefix, parts, suffix } = item.segments!;
+    expect(prefix).toBe('Q: 1?\n1\n2\nA: yes\n\nQ: 0?\n');
+    expect(item.options[0]!.context).toBe(prefix + parts.join('') + suffix);
+  });
+
+  test('more than there are others is an error', async () => {
+    await expect(load([good(0), good(1)], { shots: 2 })).rejects.toMatchObject({
+      code: 'DATA_SHOTS',
+      at: 'qa.jsonl:1',
+      found: '1 other items',
+    });
+  });
+});
+
 describe('rendering', () => {
   test('several prompts share one continuation, or take one each', async () => {
     const winograd = {

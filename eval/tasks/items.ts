@@ -7,6 +7,7 @@ import { worldName, worldRecords } from '../data/worlds.ts';
 import type { Task } from './definition.ts';
 import type { Item } from './item.ts';
 import { itemMaker } from './make-item.ts';
+import { withShots } from './shots.ts';
 
 export interface LoadOptions {
   /** Folder below which the source's relative paths lie. */
@@ -35,7 +36,7 @@ export interface LoadedItems {
 /**
  * @throws AttuneError whatever reading throws, DATA_FIELD_MISSING, DATA_FIELD_TYPE, DATA_CHOICES, DATA_TARGET,
  *   DATA_SEGMENTS, DATA_DUPLICATE_ID, each with file and line; TASK_TEMPLATE; TASK_SPLIT; DATA_EMPTY when no good record is
- *   left.
+ *   left; DATA_SHOTS.
  */
 export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
   const { limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false, split = task.split } = options;
@@ -75,7 +76,13 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
     });
   }
   const total = 'world' in task.source ? task.source.items : items.length;
-  return { items: sample(items, limit, seed), bad, total, split };
+  const sampled = sample(items, limit, seed);
+  return {
+    items: task.shots === undefined ? sampled : withShots(sampled, items, task.shots, seed),
+    bad,
+    total,
+    split,
+  };
 }
 
 /** The files of a task's source; for a world the name of the records. */

@@ -49,6 +49,12 @@ const COUNTS: Record<string, number> = {
   pandalm: 894,
   wikitext2: 44,
   tinyshakespeare: 200,
+  'wikitext2-stream': 9,
+  'tinyshakespeare-stream': 10,
+  'function-vectors-abstractive': 10_697,
+  'function-vectors-extractive': 5000,
+  relations: 3047,
+  'mt-bench': 80,
 };
 
 /** Tasks of files; those of the worlds are in worlds.test.ts. */
@@ -179,6 +185,37 @@ describe.runIf(present)('with the data', () => {
       ),
     });
     expect(new Set(items.map(({ cluster }) => cluster)).size).toBe(240);
+  });
+
+  test('function-vectors: five solved pairs of the same function before the one asked for', async () => {
+    const { items } = await loadItems(builtinTasks.get('function-vectors-abstractive')!, { root, limit: 40 });
+    for (const item of items) {
+      if (item.output !== 'loglikelihood') throw new Error(item.output);
+      const [asked, ...examples] = item.context.split('\n\n').reverse();
+      expect(examples).toHaveLength(5);
+      expect(asked).toMatch(/^Q: .*\nA:$/);
+      for (const example of examples) {
+        expect(example).toMatch(/^Q: .*\nA: .+$/);
+        expect(example.startsWith(asked!)).toBe(false);
+      }
+    }
+    const { items: others } = await loadItems(builtinTasks.get('function-vectors-abstractive')!, {
+      root,
+      limit: 40,
+      seed: 1,
+    });
+    expect(others.map((item) => 'context' in item && item.context)).not.toEqual(
+      items.map((item) => 'context' in item && item.context),
+    );
+  });
+
+  test('relations: the wording of the file with the subject in it', async () => {
+    const { items } = await load('relations');
+    expect(items.find(({ slice }) => slice === 'adj_comparative')).toMatchObject({
+      context: 'The comparative form of big is',
+      continuation: ' bigger',
+    });
+    expect(new Set(items.map(({ slice }) => slice)).size).toBe(16);
   });
 
   test('gsm8k: the number after the marks', async () => {

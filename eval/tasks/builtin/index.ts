@@ -7,15 +7,18 @@ import { boolq } from './boolq.ts';
 import { clinc150Domains } from './clinc150.ts';
 import { bigbenchOperators, lambada } from './continuation.ts';
 import { copa } from './copa.ts';
+import { functionVectors } from './function-vectors.ts';
 import { gsm8k } from './gsm8k.ts';
 import { hellaswag } from './hellaswag.ts';
 import { llmbar, pandalm } from './judging.ts';
 import { kvRetrieval10, kvRetrieval75 } from './kv-retrieval.ts';
 import { commonsenseQa, mathQa, siqa } from './lettered.ts';
 import { mmlu } from './mmlu.ts';
+import { mtBench } from './mt-bench.ts';
 import { openbookQa } from './openbook-qa.ts';
 import { piqa } from './piqa.ts';
-import { tinyshakespeare, wikitext2 } from './running-text.ts';
+import { relations } from './relations.ts';
+import { tinyshakespeare, tinyshakespeareStream, wikitext2, wikitext2Stream } from './running-text.ts';
 import { truthfulqaMc1 } from './truthfulqa.ts';
 import { uciSentiment } from './uci-sentiment.ts';
 import { winogrande } from './winogrande.ts';
@@ -51,6 +54,11 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     pandalm,
     wikitext2,
     tinyshakespeare,
+    wikitext2Stream,
+    tinyshakespeareStream,
+    ...functionVectors,
+    relations,
+    mtBench,
     ...worlds,
   ].map((task) => [task.name, task]),
 );

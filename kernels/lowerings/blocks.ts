@@ -36,9 +36,8 @@ export interface Extent {
   readonly S: string;
   readonly T: string;
   readonly past: string;
+  /** No row sees a key after itself: blocks need not read further. */
   readonly causal: boolean;
-  /** No row sees a key after itself: blocks need not read further. False between documents seeing each other. */
-  readonly bounded: boolean;
   /** int64 [1], keys seen to the left. */
   readonly window?: string | undefined;
 }
@@ -77,11 +76,11 @@ export function countBlocks(emit: Emit, budget: string, perRow: readonly string[
 
 /** The block a Loop is at; `i` is its iteration, int64 scalar. */
 function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Block {
-  const { S, T, past, bounded, window } = extent;
+  const { S, T, past, causal, window } = extent;
   const ideal = emit('Mul', [emit('Unsqueeze', [i, emit.ints(0)]), rows]);
   const from = emit('Min', [ideal, emit('Sub', [S, rows])]);
   const to = emit('Add', [from, rows]);
-  const end = bounded ? emit('Add', [past, to]) : T;
+  const end = causal ? emit('Add', [past, to]) : T;
   const start = window
     ? emit('Max', [
         emit('Add', [emit('Sub', [emit('Add', [past, from]), window]), emit.ints(1)]),
@@ -95,9 +94,9 @@ function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Blo
     start,
     end,
     cutRows: (x, axis) => emit.slice(x, axis, from, to),
-    cutKeys: (x, axis) => (bounded ? emit.slice(x, axis, start, end) : x),
+    cutKeys: (x, axis) => (causal ? emit.slice(x, axis, start, end) : x),
     spreadKeys: (x) =>
-      bounded
+      causal
         ? emit('Pad', [
             x,
             emit('Concat', [emit.ints(0, 0), start, emit.ints(0, 0), emit('Sub', [T, end])], { axis: 0 }),

@@ -12,7 +12,6 @@ import { firstKeys } from './functions/keys.ts';
 import * as logits from './functions/logits.ts';
 import * as pattern from './functions/pattern.ts';
 import * as transfer from './functions/transfer.ts';
-import { type RotaryForm, segmentSteps } from './segments.ts';
 
 /** Sinks found from column statistics: value names. */
 export interface Found {
@@ -23,13 +22,7 @@ export interface Found {
 }
 
 /** @param names inputs the function has */
-export function composeSteps(
-  emit: Emit,
-  edits: readonly Edit[],
-  names: ReadonlySet<string>,
-  extent: Extent,
-  rotary?: RotaryForm,
-) {
+export function composeSteps(emit: Emit, edits: readonly Edit[], names: ReadonlySet<string>, extent: Extent) {
   const { S, T, past, causal } = extent;
   const find = <K extends Edit['kind']>(kind: K) =>
     edits.find((edit): edit is Extract<Edit, { kind: K }> => edit.kind === kind);
@@ -44,8 +37,6 @@ export function composeSteps(
   const scaled = emit('Mul', ['q', 'scale']);
   const marked =
     marking && (marking.keys === 'first' ? emit.call(firstKeys, 'first', T)[0]! : overKeys('keys', 1));
-  const pine = find('segments');
-  const documents = pine && rotary && segmentSteps(emit, pine.documents, rotary, scaled, extent);
   const gains = gain && overRows('b');
   const added = find('bias') && overRows('key_bias');
   const sinkAndVisual = varying && ([overKeys('sink', 1), overKeys('visual', 1)] as const);
@@ -65,16 +56,12 @@ export function composeSteps(
     const from = e('Add', [past, block.from]);
     const time = causal && e.call(pattern.causalBias, from, block.rows, block.start, block.end, window)[0]!;
     const padding = real && e.call(pattern.paddingBias, block.cutKeys(real, 1))[0]!;
-    const order = time && documents ? documents.visibility(block, time) : time;
-    return order && padding ? e('Add', [order, padding]) : order || padding;
+    return time && padding ? e('Add', [time, padding]) : time || padding;
   };
 
-  const scoresOf = (block: Block, shifts?: string): string => {
+  const scoresOf = (block: Block): string => {
     const { emit: e } = block;
-    let scores =
-      documents && shifts
-        ? documents.scores(block, shifts)
-        : e.call(pattern.groupedScores, block.cutRows(scaled, 2), block.cutKeys('k', 2))[0]!;
+    let scores = e.call(pattern.groupedScores, block.cutRows(scaled, 2), block.cutKeys('k', 2))[0]!;
     if (names.has('softcap')) scores = e.call(pattern.softCap, scores, 'softcap')[0]!;
     const raw = scores;
     if (find('temperature')) scores = e.call(logits.temperature, scores, 'a')[0]!;
@@ -92,15 +79,11 @@ export function composeSteps(
     return e('Mul', [gained, e('Unsqueeze', [e('Cast', [last], { to: DataType.FLOAT }), e.ints(0, 1, 3)])]);
   };
 
-  /** PINE's shifts for all rows; `masses` are those of all rows. */
-  const order = (e: Emit, masses: (of: (block: Block) => string) => string): string | undefined =>
-    documents?.shifts(e, masses(documents.masses));
-
   /** Probabilities before any edit of them: [B, H, rows, columns]. */
-  const patternOf = (block: Block, shifts?: string): string => {
+  const patternOf = (block: Block): string => {
     const { emit: e } = block;
     const hidden = visibility(block);
-    let scores = scoresOf(block, shifts);
+    let scores = scoresOf(block);
     if (hidden) scores = e('Add', [scores, hidden]);
     if (names.has('bias')) scores = e('Add', [scores, block.cutKeys(block.cutRows('bias', 2), 3)]);
     if (names.has('head_sink')) return e.call(pattern.sinkSoftmax, scores, 'head_sink')[0]!;
@@ -175,5 +158,5 @@ export function composeSteps(
     return [z, ...state, ...taps].map((value) => [value, DataType.FLOAT]);
   };
 
-  return { order, pattern: patternOf, columnSums, detect, transfer: transferred, output: outputOf, results };
+  return { pattern: patternOf, columnSums, detect, transfer: transferred, output: outputOf, results };
 }

@@ -1,6 +1,6 @@
 /**
  * What may be done between q·k and the head outputs, as data: which primitive, with which parameters as knobs. Edits of
- * one point are applied in the fixed order of this list: segments, temperature, gain, bias, logWeights, (softmax), act,
+ * one point are applied in the fixed order of this list: temperature, gain, bias, logWeights, (softmax), act,
  * var, headScale.
  */
 import { AttuneError } from '../../errors.ts';
@@ -31,11 +31,6 @@ export type Edit =
     }
   /** VAR. Knobs sink, visual [B|1, T|1], rows_from [B|1], p, rho, min_visual [B|1, H|1]. */
   | { readonly kind: 'var'; readonly semantics: 'paper' | 'code' }
-  /**
-   * PINE: `documents` interchangeable spans at most. Knob bounds [documents + 1]: where each starts, and where the last
-   * ends; all the same for every batch row. The site gives q and k unrotated, and its cache holds unrotated keys.
-   */
-  | { readonly kind: 'segments'; readonly documents: number }
   /** Factor per head on the output. Knob head_scale [B|1, H]. */
   | { readonly kind: 'headScale' };
 
@@ -118,12 +113,6 @@ export function knobsOf(edit: Edit, prefix: string, H: number): Knob[] {
         scalar('rho', 0.5, 'Smallest share of visual mass outside sinks.'),
         scalar('min_visual', 0.2, 'Smallest visual mass.'),
       ];
-    case 'segments': {
-      const length = edit.documents + 1;
-      const doc =
-        'Starts of the documents in ascending order and the end of the last; beyond the sequence: none.';
-      return [int64Knob(name('bounds'), [length], Array(length).fill(BEYOND), [length], doc)];
-    }
     case 'headScale':
       return [perHead('head_scale', 1, 'Factor on a head’s output.')];
   }

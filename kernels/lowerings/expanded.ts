@@ -5,7 +5,6 @@
  *
  * What it replaces is described by ExpandedSite; group-query-attention.ts makes one from a fused operator.
  */
-import { AttuneError } from '../../errors.ts';
 import { DataType, makeNode } from '../../hooks/onnx/index.ts';
 import {
   BLOCK_BYTES,
@@ -55,13 +54,6 @@ export interface ExpandedSite {
   readonly causal: boolean;
   /** Keys seen to the left, the row's own included. */
   readonly window?: number | undefined;
-  /**
-   * For a 'segments' edit, which rotates by itself: tables as values [positions, dim/2]. q, k and the cache are then
-   * unrotated. Positions reach up to twice the sequence.
-   */
-  readonly rotary?:
-    | { readonly cos: string; readonly sin: string; readonly interleaved: boolean; readonly dim: number }
-    | undefined;
   /** Value [H]: a learned logit in each head's denominator. */
   readonly headSink?: string | undefined;
   /** Value [B, T] with 0 at padding, any integer, boolean or float type: an attention_mask. */
@@ -84,14 +76,13 @@ export interface ExpandedOptions {
  * Attention at `site` with `edits`. Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T]
  * where an act edit finds its sinks.
  *
- * @throws AttuneError LOWERING_LACKS_EDIT (segments without rotary tables or under a window), EDIT_TWICE, OPSET_TOO_OLD
+ * @throws AttuneError EDIT_TWICE, OPSET_TOO_OLD
  */
 export function expandedAttention(
   site: ExpandedSite,
   { edits, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
 ): Lowered {
   checkEdits(site, edits);
-  refuseSegments(site, edits);
   const emit = emitter(site.opset, `${site.name}.`);
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
   const states = edits.flatMap((edit) => statesOf(edit, site.name, site.H));
@@ -117,10 +108,6 @@ export function expandedAttention(
   ];
   if (site.softcap) inputs.push(['softcap', emit.float(site.softcap)]);
   if (site.window) inputs.push(['window', emit.ints(site.window)]);
-  if (site.rotary) {
-    const { cos, sin } = site.rotary;
-    inputs.push(['cos', toFloat(emit, cos, site.elemType)], ['sin', toFloat(emit, sin, site.elemType)]);
-  }
   if (site.headSink) inputs.push(['head_sink', site.headSink]);
   if (site.keys) inputs.push(['real', emit('Cast', [site.keys], { to: DataType.FLOAT })]);
   if (site.bias) inputs.push(['bias', toFloat(emit, site.bias, site.elemType)]);
@@ -163,17 +150,6 @@ export function expandedAttention(
   };
 }
 
-function refuseSegments(site: ExpandedSite, edits: readonly Edit[]): void {
-  if (!edits.some(({ kind }) => kind === 'segments')) return;
-  const missing = site.window ? 'a sliding window' : site.causal ? undefined : 'no causal order';
-  if (!missing && site.rotary) return;
-  throw new AttuneError('LOWERING_LACKS_EDIT', {
-    at: site.name,
-    found: `edit 'segments' with ${missing ?? 'no rotary tables'}`,
-    expected: 'causal rotary attention over the whole sequence',
-  });
-}
-
 function localName(name: string, prefix: string): string {
   return name.slice(prefix.length + 1);
 }
@@ -191,7 +167,6 @@ function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: bo
     site.headSink ? 'Sink' : '',
     site.keys ? 'Padded' : '',
     site.bias ? 'Biased' : '',
-    site.rotary ? `Rotary${site.rotary.dim}of${site.D}${site.rotary.interleaved ? 'Interleaved' : ''}` : '',
   ].join('');
   const parts = edits.map((edit) => Object.values(edit).join('_'));
   return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : ''].filter(Boolean).join('_');
@@ -216,29 +191,25 @@ function attentionFunction(
     const S = emit.dim('q', 2);
     const T = emit.dim('k', 2);
     const window = site.window ? 'window' : undefined;
-    const bounded = site.causal && !edits.some(({ kind }) => kind === 'segments');
-    const extent: Extent = { S, T, past: emit('Sub', [T, S]), causal: site.causal, bounded, window };
-    const rotary = site.rotary && { ...site.rotary, headDim: site.D };
-    const step = composeSteps(emit, edits, names, extent, rotary);
+    const extent: Extent = { S, T, past: emit('Sub', [T, S]), causal: site.causal, window };
+    const step = composeSteps(emit, edits, names, extent);
 
     const whole = (e: Emit) => {
       const block = wholeBlock(e, extent);
-      const shifts = step.order(e, (masses) => masses(block));
-      const before = step.pattern(block, shifts);
+      const before = step.pattern(block);
       const found = step.detect(e, () => step.columnSums(block, before));
       const edited = step.transfer(block, before, found?.sinks);
       return { before, edited, results: step.results(step.output(block, edited), found) };
     };
     const inBlocks = (e: Emit, blocks: Blocks) => {
-      const shifts = step.order(e, (masses) => mapBlocks(e, blocks, extent, masses));
       const found = step.detect(e, () => {
         const shape = e('Concat', [e.dim('q', 0), e.dim('q', 1), T], { axis: 0 });
         return sumBlocks(e, blocks, extent, e('Expand', [e.float(0), shape]), (block) =>
-          block.spreadKeys(step.columnSums(block, step.pattern(block, shifts))),
+          block.spreadKeys(step.columnSums(block, step.pattern(block))),
         );
       });
       const z = mapBlocks(e, blocks, extent, (block) =>
-        step.output(block, step.transfer(block, step.pattern(block, shifts), found?.sinks)),
+        step.output(block, step.transfer(block, step.pattern(block), found?.sinks)),
       );
       return step.results(z, found);
     };

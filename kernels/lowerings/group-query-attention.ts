@@ -23,8 +23,6 @@ export interface GroupQuerySite {
   readonly rotaryDim?: number | undefined;
   /** Value [B, T], 0 at padding. */
   readonly keys?: string | undefined;
-  /** Leave q, k and the cache unrotated and hand the tables on: for edits that assign positions. Default false. */
-  readonly unrotated?: boolean | undefined;
   /** Value [B, S] int64. Default: counted from the operator's own seqlens_k. */
   readonly positions?: string | undefined;
 }
@@ -69,14 +67,7 @@ export function openGroupQueryAttention(gqa: GroupQuerySite): OpenedSite {
     ? [node.inputs[0]!, node.inputs[1]!, node.inputs[2]!]
     : emit.many(3, 'Split', [node.inputs[0]!, emit.ints(H * D, K * D, K * D)], { axis: 2 });
   const rotary = number('do_rotary', 0) !== 0;
-  const tables = rotary &&
-    gqa.unrotated && {
-      cos: node.inputs[INPUT.cos]!,
-      sin: node.inputs[INPUT.sin]!,
-      interleaved: number('rotary_interleaved', 0) !== 0,
-      dim: gqa.rotaryDim ?? D,
-    };
-  const rotated = rotary && !gqa.unrotated ? rotate(emit, gqa, [q!, k!], [H, K]) : [q!, k!];
+  const rotated = rotary ? rotate(emit, gqa, [q!, k!], [H, K]) : [q!, k!];
   const window = number('local_window_size', -1);
   const softcap = number('softcap', 0);
   const scale = number('scale', 0);
@@ -100,7 +91,6 @@ export function openGroupQueryAttention(gqa: GroupQuerySite): OpenedSite {
       softcap: softcap > 0 ? softcap : undefined,
       causal: true,
       window: window > 0 ? window : undefined,
-      rotary: tables || undefined,
       headSink: input(INPUT.sink),
       keys: gqa.keys,
       bias: input(INPUT.bias),

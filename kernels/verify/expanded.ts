@@ -2,10 +2,10 @@
 import { DataType } from '../../hooks/onnx/index.ts';
 import { type ExpandedSite, expandedAttention } from '../lowerings/expanded.ts';
 import type { Problem, Solution } from '../problem.ts';
-import { rotaryTables } from '../reference/re-position.ts';
 import { feed, flat, rows } from './feeds.ts';
 import { planOf } from './plan.ts';
 import type { Feed, Runner } from './runner.ts';
+import { solveSegments } from './segments.ts';
 import { runParts, SITE } from './site-graph.ts';
 
 export interface ExpandedSolveOptions {
@@ -21,7 +21,10 @@ export async function solveExpanded(
   problem: Problem,
   { opset = 21, elemType = DataType.FLOAT, tapPattern, blockBytes }: ExpandedSolveOptions = {},
 ): Promise<Solution> {
-  const { q, k, v, mask = {} } = problem;
+  const { q, k, v, mask = {}, edit } = problem;
+  if (edit.kind === 'segments') {
+    return solveSegments(runner, { ...problem, edit }, { opset, elemType, tapPattern, blockBytes });
+  }
   const [, H, S, D] = q.shape as [number, number, number, number];
   const [, K, T] = v.shape as [number, number, number];
   const past = T - S;
@@ -41,12 +44,6 @@ export async function solveExpanded(
     softcap: problem.softcap,
     causal: mask.causal ?? true,
     window: mask.window,
-    rotary: plan.rope && {
-      cos: 'cos',
-      sin: 'sin',
-      interleaved: plan.rope.interleaved ?? false,
-      dim: 2 * plan.rope.frequencies.length,
-    },
     headSink: problem.headSink ? 'head_sink' : undefined,
     keys: mask.keys ? 'mask' : undefined,
     bias: plan.bias ? 'bias' : undefined,
@@ -62,10 +59,6 @@ export async function solveExpanded(
   if (past > 0) {
     feeds.past_k = rows(k, 0, past, elemType);
     feeds.past_v = rows(v, 0, past, elemType);
-  }
-  if (plan.rope) {
-    const { cos, sin } = rotaryTables(plan.rope, 2 * T);
-    Object.assign(feeds, { cos: feed(cos, elemType), sin: feed(sin, elemType) });
   }
   if (problem.headSink) feeds.head_sink = feed(problem.headSink);
   if (mask.keys) feeds.mask = feed(mask.keys, DataType.INT64);

@@ -57,7 +57,6 @@ export async function solveFused(
     return solvePadded(runner, operator, problem, { opset, elemType, open });
   }
   const plan = planOf(problem);
-  if (plan.rope) throw new AttuneError('LOWERING_LACKS_EDIT', { found: 'segments', at: operator });
   const [, H, , D] = problem.q.shape as [number, number, number, number];
   const { node: bare, feeds, T } = GRAPHS[operator](problem, elemType);
   if (problem.mask?.keys) feeds.mask = feed(problem.mask.keys, DataType.INT64);

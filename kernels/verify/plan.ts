@@ -3,8 +3,6 @@ import { AttuneError } from '../../errors.ts';
 import type { Edit } from '../lowerings/edits.ts';
 import type { Knob } from '../lowerings/lowered.ts';
 import type { ActEdit, Problem, VarEdit } from '../problem.ts';
-import type { Rope } from '../reference/re-position.ts';
-import { documentSpans } from '../reference/segments.ts';
 import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
 import { feed } from './feeds.ts';
 import type { Feed } from './runner.ts';
@@ -15,8 +13,6 @@ export interface Plan {
   readonly knobs: Readonly<Record<string, Tensor>>;
   /** (B|1, H|1, S, T), for a bias no knob can express. */
   readonly bias?: Tensor | undefined;
-  /** q and k are unrotated and this is how they turn. */
-  readonly rope?: Rope | undefined;
 }
 
 /** Feeds of a lowering's knobs, whose names start with the site's. */
@@ -66,15 +62,6 @@ export function planOf({ q, k, edit }: Problem): Plan {
       return planAct(edit, H);
     case 'var':
       return planVar(edit, T - S);
-    case 'segments': {
-      const { spans, end } = documentSpans(edit.segments);
-      const bounds = [...spans.map(([start]) => start), end];
-      return {
-        edits: [{ kind: 'segments', documents: spans.length }],
-        knobs: { bounds: tensor([bounds.length], bounds) },
-        rope: edit.rope,
-      };
-    }
   }
   throw new AttuneError('LOWERING_LACKS_EDIT', { found: edit.kind, at: 'expanded' });
 }

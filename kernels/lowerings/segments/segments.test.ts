@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import type { Problem } from '../problem.ts';
-import { block, build, maxAbsError, rePosition, rope, tensor } from '../reference/index.ts';
-import { importance } from '../reference/segments.ts';
-import { solve } from '../reference/solve.ts';
-import { solveExpanded } from '../verify/expanded.ts';
-import { createRunner, type Runner } from '../verify/runner.ts';
+import type { Problem } from '../../problem.ts';
+import { block, build, maxAbsError, rePosition, rope, tensor } from '../../reference/index.ts';
+import { importance } from '../../reference/segments.ts';
+import { solve } from '../../reference/solve.ts';
+import { solveExpanded } from '../../verify/expanded.ts';
+import { createRunner, type Runner } from '../../verify/runner.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');

@@ -1,0 +1,185 @@
+/**
+ * Where documents lie, for every row of a batch, once per graph: limits, base positions, which row belongs to which
+ * document, and what ranking needs. Modes differ here and in what documents see of each other:
+ *
+ *   pine  a document ends at the end of the documents; queries move it back by its shift (kernels/reference/segments.ts)
+ *   nia   no attention between documents, positions as they are
+ *   pcw   as nia, and every document starts where the first does; what follows continues after the longest
+ *         (Ratner et al., arXiv 2212.10947)
+ *   sp    as pcw, and what follows the documents gives each of N documents 1/N of its weight
+ *         (Hao et al., arXiv 2212.06713, as PINE's baseline)
+ */
+import { DataType } from '../../../hooks/onnx/index.ts';
+import { BEYOND } from '../edits.ts';
+import { type Emit, HIDDEN, type Primitive, primitive } from '../emit.ts';
+
+export const MODES = ['pine', 'nia', 'pcw', 'sp'] as const;
+export type Mode = (typeof MODES)[number];
+
+/** Values of the graph; k documents at most, W key columns from the first document of any row to the last. */
+export interface Layout {
+  /** [B, k + 1] int64 columns: where each document starts and the last ends. */
+  readonly limits: string;
+  /** [B, S] int64: base position of each row of the call, counted from the first real token. */
+  readonly positions: string;
+  /** [B, S, k] float of 0 and 1: the row's document. */
+  readonly own: string;
+  /** [B, S] int64 columns: where the row's document starts and ends; BEYOND outside the documents. */
+  readonly rowStart: string;
+  readonly rowEnd: string;
+  /** [B, 1, 1, 1, k] float. */
+  readonly lengths: string;
+  /** [B, W, k] float: 1/length at the keys of each document. */
+  readonly average: string;
+  /** [B, 1, 1, k, k] bool: of equally important documents, does x come before j? */
+  readonly earlier: string;
+  /** int64 [1] each: first and one past the last of the W columns; the first row after the documents of some batch row. */
+  readonly from: string;
+  readonly to: string;
+  readonly tail: string;
+  /** [k + 2] int64: what comes before the documents, each document, what comes after, in the first batch row. */
+  readonly sizes: string;
+  /** [1, 1, 1, T] float: 0 at real keys of the first batch row, very low at padding. */
+  readonly padding: string;
+}
+
+const OUTPUTS = [
+  'limits',
+  'positions',
+  'own',
+  'rowStart',
+  'rowEnd',
+  'lengths',
+  'average',
+  'earlier',
+  'from',
+  'to',
+  'tail',
+  'sizes',
+  'padding',
+] as const satisfies readonly (keyof Layout)[];
+
+export interface LayoutInputs {
+  /** [B|1, k + 1] int64, counted from the first real token: starts of the documents, end of the last; BEYOND: none. */
+  readonly bounds: string;
+  /** [B|1, k] int64: place of each document among equally important ones. */
+  readonly ties: string;
+  /** [B] int64: column of the first real token. */
+  readonly first: string;
+  /** int64 [1]. */
+  readonly S: string;
+  readonly T: string;
+}
+
+export function documentLayout(emit: Emit, mode: Mode, { bounds, ties, first, S, T }: LayoutInputs): Layout {
+  const values = emit.call(layoutOf[mode], bounds, ties, first, S, T);
+  return Object.fromEntries(OUTPUTS.map((name, i) => [name, values[i]!])) as Record<keyof Layout, string>;
+}
+
+const layoutOf = Object.fromEntries(MODES.map((mode) => [mode, layout(mode)])) as Record<Mode, Primitive>;
+
+function layout(mode: Mode): Primitive {
+  const signature = {
+    name: `DocumentLayout_${mode}`,
+    inputs: ['bounds', 'ties', 'first', 'S', 'T'],
+    outputs: OUTPUTS,
+    doc: 'Documents of each batch row: limits, base positions and membership of rows, lengths, order of ties (kernels/lowerings/segments/layout.ts).',
+  };
+  return primitive(signature, (emit) => {
+    const int64 = (x: string) => emit('Cast', [x], { to: DataType.INT64 });
+    const float = (x: string) => emit('Cast', [x], { to: DataType.FLOAT });
+    const last = emit.ints(2 ** 31);
+    const column = (x: string, axis: number) => emit('Unsqueeze', [x, emit.ints(axis)]);
+    const sum = (x: string, axis: number) => emit('ReduceSum', [x, emit.ints(axis)], { keepdims: 0 });
+    const range = (from: string, to: string) =>
+      emit('Range', [emit('Squeeze', [from]), emit('Squeeze', [to]), emit.int(1)]);
+
+    const begin = column('first', 1); // [B, 1]
+    const limits = emit.as('limits', 'Min', [emit('Add', ['bounds', begin]), 'T']);
+    const starts = emit.slice(limits, 1, emit.ints(0), emit.ints(-1)); // [B, k]
+    const ends = emit.slice(limits, 1, emit.ints(1), last);
+    const head = emit.slice(limits, 1, emit.ints(0), emit.ints(1)); // [B, 1]
+    const end = emit.slice(limits, 1, emit.ints(-1), last);
+    const sizes = emit('Sub', [ends, starts]);
+    emit.as('lengths', 'Unsqueeze', [float(sizes), emit.ints(1, 2, 3)]);
+
+    const past = emit('Sub', ['T', 'S']);
+    const rows = range(past, 'T'); // [S]
+    const row = column(column(rows, 0), 2); // [1, S, 1]
+    const within = (x: string) =>
+      emit('And', [emit('GreaterOrEqual', [x, column(starts, 1)]), emit('Less', [x, column(ends, 1)])]);
+    const member = within(row); // [B, S, k]
+    const inside = int64(member);
+    emit.as('own', 'Cast', [member], { to: DataType.FLOAT });
+    const any = emit('Greater', [sum(inside, 2), emit.int(0)]); // [B, S]
+    const ofRow = (x: string) => sum(emit('Mul', [inside, column(x, 1)]), 2);
+    emit.as('rowStart', 'Where', [any, ofRow(starts), emit.int(BEYOND)]);
+    emit.as('rowEnd', 'Where', [any, ofRow(ends), emit.int(BEYOND)]);
+
+    let position = emit('Sub', [rows, begin]); // [B, S]
+    if (mode === 'pine') position = emit('Add', [position, ofRow(emit('Sub', [end, ends]))]);
+    if (mode === 'pcw' || mode === 'sp') {
+      const longest = emit.reduce('ReduceMax', sizes, 1);
+      const gap = emit('Sub', [emit('Sub', [end, head]), longest]); // [B, 1]
+      const after = int64(emit('GreaterOrEqual', [rows, end]));
+      const back = emit('Add', [ofRow(emit('Sub', [starts, head])), emit('Mul', [after, gap])]);
+      position = emit('Sub', [position, back]);
+    }
+    emit.as('positions', 'Max', [position, emit.int(0)]); // padding would be negative
+
+    // At least one column, so that no softmax is over nothing.
+    const lowest = emit('Reshape', [emit('ReduceMin', [head], { keepdims: 0 }), emit.ints(1)]);
+    const from = emit.as('from', 'Min', [lowest, emit('Sub', ['T', emit.ints(1)])]);
+    const highest = emit('Reshape', [emit('ReduceMax', [end], { keepdims: 0 }), emit.ints(1)]);
+    const to = emit.as('to', 'Max', [highest, emit('Add', [from, emit.ints(1)])]);
+    const keys = within(column(column(range(from, to), 0), 2)); // [B, W, k]
+    const length = emit('Max', [float(sizes), emit.float(1)]);
+    emit.as('average', 'Div', [float(keys), column(length, 1)]);
+
+    const nearest = emit('Reshape', [emit('ReduceMin', [end], { keepdims: 0 }), emit.ints(1)]);
+    const after = emit('Max', [emit('Sub', [nearest, past]), emit.ints(0)]);
+    emit.as('tail', 'Min', [after, emit('Sub', ['S', emit.ints(1)])]); // never beyond the last row: products of nothing fail
+
+    const ranks = emit('Less', [column('ties', 2), column('ties', 1)]); // [B|1, k, k]
+    emit.as('earlier', 'Unsqueeze', [ranks, emit.ints(1, 2)]);
+
+    const one = (x: string) => emit('Reshape', [emit.slice(x, 0, emit.ints(0), emit.ints(1)), emit.ints(-1)]);
+    emit.as('sizes', 'Concat', [one(head), one(sizes), emit('Sub', ['T', one(end)])], { axis: 0 });
+    const hidden = emit('Less', [range(emit.ints(0), 'T'), one(begin)]);
+    const padding = emit('Where', [hidden, emit.float(HIDDEN), emit.float(0)]);
+    emit.as('padding', 'Unsqueeze', [padding, emit.ints(0, 1, 2)]);
+  });
+}
+
+/** bool [1]: does any row of a batch have two documents or more? From `bounds` [B|1, k + 1], k ≥ 2. */
+export const severalDocuments = primitive(
+  {
+    name: 'SeveralDocuments',
+    inputs: ['bounds'],
+    outputs: ['several'],
+    doc: 'bounds [B|1, k + 1] → whether the second document of any row has a token; one document is plain attention.',
+  },
+  (emit) => {
+    const second = emit.slice('bounds', 1, emit.ints(1), emit.ints(2));
+    const third = emit.slice('bounds', 1, emit.ints(2), emit.ints(3));
+    const longest = emit('ReduceMax', [emit('Sub', [third, second])], { keepdims: 0 });
+    emit.as('several', 'Greater', [emit('Reshape', [longest, emit.ints(1)]), emit.ints(0)]);
+  },
+);
+
+/** Whether a call is one row, one token, after the documents: what decoding one sequence is. */
+export const isOneAfter = primitive(
+  {
+    name: 'IsOneAfterDocuments',
+    inputs: ['several', 'limits', 'S', 'T'],
+    outputs: ['one'],
+    doc: 'several [1] bool, limits [B, k + 1], S and T [1] int64 → [1] bool.',
+  },
+  (emit) => {
+    const past = emit('Sub', ['T', 'S']);
+    const end = emit('Reshape', [emit('ReduceMax', ['limits'], { keepdims: 0 }), emit.ints(1)]);
+    const single = emit('Equal', [emit('Mul', [emit.dim('limits', 0), 'S']), emit.ints(1)]);
+    const after = emit('GreaterOrEqual', [past, end]);
+    emit.as('one', 'And', ['several', emit('And', [single, after])]);
+  },
+);

@@ -20,6 +20,7 @@ export {
   headScale,
   interventionFromJSON,
   tempScale,
+  vcd,
   zeroTuning,
 } from './interventions/index.ts';
 export { wrap };

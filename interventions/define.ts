@@ -8,7 +8,7 @@ import { AttuneError, nearest } from '../errors.ts';
 import type { Intervention, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
 
 export interface Definition<S extends z.ZodType>
-  extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant'> {
+  extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant' | 'decoding'> {
   readonly schema: S;
   /** Paper and equation. */
   readonly reference: string;
@@ -18,6 +18,7 @@ export interface Definition<S extends z.ZodType>
     spec: z.output<S>,
     ...rest: Rest<Parameters<NonNullable<InterventionKind['feed']>>>
   ): ReturnType<NonNullable<InterventionKind['feed']>>;
+  decoding?(spec: z.output<S>): ReturnType<NonNullable<InterventionKind['decoding']>>;
 }
 
 type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer R] ? R : never;
@@ -35,12 +36,13 @@ export interface InterventionFactory<S extends z.ZodType> {
 const registry = new Map<string, InterventionFactory<any>>();
 
 export function defineIntervention<S extends z.ZodType>(definition: Definition<S>): InterventionFactory<S> {
-  const { schema, reference, variant, knobs, feed, ...rest } = definition;
+  const { schema, reference, variant, knobs, feed, decoding, ...rest } = definition;
   const kind: InterventionKind = {
     ...rest,
     ...(variant ? { variant: (intervention) => variant(intervention?.spec as z.output<S> | undefined) } : {}),
     knobs: (intervention, model) => knobs(intervention.spec as z.output<S>, model),
     ...(feed ? { feed: (intervention, ...others) => feed(intervention.spec as z.output<S>, ...others) } : {}),
+    ...(decoding ? { decoding: (intervention) => decoding(intervention.spec as z.output<S>) } : {}),
   };
   const make = (parameters: z.input<S>): Intervention => {
     const parsed = schema.safeParse(parameters);

@@ -11,4 +11,5 @@ export { eachRow } from './each-row.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { tempScale } from './temp-scale.ts';
+export { vcd } from './vcd.ts';
 export { zeroTuning } from './zerotuning.ts';

@@ -6,6 +6,7 @@
 import { AttuneError } from '../../errors.ts';
 import { openModel } from '../onnx/index.ts';
 import { type Feeds, inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
+import { installDecoding } from './decoding/index.ts';
 import { modelFacts } from './facts.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
@@ -135,6 +136,7 @@ export async function wrap<M extends TransformersModel>(
   model.sessions[name] = live;
   if (options.reload) await reloadOthers(model, name, idOrFolder, files, host, options.session_options);
   observeEmbeddings(model, tracker);
+  installDecoding(model, live, tracker, imageToken(model.config as Record<string, unknown>));
   return AttunedModel.attach(model, live, facts, tracker);
 }
 

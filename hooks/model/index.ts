@@ -6,6 +6,15 @@ export {
   type TransformersModelClass,
   wrap,
 } from './attach.ts';
+export type {
+  Contrast,
+  ContrastContext,
+  Decoding,
+  ModelInputs,
+  ModelTensor,
+  Search,
+  SearchModel,
+} from './decoding/index.ts';
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export type { HookFunction } from './function-hooks.ts';
 export { type Intervention, type InterventionKind, STAGES, type Stage } from './intervention.ts';

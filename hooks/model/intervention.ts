@@ -5,6 +5,7 @@
  */
 import type { KnobValue, Plan } from '../compile/index.ts';
 import type { Feeds } from '../session/index.ts';
+import type { Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
 import type { RequestState } from './request.ts';
 
@@ -64,4 +65,9 @@ export interface InterventionKind {
     request: RequestState,
     feeds: Feeds,
   ): Readonly<Record<string, KnobValue>>;
+  /**
+   * What it does after the logits: a second stream to contrast with, or a search in place of generate; undefined where this
+   * specification does neither. Only one intervention in force may have one.
+   */
+  decoding?(intervention: Intervention): Decoding | undefined;
 }

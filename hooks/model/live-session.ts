@@ -260,6 +260,13 @@ function stack(interventions: readonly Intervention[]): Intervention[] {
         throw new AttuneError('INTERVENTION_CONFLICT', { found: `${other} with ${name}`, hint: reason });
       }
     }
+    const decoding = [...seen.values()].find((one) => one.kind.decoding?.(one));
+    if (decoding && intervention.kind.decoding?.(intervention)) {
+      throw new AttuneError('INTERVENTION_CONFLICT', {
+        found: `${decoding.intervention} with ${name}`,
+        hint: 'Each decides how tokens are chosen; use one at a time.',
+      });
+    }
     seen.set(name, intervention);
   }
   return [...interventions].sort((a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage));

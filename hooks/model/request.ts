@@ -35,6 +35,11 @@ export class RequestTracker {
     return this.#state;
   }
 
+  /** Go on from another stream's state. */
+  resume(state: RequestState): void {
+    this.#state = state;
+  }
+
   /** Token ids that an embedding session saw; the decoder that follows only sees embeddings. */
   observeEmbedding(feeds: Feeds): void {
     if (feeds.input_ids) this.#embedded = tokenRows(feeds.input_ids);

@@ -1,0 +1,58 @@
+/**
+ * What an intervention may do after the logits. A contrast runs a second stream beside the first (a noised image, no
+ * image) and makes the next-token scores from both; a search replaces `generate` (beams with a penalty of their own).
+ * Either works on a transformers.js model as it is: streamers, sampling and stopping stay its own.
+ */
+import type { AttuneHandle } from '../model.ts';
+
+/** A transformers.js tensor, as far as it is used here. */
+export interface ModelTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: unknown;
+  to(type: 'float32'): ModelTensor;
+}
+
+/** What a model is called with: input_ids [B,S], attention_mask [B,T], pixel_values, past_key_values, … */
+export type ModelInputs = Readonly<Record<string, unknown>>;
+
+export interface Contrast {
+  readonly kind: 'contrast';
+  /**
+   * The second stream's prompt, from the first's; undefined where there is nothing to contrast (no image). Every later call
+   * gives it the same new tokens over a cache of its own.
+   */
+  second(inputs: ModelInputs, context: ContrastContext): ModelInputs | undefined;
+  /** Do the intervention's own edits of the graph act in the second stream too? Those of others always do. Default false. */
+  readonly editsSecond?: boolean;
+  /**
+   * Next-token scores of one position from both streams' logits, [V] each, written into `first`. Minus infinity forbids a token.
+   * Positions meet from the end: the streams' prompts may differ in length, what follows the image may not.
+   */
+  combine(first: Float32Array, second: Float32Array): void;
+}
+
+export interface ContrastContext {
+  /** Makes a tensor of the model's library: float32, int64. */
+  tensor(type: 'float32' | 'int64', data: Float32Array | BigInt64Array, dims: readonly number[]): ModelTensor;
+  /** Token that stands for image features; undefined in a model of text. */
+  readonly imageToken: number | undefined;
+}
+
+export interface Search {
+  readonly kind: 'search';
+  /** In place of `model.generate`. @param options what it was called with @returns what it would return */
+  generate(model: SearchModel, options: Readonly<Record<string, unknown>>): Promise<unknown>;
+}
+
+export type Decoding = Contrast | Search;
+
+/** A model with a handle, whose own generate is out of the way. */
+export interface SearchModel {
+  (inputs: ModelInputs): Promise<Record<string, unknown>>;
+  readonly attune: AttuneHandle;
+  // biome-ignore lint/suspicious/noExplicitAny: transformers.js types its configuration so
+  readonly config: any;
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  readonly generation_config?: any;
+}

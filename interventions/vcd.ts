@@ -1,0 +1,74 @@
+/**
+ * VCD, visual contrastive decoding (Leng et al., CVPR 2024, arXiv 2311.16922): what a model says of a noised picture is what it
+ * would say anyhow, and is subtracted.
+ *
+ *   d = (1 + α) l − α l',   d = −∞ where l < max(l) + ln β
+ *
+ * l' are the logits of a second stream, same text, picture diffused to step n. α = 0 keeps the cut-off alone, the control that
+ * the paper's comparison with plain sampling needs; α = β = 0 changes nothing.
+ */
+import { z } from 'zod';
+import { AttuneError } from '../errors.ts';
+import type { Contrast, ModelFacts, ModelTensor } from '../hooks/model/index.ts';
+import { defineIntervention } from './define.ts';
+import { diffused } from './noise.ts';
+
+export const vcd = defineIntervention({
+  name: 'vcd',
+  stage: 'decoding',
+  needs: ['image-span', 'second-pass'],
+  reference: 'arXiv 2311.16922, equations 3 and 4',
+  schema: z.strictObject({
+    alpha: z.number().nonnegative().default(1).describe('α: how much of the second stream is subtracted'),
+    beta: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.1)
+      .describe('β: tokens less likely than this share of the likeliest one are cut off; 0 cuts none'),
+    noiseStep: z.int().min(0).max(999).default(500).describe('n, of 1,000 steps of diffusion'),
+    seed: z.int().default(0).describe('of the noise; a picture has the same noise at every step'),
+  }),
+  plan: (model) => {
+    refuseTextModel(model);
+    return {};
+  },
+  knobs: () => ({}),
+  decoding: ({ alpha, beta, noiseStep, seed }): Contrast => ({
+    kind: 'contrast',
+    second: (inputs, { tensor }) => {
+      const { pixel_values, past_key_values: _, ...rest } = inputs;
+      const pixels = pixel_values as ModelTensor | undefined;
+      if (!pixels) return undefined;
+      const [images = 1] = pixels.dims;
+      const clean = pixels.to('float32').data as Float32Array;
+      const size = clean.length / images;
+      const noised = new Float32Array(clean.length);
+      for (let i = 0; i < images; i++) {
+        noised.set(diffused(clean.slice(i * size, (i + 1) * size), noiseStep, seed), i * size);
+      }
+      return { ...rest, pixel_values: tensor('float32', noised, pixels.dims) };
+    },
+    combine: (first, second) => contrast(first, second, alpha, beta),
+  }),
+});
+
+/** In place in `first`, [V]. The largest logit always stays. */
+export function contrast(first: Float32Array, second: Float32Array, alpha: number, beta: number): void {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const logit of first) if (logit > largest) largest = logit;
+  const floor = largest + Math.log(beta);
+  for (let v = 0; v < first.length; v++) {
+    const logit = first[v]!;
+    first[v] = logit < floor ? Number.NEGATIVE_INFINITY : (1 + alpha) * logit - alpha * second[v]!;
+  }
+}
+
+function refuseTextModel({ config }: ModelFacts): void {
+  if (config.image_token_id !== undefined || config.image_token_index !== undefined) return;
+  throw new AttuneError('INTERVENTION_REFUSED', {
+    at: 'vcd',
+    found: 'a model without image tokens',
+    expected: 'a vision-language model, whose picture can be noised',
+  });
+}

@@ -1,4 +1,11 @@
 /** Calibration: what interventions need to know of a model, found on data and kept in profiles. */
+export {
+  type Calibrated,
+  type CalibrateOptions,
+  calibrate,
+  type Estimate,
+  type Method,
+} from './calibrate.ts';
 export { differences, identify, type ModelIdentity } from './model-identity.ts';
 export {
   applyProfile,
@@ -8,3 +15,12 @@ export {
   type Profile,
   readProfile,
 } from './profile.ts';
+export type { ActSearch } from './search/act.ts';
+export type { CalibrationItem, Objective } from './search/objective.ts';
+export type { SearchResult, Trial } from './search/search.ts';
+export { splitItems } from './search/split.ts';
+export type { ZeroTuningSearch } from './search/zerotuning.ts';
+export { type Journal, openJournal } from './sweep/journal.ts';
+export type { Measurement } from './sweep/measure.ts';
+export type { Request } from './sweep/passes.ts';
+export { type Setting, Sweep, type SweepItem, type SweepOptions } from './sweep/sweep.ts';

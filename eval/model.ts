@@ -7,6 +7,7 @@ import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers';
+import { checkProfile, type Profile } from '../calibration/index.ts';
 import { AttuneError, isAttuneError } from '../errors.ts';
 import { remembers } from '../hooks/compile/index.ts';
 import {
@@ -39,6 +40,8 @@ export interface EvalModel {
   readonly language: LanguageModel;
   /** Interventions from the next call on; none: the untouched model. */
   use(interventions: readonly EvalIntervention[]): Promise<void>;
+  /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL */
+  checkProfile(profile: Profile): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -115,6 +118,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       // Others wait for the documents of a request.
       if (!inForce.some(({ kind }) => needsDocuments(kind))) await placed(undefined, 0);
     },
+    checkProfile: (profile) => checkProfile(untouched.model, profile),
     async dispose() {
       for (const { model } of instances.values()) await model.dispose();
     },
@@ -135,7 +139,8 @@ const graphOf = (interventions: readonly Intervention[]): string =>
 const looksAhead = (one: Intervention, { attune }: AttunedModel): boolean =>
   remembers(one.kind.plan(attune.facts, one.kind.variant?.(one)));
 
-async function loading<T>(at: string, load: () => Promise<T>): Promise<T> {
+/** Whatever the library throws while it loads, as an error that says what was expected where. */
+export async function loading<T>(at: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load();
   } catch (cause) {

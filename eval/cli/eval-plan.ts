@@ -1,6 +1,7 @@
 /** What attune eval is asked to do, read and checked before any model is loaded. */
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import type { Profile } from '../../calibration/index.ts';
 import { AttuneError, nearest } from '../../errors.ts';
 import type { EvalIntervention, ModelOptions } from '../model.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
@@ -21,6 +22,8 @@ export interface EvalPlan {
   modelOptions: ModelOptions;
   tasks: (RunTask & { files: { file: string; sha256: string }[] })[];
   settings: readonly Setting[];
+  /** Whose interventions are among the settings; only for the models they were made for. */
+  profiles: readonly Profile[];
   out: string;
   seed: number;
   limit: number | undefined;
@@ -33,11 +36,11 @@ export interface EvalPlan {
   gates: readonly Gate[];
 }
 
-/** @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, and what `readIntervention` throws. */
+/** @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, PROFILE_*, and what `readIntervention` throws. */
 export async function planOf(args: Arguments, readIntervention: ReadIntervention): Promise<EvalPlan> {
   const models = required(args, 'model');
   const names = required(args, 'task');
-  const settings = await settingsOf(args, readIntervention);
+  const { settings, profiles } = await settingsOf(args, readIntervention);
   const seed = args.integer('seed') ?? 0;
   const sampleIds = args.list('sample-id');
   const limit = sampleIds.length > 0 ? undefined : args.integer('limit', 1);
@@ -72,6 +75,7 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     modelOptions,
     tasks,
     settings,
+    profiles,
     seed,
     limit,
     split,
@@ -107,16 +111,17 @@ function pick(tasks: EvalPlan['tasks'], ids: readonly string[]): void {
   }
 }
 
-function required(args: Arguments, flag: string): readonly string[] {
+export function required(args: Arguments, flag: string, command = 'eval'): readonly string[] {
   const values = args.list(flag);
   if (values.length > 0) return values;
   throw new AttuneError('ARGUMENT_MISSING', {
     expected: `--${flag}`,
-    hint: 'attune eval --help shows examples',
+    hint: `attune ${command} --help shows examples`,
   });
 }
 
-async function planTask(
+/** A task by name or file, with its items and the hashes of what they were made from. */
+export async function planTask(
   name: string,
   data: string | undefined,
   options: { limit: number | undefined; seed: number; skipBad: boolean; split: string | undefined },
@@ -171,7 +176,10 @@ function dataFolder(data: string | undefined, taskFolder: string | undefined): s
   });
 }
 
-async function settingsOf(args: Arguments, readIntervention: ReadIntervention): Promise<Setting[]> {
+async function settingsOf(
+  args: Arguments,
+  readIntervention: ReadIntervention,
+): Promise<Pick<EvalPlan, 'settings' | 'profiles'>> {
   const names = args.list('intervention');
   const params = args.list('params');
   if (params.length > names.length) {
@@ -187,16 +195,24 @@ async function settingsOf(args: Arguments, readIntervention: ReadIntervention): 
     const twice = names.indexOf(name) !== names.lastIndexOf(name);
     settings.push(settingOf(twice ? `${name} ${params[i] ?? '{}'}` : name, [intervention]));
   }
+  const profiles: Profile[] = [];
+  for (const path of args.list('profile')) {
+    const { readProfile } = await import('../../calibration/index.ts');
+    const profile = await readProfile(path);
+    const interventions = await Promise.all(profile.interventions.map(readIntervention));
+    settings.push(settingOf(basename(path).replace(/(\.profile)?\.json$/, ''), interventions));
+    profiles.push(profile);
+  }
   const hashes = settings.map(({ specHash }) => specHash);
   const repeated = settings.find(({ specHash }, i) => hashes.indexOf(specHash) !== i);
   if (repeated) {
     throw new AttuneError('ARGUMENT_INVALID', {
-      at: '--intervention',
+      at: profiles.length > 0 ? '--profile' : '--intervention',
       found: `${repeated.label} twice`,
       expected: 'different interventions or parameters',
     });
   }
-  return [untouched, ...settings];
+  return { settings: [untouched, ...settings], profiles };
 }
 
 function parametersOf(text = '{}'): Record<string, unknown> {

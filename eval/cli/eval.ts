@@ -46,6 +46,12 @@ const USAGE: Usage = {
       multiple: true,
       description: 'parameters of the interventions, in their order',
     },
+    profile: {
+      type: 'string',
+      value: '<file>',
+      multiple: true,
+      description: 'what attune calibrate found for this model, compared likewise; repeatable',
+    },
     limit: { type: 'string', value: '<n>', description: 'a sample of n items of each task' },
     split: {
       type: 'string',
@@ -114,7 +120,7 @@ const WORLD: EvalWorld = {
 
 /**
  * An interrupted run keeps its rows; the same command goes on from there.
- * @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, GATE_*, MODEL_*, SCORE_*, RUN_*
+ * @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, PROFILE_*, GATE_*, MODEL_*, SCORE_*, RUN_*
  */
 export async function evalCommand(argv: readonly string[], world: EvalWorld = WORLD): Promise<number> {
   const args = readArguments(USAGE, argv);
@@ -172,6 +178,7 @@ async function run(plan: EvalPlan, world: EvalWorld): Promise<Ran & { sets: Task
       models.push({ name: model.name, fingerprint: model.fingerprint });
       software = model.software;
       try {
+        for (const profile of plan.profiles) await model.checkProfile(profile);
         for (const task of plan.tasks) {
           const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
           sets.push(await runTask(model, task, plan.settings, file, options));

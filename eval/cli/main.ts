@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'hallucination metrics of captions and answers from files',
     load: async () => (await import('./score.ts')).scoreCommand,
   },
+  calibrate: {
+    summary: 'find heads and strengths of an intervention, and keep them as a profile',
+    load: async () => (await import('./calibrate.ts')).calibrateCommand,
+  },
   verify: {
     summary: 'compare what this machine computes with golden values',
     load: async () => (await import('./verify.ts')).verifyCommand,

@@ -34,10 +34,7 @@ export async function scoreMultipleChoice(
   const conditional = lls.slice(0, options.length);
   const unconditional = lls.slice(options.length);
   const unparsable = lls.some((l) => Number.isNaN(l));
-  const predict = (metric: string) =>
-    firstLargest(
-      options.map((option, i) => MEASURES[metric]!(conditional[i]!, option, unconditional[i] ?? Number.NaN)),
-    );
+  const predict = (metric: string) => predictionBy(metric, options, conditional, unconditional);
   return {
     terms: Object.fromEntries(
       metrics.map((metric) => [metric, [!unparsable && predict(metric) === gold ? 1 : 0, 1]]),
@@ -49,6 +46,21 @@ export async function scoreMultipleChoice(
     unparsable,
     cost,
   };
+}
+
+/**
+ * Index of the option that a metric prefers.
+ * @param conditional finite, one for each option; `unconditional` likewise for acc_mutual_info
+ */
+export function predictionBy(
+  metric: string,
+  options: readonly Option[],
+  conditional: readonly number[],
+  unconditional: readonly number[] = [],
+): number {
+  return firstLargest(
+    options.map((option, i) => MEASURES[metric]!(conditional[i]!, option, unconditional[i] ?? Number.NaN)),
+  );
 }
 
 function firstLargest(values: readonly number[]): number {

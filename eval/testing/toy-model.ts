@@ -38,6 +38,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
     async use(interventions) {
       inForce = interventions;
     },
+    async checkProfile() {},
     async dispose() {},
     language: {
       maxLength: 1000,

@@ -68,8 +68,11 @@ export class Sweep implements AsyncDisposable {
     const key = (item: number, setting: Setting) =>
       sha256(`${VERSION}/${identity}/${hashes[item]}/${setting?.hash ?? 'untouched'}`).slice(0, 32);
     const missing = (item: number, setting: Setting) => this.#journal.get(key(item, setting)) === undefined;
-    let total = 0;
-    for (const i of items.keys()) for (const setting of settings) if (missing(i, setting)) total += 1;
+    // Items of equal content are one.
+    const open = items.flatMap((_, i) =>
+      settings.filter((setting) => missing(i, setting)).map((one) => key(i, one)),
+    );
+    const total = new Set(open).size;
     let done = 0;
 
     for (const { like, layer, members } of this.#groups(settings)) {

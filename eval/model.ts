@@ -50,6 +50,8 @@ export interface ModelOptions {
   dtype?: string | undefined;
   /** Default 'cpu'. */
   device?: string | undefined;
+  /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
+  threads?: number | undefined;
 }
 
 /** The model with one set of edits compiled in. */
@@ -67,7 +69,8 @@ interface Instance {
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
-  const { dtype = 'fp32', device = 'cpu' } = options;
+  const { dtype = 'fp32', device = 'cpu', threads } = options;
+  const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
     throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
@@ -79,7 +82,13 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   );
   const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
     const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
-      from_pretrained(AutoModelForCausalLM as never, path, { ...where, dtype, device, interventions }),
+      from_pretrained(AutoModelForCausalLM as never, path, {
+        ...where,
+        dtype,
+        device,
+        interventions,
+        session_options,
+      }),
     );
     const share = !interventions.some((one) => looksAhead(one, model));
     return { model, language: causalLanguageModel(model as unknown as CausalModel, tokenizer, { share }) };

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { uniformIntegers } from '../statistics/random.ts';
+import { type Bundle, bundleToy } from '../testing/bundle.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'attune-cut-'));
@@ -32,12 +34,22 @@ const flags = [
   '500',
 ];
 
-beforeAll(() => {
+let toy: Bundle;
+/** How long an undisturbed run takes with a model that is slow enough to be disturbed, in ms. */
+let duration: number;
+
+beforeAll(async () => {
   writeFileSync(path('data.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   writeFileSync(path('task.json'), JSON.stringify(definition));
-  expect(spawnSync(process.execPath, start(0, 'whole'), { cwd: repository }).status).toBe(0);
+  toy = await bundleToy();
+  const begin = performance.now();
+  expect(spawnSync(process.execPath, start(SLOW, 'whole'), { cwd: repository }).status).toBe(0);
+  duration = performance.now() - begin;
 });
-afterAll(() => rmSync(root, { recursive: true }));
+afterAll(() => {
+  toy[Symbol.dispose]();
+  rmSync(root, { recursive: true });
+});
 
 const out = (name: string) => ['--out', path(name)];
 const report = (name: string) => readFileSync(join(path(name), 'report.json'), 'utf8');
@@ -48,8 +60,10 @@ function finish(name: string): void {
   expect(report(name)).toBe(report('whole'));
 }
 
-const start = (delay: number, name: string) =>
-  ['--import', 'tsx', 'eval/testing/eval-toy.ts', `${delay}`, ...flags, ...out(name)] as const;
+/** Milliseconds a call takes. */
+const SLOW = 6;
+
+const start = (delay: number, name: string) => [toy.program, `${delay}`, ...flags, ...out(name)] as const;
 const child = (delay: number, name: string) =>
   spawn(process.execPath, start(delay, name), { cwd: repository, stdio: ['ignore', 'ignore', 'pipe'] });
 const lines = (name: string) => {
@@ -60,20 +74,42 @@ const reaching = async (name: string, count: number) => {
   while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
-test('kill -9 at several points, then a last run: the report of an undisturbed run, no row twice', async () => {
-  for (const [round, count] of [1, 14, 50, 70].entries()) {
-    const running = child(15, 'killed');
-    const ended = new Promise((resolve) => running.once('exit', (_, signal) => resolve(signal)));
-    await reaching('killed', count);
-    running.kill('SIGKILL');
-    expect(await ended, `round ${round}`).toBe('SIGKILL');
+const KILLS = 50;
+
+/**
+ * Kills at times drawn evenly over a whole run: while it starts, reads, scores, writes a row, writes the report. What was left
+ * behind is the next run's beginning; a run that reaches its end is compared, and another folder begun.
+ */
+test(`kill -9 at ${KILLS} random times: the report of an undisturbed run, no row twice`, async () => {
+  const at = uniformIntegers(`kills/${process.env.ATTUNE_SEED ?? 1}`);
+  const reached = new Set<string>();
+  let [kills, folder] = [0, 0];
+  for (let begun = false; kills < KILLS || begun; ) {
+    const name = `killed-${folder}`;
+    const running = child(SLOW, name);
+    const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
+      running.once('exit', (code, signal) => resolve({ code, signal })),
+    );
+    const killing = kills < KILLS && setTimeout(() => running.kill('SIGKILL'), at(Math.ceil(duration * 1.1)));
+    const { code, signal } = await ended;
+    if (killing) clearTimeout(killing);
+    if (signal === 'SIGKILL') {
+      kills += 1;
+      begun = true;
+      reached.add(`${name} ${lines(name)}`);
+      continue;
+    }
+    expect(code, name).toBe(0);
+    expect(report(name), name).toBe(report('whole'));
+    const keys = readFileSync(join(path(name), 'rows.jsonl'), 'utf8').match(/"key":"\w+"/g);
+    expect([keys?.length, new Set(keys).size]).toEqual([80, 80]);
+    folder += 1;
+    begun = false;
   }
-  expect(lines('killed')).toBeLessThan(80);
-  expect(existsSync(join(path('killed'), 'report.json'))).toBe(false);
-  finish('killed');
-  const keys = readFileSync(join(path('killed'), 'rows.jsonl'), 'utf8').match(/"key":"\w+"/g);
-  expect([keys?.length, new Set(keys).size]).toEqual([80, 80]);
-});
+  // Runs were cut in many places, and more than one was brought to its end.
+  expect(reached.size).toBeGreaterThan(KILLS / 4);
+  expect(folder).toBeGreaterThan(2);
+}, 600_000);
 
 test('a disk that is full in the middle of a row: a typed error, and the next run goes on', async () => {
   // A limit on the size of files cuts a write as a full disk does: part of it is written, then an error.

@@ -30,6 +30,9 @@ export interface EvalPlan {
   /** Of every task; undefined: each task's own. */
   split: string | undefined;
   resamples: number;
+  /** Processes that score; 1: this one. */
+  workers: number;
+  threads: number | undefined;
   skipBad: boolean;
   /** Only items of these ids; empty: all. */
   sampleIds: readonly string[];
@@ -82,6 +85,8 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     skipBad,
     sampleIds,
     gates,
+    workers: args.integer('workers', 1) ?? 1,
+    threads: args.integer('threads', 1),
     resamples: args.integer('resamples', 100) ?? 10_000,
     out: args.text('out') ?? join('runs', contentHash([identity, contents]).slice(0, 12)),
   };

@@ -1,5 +1,5 @@
 /** attune eval: score models on tasks, untouched and under interventions, with intervals and paired tests. */
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import type { EvalModel, ModelOptions } from '../model.ts';
 import { reportTable } from '../reports/table.ts';
 import { costsOf, type TimeCost } from '../runner/costs.ts';
@@ -7,7 +7,9 @@ import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { openRowFile } from '../runner/row-file.ts';
 import { runTask, type TaskRows } from '../runner/run.ts';
+import { inProcess, type Scorer } from '../runner/scorer.ts';
 import { untouched } from '../runner/setting.ts';
+import { workers } from '../runner/workers.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { describeTasks, documentOf, type Ran, writeReports } from './eval-output.ts';
 import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
@@ -82,6 +84,16 @@ const USAGE: Usage = {
         'exit code 2 unless "[task[/intervention]:] [delta.]metric>=bound[@pNN]" holds; repeatable',
     },
     resamples: { type: 'string', value: '<n>', description: 'of the bootstrap; default 10000' },
+    workers: {
+      type: 'string',
+      value: '<n>',
+      description: 'processes that score side by side, each with the model in memory; default 1: this one',
+    },
+    threads: {
+      type: 'string',
+      value: '<n>',
+      description: 'of each process; default with workers: those of the machine shared among them',
+    },
     dtype: {
       type: 'string',
       value: '<type>',
@@ -98,6 +110,7 @@ const USAGE: Usage = {
     '    --intervention zerotuning --params \'{"gamma":1.4}\' --out runs/zerotuning',
     'attune eval --model models/tiny --task my-reviews.task.json --data reviews/ --skip-bad --json > report.json',
     'attune eval --model models/tiny --task hellaswag --limit 5 --dry-run',
+    'attune eval --model testbed/models/worlds-lm --task worlds-documents --split validation --workers 2',
     'attune eval --model models/tiny --task copa --intervention zerotuning --gate "acc>=0.60" --gate "delta.acc>=-0.01@p95"',
   ],
 };
@@ -106,9 +119,14 @@ const USAGE: Usage = {
 export interface EvalWorld {
   loadModel(idOrFolder: string, options: ModelOptions): Promise<EvalModel>;
   readIntervention: ReadIntervention;
+  /** Module that worker processes run; default the one with real models. */
+  worker?: URL;
   stdout: { write(text: string): unknown };
   stderr: { isTTY?: boolean; write(text: string): unknown };
 }
+
+/** As a source file or as a compiled one, like this one. */
+const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.url);
 
 /** Models come with a large library, which --help and --dry-run do without. */
 const WORLD: EvalWorld = {
@@ -174,7 +192,7 @@ async function run(plan: EvalPlan, world: EvalWorld): Promise<Ran & { sets: Task
     const models: Ran['models'] = [];
     let software: Ran['software'] = {};
     for (const name of plan.models) {
-      const model = await world.loadModel(name, plan.modelOptions);
+      const model = await scorerOf(name, plan, world);
       models.push({ name: model.name, fingerprint: model.fingerprint });
       software = model.software;
       try {
@@ -191,6 +209,12 @@ async function run(plan: EvalPlan, world: EvalWorld): Promise<Ran & { sets: Task
   } finally {
     process.off('SIGINT', onInterrupt);
   }
+}
+
+async function scorerOf(name: string, plan: EvalPlan, world: EvalWorld): Promise<Scorer> {
+  const options = { ...plan.modelOptions, threads: plan.threads };
+  if (plan.workers === 1) return inProcess(await world.loadModel(name, options));
+  return workers({ count: plan.workers, module: world.worker ?? WORKER, model: name, options });
 }
 
 const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): string =>

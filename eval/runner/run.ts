@@ -1,17 +1,14 @@
 /**
  * Runs models × tasks × settings over items and writes a row for each. Items are outermost, settings inside: a run that
- * is cut short has compared every setting on the items it reached.
+ * is cut short has compared every setting on the items it reached. This process alone writes rows, whoever computes them.
  */
-import { AttuneError, isAttuneError } from '../../errors.ts';
-import type { EvalModel } from '../model.ts';
-import { noCost } from '../scoring/language-model.ts';
-import { scoreItem } from '../scoring/score-item.ts';
+import { AttuneError } from '../../errors.ts';
 import type { Task } from '../tasks/definition.ts';
-import type { Item } from '../tasks/item.ts';
 import type { LoadedItems } from '../tasks/items.ts';
 import { progress } from './progress.ts';
-import { itemHash, type Row, rowKey } from './row.ts';
+import { type Row, rowKey } from './row.ts';
 import type { RowFile } from './row-file.ts';
+import type { Scorer } from './scorer.ts';
 import type { Setting } from './setting.ts';
 
 export interface RunTask extends LoadedItems {
@@ -37,91 +34,73 @@ export interface TaskRows {
 
 /**
  * Rows that `file` has already are not computed again.
- * @throws AttuneError RUN_INTERRUPTED; with the item's place SCORE_EMPTY, SCORE_TOO_LONG, MODEL_OUTPUT; RUN_WRITE.
+ * @throws AttuneError RUN_INTERRUPTED; with the item's place SCORE_*; MODEL_OUTPUT; WORKER_DIED; RUN_WRITE.
  */
 export async function runTask(
-  model: EvalModel,
+  scorer: Scorer,
   task: RunTask,
   settings: readonly Setting[],
   file: RowFile,
   { skipBad = false, signal, stream }: RunOptions = {},
 ): Promise<TaskRows> {
   const keys = task.items.map((item) =>
-    settings.map((setting) => rowKey(model.fingerprint, task.task, item, setting)),
+    settings.map((setting) => rowKey(scorer.fingerprint, task.task, item, setting)),
   );
-  const total = keys.length * settings.length;
   const bar = progress({
-    label: `${model.name} ${task.task.name}`,
-    total,
+    label: `${scorer.name} ${task.task.name}`,
+    total: keys.length * settings.length,
     done: keys.flat().filter((key) => file.rows.has(key)).length,
     ...(stream && { stream }),
   });
   const estimate = runningEstimate(task.task, settings);
-  try {
-    for (const [i, item] of task.items.entries()) {
-      for (const [j, setting] of settings.entries()) {
-        const key = keys[i]![j]!;
-        const known = file.rows.get(key);
-        if (known) {
-          estimate.add(j, known);
-          continue;
-        }
-        if (signal?.aborted) throw interrupted(file.rows, keys.flat());
-        await model.use(setting.interventions);
-        const row = { key, ...(await scoreRow(model, task.task, item, setting, skipBad)) };
-        file.append(row);
-        estimate.add(j, row);
-        bar.step(estimate.text());
-      }
-    }
-  } finally {
-    bar.end();
-    await model.use([]);
-  }
-  const rows = keys.map((row) => row.map((key) => file.rows.get(key)!));
-  return { model: model.name, task, settings, rows };
-}
+  const indices = task.items.keys();
+  let failure: { error: unknown } | undefined;
 
-async function scoreRow(
-  model: EvalModel,
-  task: Task,
-  item: Item,
-  setting: Setting,
-  skipBad: boolean,
-): Promise<Omit<Row, 'key'>> {
-  const identity = {
-    model: model.name,
-    task: task.name,
-    setting: setting.label,
-    specHash: setting.specHash,
-    item: item.id,
-    at: item.at,
-    content: itemHash(item),
-    ...(item.position !== undefined && { position: item.position }),
-    ...(item.slice !== undefined && { slice: item.slice }),
-    ...(item.cluster !== undefined && { cluster: item.cluster }),
-    ...(item.output === 'multiple_choice' && { gold: item.gold }),
+  const runItem = async (i: number) => {
+    const own = keys[i]!;
+    const missing = [...settings.keys()].filter((j) => {
+      const known = file.rows.get(own[j]!);
+      if (known) estimate.add(j, known);
+      return !known;
+    });
+    if (missing.length === 0) return;
+    const stopped = () => {
+      if (signal?.aborted) throw interrupted(file.rows, keys.flat());
+    };
+    stopped();
+    const job = {
+      task: task.task,
+      item: task.items[i]!,
+      settings: missing.map((j) => settings[j]!),
+      skipBad,
+    };
+    let done = 0;
+    for await (const scored of scorer.score(job)) {
+      const j = missing[done++]!;
+      const row = { key: own[j]!, ...scored };
+      file.append(row);
+      estimate.add(j, row);
+      bar.step(estimate.text());
+      if (done < missing.length) stopped();
+    }
+  };
+  const lane = async () => {
+    for (const i of indices) {
+      if (failure) return;
+      await runItem(i).catch((error: unknown) => {
+        failure ??= { error };
+      });
+    }
   };
   try {
-    const { terms, cost, ...score } = await scoreItem(model.language, item, task.metrics);
-    const residentBytes = process.memoryUsage.rss();
-    return { ...identity, ...score, terms: terms as Row['terms'], cost: { ...cost, residentBytes } };
-  } catch (error) {
-    if (!isAttuneError(error) || !error.code.startsWith('SCORE_')) throw error;
-    if (!skipBad) {
-      const { code, found, expected, hint = 'With --skip-bad such items are counted and left out' } = error;
-      throw new AttuneError(code, { at: item.at, found, expected, hint, cause: error });
-    }
-    return {
-      ...identity,
-      logLikelihoods: [],
-      terms: {},
-      truncated: false,
-      unparsable: false,
-      skipped: error.message,
-      cost: { ...noCost, residentBytes: 0 },
-    };
+    await Promise.all(Array.from({ length: scorer.lanes }, lane));
+    if (failure) throw (failure as { error: unknown }).error;
+  } finally {
+    bar.end();
+    await scorer.rest();
   }
+  const rows = keys.map((row) => row.map((key) => file.rows.get(key)!));
+  return { model: scorer.name, task, settings, rows };
 }
 
 /** The first metric of each setting so far, unfinished (a mean), for the progress line. */

@@ -1,0 +1,45 @@
+/** What the runner asks for rows: a model of this process, or worker processes that have one each. */
+import type { EvalModel } from '../model.ts';
+import type { Task } from '../tasks/definition.ts';
+import type { Item } from '../tasks/item.ts';
+import type { Row } from './row.ts';
+import { scoreRow } from './score-row.ts';
+import type { Setting } from './setting.ts';
+
+/** An item under the settings that it has no rows for yet. */
+export interface Job {
+  task: Task;
+  item: Item;
+  settings: readonly Setting[];
+  skipBad: boolean;
+}
+
+export interface Scorer extends Pick<EvalModel, 'name' | 'fingerprint' | 'software' | 'checkProfile'> {
+  /** Jobs that may be under way at one time. */
+  readonly lanes: number;
+  /** A row for each setting, in their order, each as soon as it is computed. */
+  score(job: Job): AsyncIterable<Omit<Row, 'key'>>;
+  /** The untouched model again, where a later user expects it. */
+  rest(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** Settings of an item run one after the other in the same process, so that their times compare. */
+export function inProcess(model: EvalModel): Scorer {
+  const { name, fingerprint, software } = model;
+  return {
+    name,
+    fingerprint,
+    software,
+    lanes: 1,
+    async *score({ task, item, settings, skipBad }) {
+      for (const setting of settings) {
+        await model.use(setting.interventions);
+        yield await scoreRow(model, task, item, setting, skipBad);
+      }
+    },
+    checkProfile: (profile) => model.checkProfile(profile),
+    rest: () => model.use([]),
+    dispose: () => model.dispose(),
+  };
+}

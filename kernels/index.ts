@@ -10,7 +10,7 @@ export {
 } from './lowerings/expanded.ts';
 export {
   FUSED_EDITS,
-  type FusedLowered,
+  type FusedOptions,
   type FusedSite,
   fusedAttention,
   type Length,

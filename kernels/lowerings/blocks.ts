@@ -159,12 +159,7 @@ export function oneOrMore(
   more: (emit: Emit) => readonly Output[],
 ): string[] {
   const single = emit('Equal', [emit('Squeeze', [blocks.count]), emit.int(1)]);
-  const thenGraph = emit.graph([], one);
-  const elseGraph = emit.graph([], more);
-  return emit.many(thenGraph.outputs.length, 'If', [single], {
-    then_branch: thenGraph,
-    else_branch: elseGraph,
-  });
+  return emit.either(single, one, more);
 }
 
 /** Iteration number and condition of a Loop body. */

@@ -6,6 +6,7 @@
  */
 import {
   type AttributeValue,
+  changeNode,
   DataType,
   type FunctionDef,
   floatTensor,
@@ -39,6 +40,8 @@ export interface Emit {
     inputs: readonly string[],
     attributes?: Record<string, AttributeValue>,
   ): string;
+  /** Emits a copy of a node with other inputs and outputs; a number asks for as many fresh ones. */
+  copy(node: Node, inputs: readonly string[], outputs: number | readonly string[]): string[];
   /** Calls one of attune's functions and returns its outputs; the definition is remembered in `functions`. */
   call(primitive: Primitive, ...inputs: string[]): string[];
   /** Constants: a 1-D int64, an int64 scalar, a float scalar. */
@@ -53,6 +56,12 @@ export interface Emit {
   slice(x: string, axis: number, start: string, end: string): string;
   /** A sub-graph over the values visible here; `body` is given its inputs' names and returns its outputs. */
   graph(inputs: readonly Input[], body: (emit: Emit, inputs: readonly string[]) => readonly Output[]): Graph;
+  /** Computes one of two sub-graphs, which return values of the same types. */
+  either(
+    condition: string,
+    yes: (emit: Emit) => readonly Output[],
+    no: (emit: Emit) => readonly Output[],
+  ): string[];
   readonly opset: number;
   readonly nodes: readonly Node[];
   /** Definitions of the functions called, nested ones included, by name. */
@@ -102,6 +111,12 @@ function scope(opset: number, prefix: string, shared: Shared): Emit {
       nodes.push(makeNode(op, inputs, outputs, { attributes }));
       return outputs;
     },
+    copy: (node: Node, inputs: readonly string[], wanted: number | readonly string[]) => {
+      const outputs =
+        typeof wanted === 'number' ? Array.from({ length: wanted }, () => fresh(node.opType)) : [...wanted];
+      nodes.push(changeNode(node, { name: fresh(node.opType), inputs, outputs }));
+      return outputs;
+    },
     call: (primitive: Primitive, ...inputs: string[]) => {
       const { definition, nested } = primitive(opset);
       for (const [name, fn] of nested) shared.functions.set(name, fn);
@@ -127,6 +142,15 @@ function scope(opset: number, prefix: string, shared: Shared): Emit {
         inputs: inputs.map(({ elemType, shape }, i) => makeValueInfo(names[i]!, elemType, shape)),
         outputs: outputs.map(([name, elemType]) => makeValueInfo(name, elemType)),
       });
+    },
+    either: (
+      condition: string,
+      yes: (emit: Emit) => readonly Output[],
+      no: (emit: Emit) => readonly Output[],
+    ) => {
+      const then_branch = built.graph([], yes);
+      const else_branch = built.graph([], no);
+      return built.many(then_branch.outputs.length, 'If', [condition], { then_branch, else_branch });
     },
   };
   return Object.assign(emit, built);

@@ -4,7 +4,7 @@ import { maxAbsError } from '../reference/index.ts';
 import { solve } from '../reference/solve.ts';
 import { type FusedOperator, operatorTakes, solveFused } from '../verify/fused.ts';
 import { problemOf, recipes } from '../verify/random-problem.ts';
-import { createRunner } from '../verify/runner.ts';
+import { createRunner, type Runner } from '../verify/runner.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');
@@ -35,19 +35,25 @@ const arbitrary = {
 
 describe('with the fused operator kept, the result equals the float64 reference', () => {
   test.each([
-    { runner: cpu, operator: 'GroupQueryAttention' as FusedOperator, open: false, runs: 400 },
-    { runner: wasm, operator: 'GroupQueryAttention' as FusedOperator, open: false, runs: 100 },
-    { runner: cpu, operator: 'GroupQueryAttention' as FusedOperator, open: true, runs: 100 },
-    { runner: cpu, operator: 'MultiHeadAttention' as FusedOperator, open: false, runs: 100 },
-    { runner: cpu, operator: 'Attention' as FusedOperator, open: false, runs: 100 },
-  ])(
-    '$operator on $runner.ep, taken apart: $open, $runs shapes',
-    async ({ runner, operator, open, runs }) => {
+    { runner: cpu, operator: 'GroupQueryAttention', how: 'whole', runs: 300 },
+    { runner: cpu, operator: 'GroupQueryAttention', how: 'in blocks', runs: 300 },
+    { runner: cpu, operator: 'GroupQueryAttention', how: 'taken apart', runs: 300 },
+    { runner: cpu, operator: 'MultiHeadAttention', how: 'whole', runs: 500 },
+    { runner: cpu, operator: 'Attention', how: 'whole', runs: 500 },
+    { runner: wasm, operator: 'GroupQueryAttention', how: 'whole', runs: 300 },
+    { runner: wasm, operator: 'GroupQueryAttention', how: 'in blocks', runs: 300 },
+    { runner: wasm, operator: 'GroupQueryAttention', how: 'taken apart', runs: 300 },
+    { runner: wasm, operator: 'MultiHeadAttention', how: 'whole', runs: 500 },
+    { runner: wasm, operator: 'Attention', how: 'whole', runs: 500 },
+  ] satisfies { runner: Runner; operator: FusedOperator; how: string; runs: number }[])(
+    '$operator on $runner.ep, $how, $runs shapes',
+    async ({ runner, operator, how, runs }) => {
+      const options = { open: how === 'taken apart', blockRows: how === 'in blocks' ? 4 : undefined };
       await fc.assert(
         fc.asyncProperty(arbitrary[operator], async (recipe) => {
           const problem = problemOf(recipe);
           fc.pre(operatorTakes(operator, problem));
-          const { output } = await solveFused(runner, operator, problem, { open });
+          const { output } = await solveFused(runner, operator, problem, options);
           expect(maxAbsError(output, solve(problem).output)).toBeLessThan(1e-5);
         }),
         { numRuns: runs },

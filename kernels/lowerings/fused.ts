@@ -7,15 +7,17 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { changeNode, DataType, type Node } from '../../hooks/onnx/index.ts';
+import { attendBiased, toType } from './biased.ts';
 import { checkEdits, type Edit, knobsOf } from './edits.ts';
 import { type Emit, emitter } from './emit.ts';
 import type { HeadValue } from './expanded.ts';
 import { headScale, headScaleFlat } from './functions/heads.ts';
-import { firstKeys, keyBias, rowBias } from './functions/keys.ts';
+import { firstKeys, keyBias } from './functions/keys.ts';
 import { paddingBias } from './functions/pattern.ts';
 import { type Lowered, lowered } from './lowered.ts';
+import { BLOCK_ROWS, planRowBlocks } from './row-blocks.ts';
 
-/** Which input takes an additive bias [B|1, H|1, S, T], and how wide a node must be to have it. */
+/** Which input takes an additive bias [B|1, H|1, S, T]. */
 const BIAS_INPUT: Readonly<Record<string, number>> = {
   GroupQueryAttention: 10,
   MultiHeadAttention: 5,
@@ -51,17 +53,24 @@ export type FusedEdit = Extract<Edit, { kind: 'logWeights' | 'bias' | 'headScale
 
 export const FUSED_EDITS: readonly Edit['kind'][] = ['logWeights', 'bias', 'headScale'];
 
-/** Nodes to put in the operator's place; it is among them. */
-export interface FusedLowered extends Lowered {
-  /** The operator with its new inputs and output, one of `nodes`. */
-  readonly node: Node;
+export interface FusedOptions {
+  /**
+   * Rows a GroupQueryAttention with a bias takes at a time from prompts of twice as many on (row-blocks.ts); 0: never.
+   * Default BLOCK_ROWS. Needs an execution provider whose operator takes several rows and a cache, as cpu and wasm do.
+   */
+  readonly blockRows?: number | undefined;
 }
 
 /**
+ * @returns nodes to put in the operator's place, which is among them
  * @throws AttuneError LOWERING_LACKS_EDIT for an edit that needs the expanded form, LOWERING_LACKS_OPERATOR for an
  *   operator without bias input, EDIT_TWICE, OPSET_TOO_OLD
  */
-export function fusedAttention(site: FusedSite, edits: readonly Edit[]): FusedLowered {
+export function fusedAttention(
+  site: FusedSite,
+  edits: readonly Edit[],
+  { blockRows = BLOCK_ROWS }: FusedOptions = {},
+): Lowered {
   checkEdits(site, edits);
   for (const { kind } of edits) {
     if (!FUSED_EDITS.includes(kind)) {
@@ -74,76 +83,56 @@ export function fusedAttention(site: FusedSite, edits: readonly Edit[]): FusedLo
     }
   }
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
-  const before = emitter(site.opset, `${site.name}.`);
-  const bias = biasOf(before, site, edits);
-  const inputs = bias ? withInput(site, before, bias) : site.node.inputs;
+  const emit = emitter(site.opset, `${site.name}.`);
   const scaled = edits.some(({ kind }) => kind === 'headScale');
-
   const raw = scaled ? `${site.name}.z` : site.z.value;
   const outputs = site.node.outputs.map((value) => (value === site.z.value ? raw : value));
-  const node = changeNode(site.node, { inputs, outputs });
-  const after = emitter(site.opset, `${site.name}.out.`);
+
+  const bias = biasOf(emit, site, edits);
+  const node = changeNode(site.node, { outputs });
+  if (bias) {
+    const [S, T] = [length(emit, site.S), length(emit, site.T)];
+    const inBlocks = blockRows > 0 && node.opType === 'GroupQueryAttention';
+    const place = { node, position: biasInput(site), elemType: site.elemType, S, bias };
+    const blocks = inBlocks ? planRowBlocks(emit, node, { S, T, size: blockRows }) : undefined;
+    attendBiased(emit, { ...place, blocks });
+  } else emit.copy(node, node.inputs, outputs);
   if (scaled) {
-    const factor = ofType(after, `${site.name}.head_scale`, site.elemType);
+    const factor = toType(emit, `${site.name}.head_scale`, site.elemType);
     const form = site.z.layout === 'BNSD' ? headScale : headScaleFlat;
-    after.as(site.z.value, 'Identity', after.call(form, raw, factor));
+    emit.as(site.z.value, 'Identity', emit.call(form, raw, factor));
   }
-  const functions = new Map([...before.functions, ...after.functions]);
-  return {
-    ...lowered(before, { knobs }),
-    nodes: [...before.nodes, node, ...after.nodes],
-    functions: [...functions.values()],
-    node,
-  };
+  return lowered(emit, { knobs });
 }
 
-/** The bias all edits and the padding ask for together: [B|1, H|1, S, T] of the operator's type. */
+/** The bias all edits and the padding ask for together, of one row: float32 [B|1, H|1, 1, T]. */
 function biasOf(emit: Emit, site: FusedSite, edits: readonly Edit[]): string | undefined {
   const parts: string[] = [];
-  const [S, T] = [() => length(emit, site.S), () => length(emit, site.T)];
   const knob = (name: string) => `${site.name}.${name}`;
   for (const edit of edits) {
     if (edit.kind === 'logWeights') {
-      const width = T();
-      const full = emit('Concat', [emit.ints(1), width], { axis: 0 });
       const keys =
-        edit.keys === 'first'
-          ? emit.call(firstKeys, knob('first'), width)[0]!
-          : emit('Expand', [knob('keys'), full]);
-      parts.push(emit.call(keyBias, knob('log_weight'), keys, S())[0]!);
+        edit.keys === 'first' ? emit.call(firstKeys, knob('first'), length(emit, site.T))[0]! : knob('keys');
+      parts.push(emit.call(keyBias, knob('log_weight'), keys)[0]!);
     }
-    if (edit.kind === 'bias') parts.push(emit.call(rowBias, knob('key_bias'), S(), T())[0]!);
+    if (edit.kind === 'bias') parts.push(emit('Unsqueeze', [knob('key_bias'), emit.ints(2)]));
   }
-  if (site.keys) {
-    const hidden = emit.call(paddingBias, site.keys)[0]!;
-    const shape = emit('Concat', [emit.ints(1, 1), S(), T()], { axis: 0 });
-    parts.push(emit('Expand', [hidden, shape]));
-  }
+  if (site.keys) parts.push(emit.call(paddingBias, site.keys)[0]!);
   if (parts.length === 0) return undefined;
-  return ofType(
-    emit,
-    parts.reduce((sum, part) => emit('Add', [sum, part])),
-    site.elemType,
-  );
+  const sum = parts.reduce((total, part) => emit('Add', [total, part]));
+  // A knob may hold one number for all keys.
+  return emit('Expand', [sum, emit('Concat', [emit.ints(1, 1, 1), length(emit, site.T)], { axis: 0 })]);
 }
 
-function withInput(site: FusedSite, emit: Emit, bias: string): string[] {
-  const { node } = site;
-  const index = BIAS_INPUT[node.opType];
-  if (index === undefined || (node.opType === 'Attention' && node.domain !== '')) {
-    throw new AttuneError('LOWERING_LACKS_OPERATOR', {
-      at: site.name,
-      found: `${node.domain || 'ai.onnx'}.${node.opType}`,
-      expected: 'GroupQueryAttention, MultiHeadAttention or ai.onnx Attention',
-      hint: 'Use the expanded lowering.',
-    });
-  }
-  const inputs = Array.from(
-    { length: Math.max(node.inputs.length, index + 1) },
-    (_, i) => node.inputs[i] ?? '',
-  );
-  inputs[index] = inputs[index] ? emit('Add', [inputs[index], bias]) : bias;
-  return inputs;
+function biasInput({ name, node }: FusedSite): number {
+  const position = node.opType === 'Attention' && node.domain !== '' ? undefined : BIAS_INPUT[node.opType];
+  if (position !== undefined) return position;
+  throw new AttuneError('LOWERING_LACKS_OPERATOR', {
+    at: name,
+    found: `${node.domain || 'ai.onnx'}.${node.opType}`,
+    expected: 'GroupQueryAttention, MultiHeadAttention or ai.onnx Attention',
+    hint: 'Use the expanded lowering.',
+  });
 }
 
 function length(emit: Emit, parts: Length): string {
@@ -152,12 +141,4 @@ function length(emit: Emit, parts: Length): string {
     return emit('Reshape', [emit('Cast', [part.scalar], { to: DataType.INT64 }), emit.ints(1)]);
   });
   return sizes.reduce((sum, size) => emit('Add', [sum, size]));
-}
-
-/** Hidden logits stay finite in float16 too, or rows of padding would turn to NaN. */
-const LOWEST_HALF = -6e4;
-
-function ofType(emit: Emit, x: string, elemType: number): string {
-  if (elemType === DataType.FLOAT) return x;
-  return emit('Cast', [emit('Max', [x, emit.float(LOWEST_HALF)])], { to: elemType });
 }

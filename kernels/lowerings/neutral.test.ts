@@ -1,24 +1,17 @@
 /** Neutral knobs leave a fused operator's output bit for bit; a GroupQueryAttention taken apart gives what it gave. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import {
-  DataType,
-  floatTensor,
-  makeGraph,
-  makeNode,
-  makeValueInfo,
-  type Node,
-  tensorValues,
-} from '../../hooks/onnx/index.ts';
-import { maxAbsError, rope, rotaryTables, tensor } from '../reference/index.ts';
+import { DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
+import { maxAbsError, tensor } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
-import { createRunner, type Feed, type Runner } from '../verify/runner.ts';
+import { createRunner, type Runner } from '../verify/runner.ts';
 import type { Edit } from './edits.ts';
 import { emitter } from './emit.ts';
 import { expandedAttention } from './expanded.ts';
 import { fusedAttention } from './fused.ts';
 import { openGroupQueryAttention } from './group-query-attention.ts';
 import { type Lowered, lowered } from './lowered.ts';
+import { D, feeds, gqa, H, OPSET, run } from './packed-gqa.test-support.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');
@@ -26,75 +19,6 @@ afterAll(async () => {
   await cpu[Symbol.asyncDispose]();
   await wasm[Symbol.asyncDispose]();
 });
-
-const [H, K, D] = [4, 2, 32];
-const OPSET = 21;
-
-interface Rotary {
-  readonly interleaved: boolean;
-  readonly dim: number;
-}
-
-function gqa(rotary?: Rotary): Node {
-  const tables = rotary ? ['cos', 'sin'] : [];
-  return makeNode(
-    'com.microsoft.GroupQueryAttention',
-    ['packed', '', '', 'past_k', 'past_v', 'seqlens', 'total', ...tables],
-    ['z', 'present_k', 'present_v'],
-    {
-      attributes: {
-        num_heads: H,
-        kv_num_heads: K,
-        do_rotary: rotary ? 1 : 0,
-        rotary_interleaved: rotary?.interleaved ? 1 : 0,
-      },
-    },
-  );
-}
-
-function feeds(B: number, S: number, past: number, seed: number): Record<string, Feed> {
-  let i = seed;
-  const values = (...dims: number[]) => ({
-    elemType: DataType.FLOAT,
-    dims,
-    values: Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => Math.sin(12.9898 * ++i) * 1.7),
-  });
-  return {
-    packed: values(B, S, (H + 2 * K) * D),
-    past_k: values(B, K, past, D),
-    past_v: values(B, K, past, D),
-    seqlens: { elemType: DataType.INT32, dims: [B], values: Array(B).fill(past + S - 1) },
-    total: { elemType: DataType.INT32, dims: [], values: [past + S] },
-  };
-}
-
-async function run(runner: Runner, parts: readonly Lowered[], given: Record<string, Feed>, rotary?: Rotary) {
-  const knobs = parts.flatMap((part) => part.knobs);
-  const all: Record<string, Feed> = { ...given };
-  for (const { name, elemType, neutral } of knobs) {
-    all[name] = { elemType, dims: neutral.dims, values: tensorValues(neutral)! };
-  }
-  const { cos, sin } = rotaryTables(rope(10000, rotary?.dim ?? 2), 128);
-  const tables = [cos, sin].map((t, i) =>
-    floatTensor(['cos', 'sin'][i]!, Float32Array.from(t.data), [...t.shape]),
-  );
-  const graph = makeGraph('site', {
-    nodes: parts.flatMap(({ nodes }) => nodes),
-    inputs: Object.entries(all).map(([name, { elemType, dims }]) =>
-      makeValueInfo(
-        name,
-        elemType,
-        dims.map((dim, axis) =>
-          ['packed', 'past_k', 'past_v'].includes(name) && axis === dims.length - 1 ? dim : `${name}_${axis}`,
-        ),
-      ),
-    ),
-    outputs: ['z', 'present_k', 'present_v'].map((name) => makeValueInfo(name, DataType.FLOAT)),
-    initializers: rotary ? tables : [],
-  });
-  const functions = [...new Map(parts.flatMap((part) => part.functions).map((fn) => [fn.name, fn])).values()];
-  return runner.run({ graph, functions, opsets: parts[0]!.opsets }, all);
-}
 
 const untouched = (node: Node): Lowered => ({ ...lowered(emitter(OPSET)), nodes: [node] });
 const fusedWith = (node: Node, edits: readonly Edit[]) =>

@@ -68,7 +68,13 @@ export function* indices(...sizes: number[]): Generator<number[]> {
 
 /** A tensor filled by a function of its indices. */
 export function build(shape: readonly number[], value: (...index: number[]) => number): Tensor {
-  const data = Float64Array.from(indices(...shape), (index) => value(...index));
+  const data = new Float64Array(sizeOf(shape));
+  const index = shape.map(() => 0);
+  for (let i = 0; i < data.length; i++) {
+    data[i] = value(...index);
+    let axis = shape.length - 1;
+    while (axis >= 0 && ++index[axis]! === shape[axis]) index[axis--] = 0;
+  }
   return { shape, data };
 }
 

@@ -39,6 +39,8 @@ export interface FusedOptions {
   readonly elemType?: number;
   /** Take the operator apart and solve with the expanded lowering. */
   readonly open?: boolean;
+  /** Rows of a block, of a GroupQueryAttention that stays. */
+  readonly blockRows?: number | undefined;
 }
 
 /**
@@ -48,13 +50,18 @@ export async function solveFused(
   runner: Runner,
   operator: FusedOperator,
   problem: Problem,
-  { opset = operator === 'Attention' ? 23 : 21, elemType = DataType.FLOAT, open = false }: FusedOptions = {},
+  {
+    opset = operator === 'Attention' ? 23 : 21,
+    elemType = DataType.FLOAT,
+    open = false,
+    blockRows,
+  }: FusedOptions = {},
 ): Promise<Solution> {
   if (!operatorTakes(operator, problem)) {
     throw new AttuneError('LOWERING_LACKS_OPERATOR', { found: 'a problem beyond its options', at: operator });
   }
   if (operator === 'GroupQueryAttention' && problem.q.shape[3]! % 8 !== 0) {
-    return solvePadded(runner, operator, problem, { opset, elemType, open });
+    return solvePadded(runner, operator, problem, { opset, elemType, open, blockRows });
   }
   const plan = planOf(problem);
   const [, H, , D] = problem.q.shape as [number, number, number, number];
@@ -70,7 +77,8 @@ export async function solveFused(
     const opened = openGroupQueryAttention({ name: SITE, opset, elemType, node, D, keys });
     parts = [opened.opening, expandedAttention(opened.site, { edits: plan.edits, blockBytes: 1 })];
   } else {
-    parts = [fusedAttention({ name: SITE, opset, elemType, H, node, S, T, z, keys }, plan.edits)];
+    const place = { name: SITE, opset, elemType, H, node, S, T, z, keys };
+    parts = [fusedAttention(place, plan.edits, { blockRows })];
   }
   return runParts(runner, { problem, plan, parts, feeds, elemType });
 }

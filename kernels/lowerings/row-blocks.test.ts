@@ -1,0 +1,120 @@
+/** The operator called block by block gives what one call gives: output, cache, positions. */
+import fc from 'fast-check';
+import { afterAll, expect, test } from 'vitest';
+import { changeNode, DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
+import { maxAbsError } from '../reference/index.ts';
+import { asTensor } from '../verify/feeds.ts';
+import { createRunner, type Feed } from '../verify/runner.ts';
+import type { Edit } from './edits.ts';
+import { fusedAttention } from './fused.ts';
+import type { Lowered } from './lowered.ts';
+import { D, feeds, gqa, H, OPSET, run } from './packed-gqa.test-support.ts';
+
+const cpu = await createRunner('cpu');
+const wasm = await createRunner('wasm');
+afterAll(async () => {
+  await cpu[Symbol.asyncDispose]();
+  await wasm[Symbol.asyncDispose]();
+});
+
+const edits: Edit[] = [{ kind: 'logWeights', keys: 'first' }];
+
+/** With ln γ per head, or none. */
+function site(node: Node, blockRows: number, logWeight?: number[]): Lowered {
+  const lowered = fusedAttention(
+    {
+      name: 'site',
+      opset: OPSET,
+      elemType: DataType.FLOAT,
+      H,
+      node,
+      S: [{ value: 'packed', axis: 1 }],
+      T: [{ scalar: 'total' }],
+      z: { value: 'z', layout: 'BS(ND)' },
+    },
+    edits,
+    { blockRows },
+  );
+  if (!logWeight) return lowered;
+  const knobs = lowered.knobs.map((knob) =>
+    knob.name.endsWith('log_weight')
+      ? { ...knob, neutral: floatTensor('', logWeight, [1, logWeight.length]) }
+      : knob,
+  );
+  return { ...lowered, knobs };
+}
+
+const shapes = fc.record({
+  S: fc.integer({ min: 1, max: 70 }),
+  past: fc.integer({ min: 0, max: 50 }),
+  seed: fc.nat(),
+});
+const OUTPUTS = ['z', 'present_k', 'present_v'];
+const LOUD = [0.7, -1.3, 0, 2];
+
+test.each([
+  { name: 'no rotary', runner: cpu },
+  { name: 'rotary in halves', runner: cpu, rotary: { interleaved: false, dim: D } },
+  { name: 'partial rotary, interleaved', runner: cpu, rotary: { interleaved: true, dim: D / 2 } },
+  { name: 'rotary in halves', runner: wasm, rotary: { interleaved: false, dim: D } },
+])('in blocks of 8 on $runner.ep: $name', async ({ runner, rotary }) => {
+  await fc.assert(
+    fc.asyncProperty(shapes, async ({ S, past, seed }) => {
+      const given = feeds(1, S, past, seed);
+      const [whole, blocks] = [0, 8].map((rows) =>
+        run(runner, [site(gqa(rotary), rows, LOUD)], given, rotary),
+      );
+      for (const name of OUTPUTS) {
+        const [a, b] = [asTensor((await whole!)[name]!), asTensor((await blocks!)[name]!)];
+        expect(maxAbsError(a, b), name).toBeLessThan(2e-6);
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test.each([0, 20])('with positions as an input, past %i', async (past) => {
+  const rotary = { interleaved: false, dim: D };
+  const S = 37;
+  const given = feeds(1, S, past, 3);
+  // Of a first prompt the operator reads the first position and counts on; later it reads them all.
+  const jumping = Array.from({ length: S }, (_, s) => 5 + 2 * s);
+  const positions: Feed = { elemType: DataType.INT64, dims: [1, S], values: jumping };
+  const node = changeNode(gqa(rotary), { inputs: [...gqa(rotary).inputs, 'positions'] });
+  const [whole, blocks, unmoved] = await Promise.all([
+    run(cpu, [site(node, 0, LOUD)], { ...given, positions }, rotary),
+    run(cpu, [site(node, 8, LOUD)], { ...given, positions }, rotary),
+    run(cpu, [site(gqa(rotary), 8, LOUD)], given, rotary),
+  ]);
+  for (const name of OUTPUTS) {
+    expect(maxAbsError(asTensor(whole[name]!), asTensor(blocks[name]!)), name).toBeLessThan(2e-6);
+  }
+  expect(maxAbsError(asTensor(whole.present_k!), asTensor(unmoved.present_k!))).toBeGreaterThan(0.1);
+});
+
+test('neutral knobs, a batch of several, and rows that end in padding take the whole call', async () => {
+  const S = 40;
+  /** A value that is no number at the last key reaches every row of a whole call, as 0 · NaN, and only the last block. */
+  const inBlocks = async (given: Record<string, Feed>, logWeight?: number[]) => {
+    const packed = Float32Array.from(given.packed!.values).fill(Number.NaN, given.packed!.values.length - 1);
+    const poisoned = { ...given, packed: { ...given.packed!, values: packed } };
+    const { z } = await run(cpu, [site(gqa(), 8, logWeight)], poisoned);
+    const lastBatch = Array.from(z!.data).slice(-S * H * D);
+    expect(lastBatch.at(-1)).toBeNaN();
+    return !Number.isNaN(lastBatch[H * D - 1]);
+  };
+  const one = feeds(1, S, 0, 1);
+  expect(await inBlocks(one, LOUD)).toBe(true);
+  expect(await inBlocks(feeds(1, S, 20, 1), LOUD)).toBe(true);
+  expect(await inBlocks(one)).toBe(false);
+  expect(await inBlocks(feeds(2, S, 0, 1), LOUD)).toBe(false);
+  const short = await run(cpu, [site(gqa(), 8, LOUD)], {
+    ...one,
+    seqlens: { ...one.seqlens!, values: [30] },
+  });
+  const whole = await run(cpu, [site(gqa(), 0, LOUD)], {
+    ...one,
+    seqlens: { ...one.seqlens!, values: [30] },
+  });
+  expect(asTensor(short.z!)).toEqual(asTensor(whole.z!));
+});

@@ -1,0 +1,118 @@
+/**
+ * GroupQueryAttention in blocks of query rows, the operator itself in each. Called once for a prompt, the CPU operator
+ * multiplies every row with every key and reads an [S, T] bias once per head. Called for a block of rows, with the keys
+ * before it as its cache, it multiplies what the causal order lets the rows see, and scores and bias stay in cache: the
+ * same result to rounding in about half the time (docs/performance.md).
+ *
+ * Only for a batch of one: with several rows and a cache the operator refuses more.
+ */
+import { DataType, type Node } from '../../hooks/onnx/index.ts';
+import type { Emit } from './emit.ts';
+
+/** Rows of a block. Measured best from 64 to 256; the calls and the copies of the cache outweigh smaller ones. */
+export const BLOCK_ROWS = 128;
+
+const INPUT = { q: 0, k: 1, v: 2, pastK: 3, pastV: 4, seqlens: 5, total: 6, positions: 9, bias: 10 };
+
+/** int64 [1] each, but `pays`. */
+export interface RowBlocks {
+  /** Keys before this call. */
+  readonly past: string;
+  /** Number of blocks, rows of the first one, and rows of each other. */
+  readonly count: string;
+  readonly first: string;
+  readonly rows: string;
+  /** bool scalar: the call is one that blocks can take and that has at least two. */
+  readonly pays: string;
+}
+
+/**
+ * @param S rows of the call @param T keys with the cache; int64 [1]
+ * @param size rows of a block, about
+ */
+export function planRowBlocks(
+  emit: Emit,
+  node: Node,
+  { S, T, size = BLOCK_ROWS }: { S: string; T: string; size?: number | undefined },
+): RowBlocks {
+  const one = emit.ints(1);
+  const count = emit('Max', [emit('Div', [S, emit.ints(size)]), one]);
+  const rows = emit('Div', [S, count]);
+  const first = emit('Sub', [S, emit('Mul', [emit('Sub', [count, one]), rows])]);
+  // Rows that end in padding are counted from the front by the operator: their blocks would not be.
+  const seqlens = emit('Cast', [node.inputs[INPUT.seqlens]!], { to: DataType.INT64 });
+  const single = emit('Equal', [emit('Size', [seqlens]), emit.int(1)]);
+  const full = emit('Equal', [
+    emit.reduce('ReduceMax', emit('Reshape', [seqlens, emit.ints(-1)]), 0),
+    emit('Sub', [T, one]),
+  ]);
+  const several = emit('Squeeze', [emit('And', [emit('Greater', [count, one]), full])]);
+  return { past: emit('Sub', [T, S]), count, first, rows, pays: emit('And', [single, several]) };
+}
+
+/** A piece of the bias for a block: rows [from, to) of the call against keys [0, end), or none. */
+export type BlockBias = (emit: Emit, from: string, to: string, end: string) => string | undefined;
+
+/**
+ * @param node GroupQueryAttention; its bias input is replaced by what `bias` gives
+ * @param elemType of its activations
+ * @returns values of its outputs: z, present key and value
+ */
+export function attendInBlocks(
+  emit: Emit,
+  node: Node,
+  { past, count, first, rows }: RowBlocks,
+  elemType: number,
+  bias: BlockBias,
+): [z: string, presentK: string, presentV: string] {
+  const positions = node.inputs[INPUT.positions] && rowPositions(emit, node.inputs[INPUT.positions]!, past);
+
+  const attend = (e: Emit, from: string, to: string, cache: readonly string[]) => {
+    const end = e('Add', [past, to]);
+    const inputs = [...node.inputs];
+    for (const which of [INPUT.q, INPUT.k, INPUT.v]) {
+      if (inputs[which]) inputs[which] = e.slice(inputs[which], 1, from, to);
+    }
+    if (positions) inputs[INPUT.positions] = e.slice(positions, 1, from, to);
+    const piece = bias(e, from, to, end);
+    while (piece && inputs.length <= INPUT.bias) inputs.push('');
+    if (piece) inputs[INPUT.bias] = piece;
+    [inputs[INPUT.pastK], inputs[INPUT.pastV]] = cache as [string, string];
+    inputs[INPUT.seqlens] = e('Cast', [e('Sub', [end, e.ints(1)])], { to: DataType.INT32 });
+    inputs[INPUT.total] = e('Cast', [e('Squeeze', [end])], { to: DataType.INT32 });
+    return e.copy(node, inputs, 3) as [string, string, string];
+  };
+
+  const [head, key, value] = attend(emit, emit.ints(0), first, [
+    node.inputs[INPUT.pastK] ?? '',
+    node.inputs[INPUT.pastV] ?? '',
+  ]);
+  const float = { elemType };
+  const body = emit.graph(
+    [{ elemType: DataType.INT64, shape: [] }, { elemType: DataType.BOOL, shape: [] }, float, float],
+    (e, [i, condition, pastK, pastV]) => {
+      const from = e('Add', [first, e('Mul', [e('Unsqueeze', [i!, e.ints(0)]), rows])]);
+      const [z, k, v] = attend(e, from, e('Add', [from, rows]), [pastK!, pastV!]);
+      const go = e('Identity', [condition!]);
+      return [
+        [go, DataType.BOOL],
+        [k, elemType],
+        [v, elemType],
+        [z, elemType],
+      ];
+    },
+  );
+  const trips = emit('Squeeze', [emit('Sub', [count, emit.ints(1)])]);
+  const [presentK, presentV, stacked] = emit.many(3, 'Loop', [trips, '', key, value], { body });
+  // [n, 1, rows, N·D] to [1, n·rows, N·D]
+  const rest = emit('Unsqueeze', [emit('Flatten', [stacked!], { axis: 3 }), emit.ints(0)]);
+  return [emit('Concat', [head, rest], { axis: 1 }), presentK!, presentV!];
+}
+
+/** Positions row by row; of a first prompt the operator reads the first one only and counts on from it. */
+function rowPositions(emit: Emit, positions: string, past: string): string {
+  const start = emit.slice(positions, 1, emit.ints(0), emit.ints(1));
+  const S = emit('Squeeze', [emit.dim(positions, 1)]);
+  const counted = emit('Add', [start, emit('Range', [emit.int(0), S, emit.int(1)])]);
+  return emit('Where', [emit('Equal', [past, emit.ints(0)]), counted, positions]);
+}

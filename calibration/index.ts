@@ -20,6 +20,15 @@ export type { CalibrationItem, Objective } from './search/objective.ts';
 export type { SearchResult, Trial } from './search/search.ts';
 export { splitItems } from './search/split.ts';
 export type { ZeroTuningSearch } from './search/zerotuning.ts';
+export {
+  type HeadData,
+  type HeadStatisticsOptions,
+  type HeadTable,
+  headStatistics,
+  STATISTICS,
+  type StatisticGroup,
+} from './statistics/head-statistics.ts';
+export { isPunctuation } from './statistics/token-classes.ts';
 export { type Journal, openJournal } from './sweep/journal.ts';
 export type { Measurement } from './sweep/measure.ts';
 export type { Request } from './sweep/passes.ts';

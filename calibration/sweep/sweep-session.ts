@@ -5,7 +5,7 @@
 import { AttuneError } from '../../errors.ts';
 import { type Compiled, compile } from '../../hooks/compile/index.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
-import { DataType, type ValueInfo } from '../../hooks/onnx/index.ts';
+import type { ValueInfo } from '../../hooks/onnx/index.ts';
 import {
   type Feeds,
   type HookedSession,
@@ -16,6 +16,7 @@ import {
 } from '../../hooks/session/index.ts';
 import { eachRow } from '../../interventions/index.ts';
 import { type Cut, cutBefore } from './cut.ts';
+import { decoderFeeds } from './decoder-feeds.ts';
 import { wantedRows, withWantedRows } from './wanted-rows.ts';
 
 export interface SessionOptions {
@@ -133,7 +134,7 @@ export class SweepSession implements AsyncDisposable {
     let carried: Feeds = {};
     let trunkPast: Feeds = {};
     if (trunk) {
-      const feeds = this.#feeds(trunk.inputs, { ...context, rows: 1 }, past?.trunk ?? {});
+      const feeds = decoderFeeds(this.#runtime, trunk, { ...context, rows: 1 }, past?.trunk);
       const outputs = await trunk.session.run(feeds, fetched(trunk.session, keep, trunk.carried));
       carried = Object.fromEntries(trunk.carried.map((name) => [name, this.#repeated(outputs[name]!)]));
       trunkPast = asPast(outputs);
@@ -143,7 +144,12 @@ export class SweepSession implements AsyncDisposable {
       dims: [wanted.length],
       data: BigInt64Array.from(wanted, BigInt),
     });
-    const feeds = this.#feeds(this.#branchInputs, { ...context, rows }, { ...past?.branch, ...carried });
+    const feeds = decoderFeeds(
+      this.#runtime,
+      { session: this.#branch, inputs: this.#branchInputs },
+      { ...context, rows },
+      { ...past?.branch, ...carried },
+    );
     const outputs = await this.#branch.run(feeds, fetched(this.#branch, keep, ['logits']));
     const { dims, data, type } = outputs.logits!;
     if (!(data instanceof Float32Array)) {
@@ -158,54 +164,6 @@ export class SweepSession implements AsyncDisposable {
       V: dims.at(-1)!,
       past: keep ? { length: pastLength + ids.length, trunk: trunkPast, branch: asPast(outputs) } : undefined,
     };
-  }
-
-  /** What the model's inputs are for these tokens; all are real, since rows are equally long. */
-  #feeds(
-    inputs: readonly ValueInfo[],
-    { ids, pastLength, rows }: { ids: readonly number[]; pastLength: number; rows: number },
-    given: Feeds,
-  ): Record<string, OrtTensor> {
-    const own = new Set([...this.#branch.inputNames, ...(this.#trunk?.session.inputNames ?? [])]);
-    const feeds: Record<string, OrtTensor> = {};
-    const S = ids.length;
-    const T = pastLength + S;
-    for (const input of inputs) {
-      const { name } = input;
-      if (!own.has(name)) continue;
-      const ints = (row: readonly number[]) =>
-        this.#integers(input, [rows, row.length], new Array<readonly number[]>(rows).fill(row).flat());
-      if (given[name]) feeds[name] = given[name];
-      else if (name === 'input_ids') feeds[name] = ints(ids);
-      else if (name === 'attention_mask') feeds[name] = ints(new Array<number>(T).fill(1));
-      else if (name === 'position_ids') feeds[name] = ints(ids.map((_, s) => pastLength + s));
-      else if (name === 'num_logits_to_keep') feeds[name] = this.#integers(input, [], [0]);
-      else if (name === 'use_cache_branch') {
-        feeds[name] = new this.#runtime.Tensor('bool', Uint8Array.of(pastLength > 0 ? 1 : 0), [1]);
-      } else if (name.startsWith('past')) feeds[name] = this.#emptyPast(input, rows);
-      else {
-        throw new AttuneError('INPUT_MISSING', {
-          found: `no value for input "${name}"`,
-          expected: 'a decoder that runs from token ids alone',
-        });
-      }
-    }
-    return feeds;
-  }
-
-  #integers({ elemType }: ValueInfo, dims: number[], values: readonly number[]): OrtTensor {
-    const { Tensor } = this.#runtime;
-    return elemType === DataType.INT32
-      ? new Tensor('int32', Int32Array.from(values), dims)
-      : new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
-  }
-
-  /** [R, K, 0, D] */
-  #emptyPast({ shape = [], elemType }: ValueInfo, rows: number): OrtTensor {
-    const dims = shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? rows : 0));
-    return elemType === DataType.FLOAT16
-      ? new this.#runtime.Tensor('float16', new Uint16Array(0), dims)
-      : new this.#runtime.Tensor('float32', new Float32Array(0), dims);
   }
 
   /** [1, S, M] → [R, S, M] */

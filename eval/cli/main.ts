@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'hallucination metrics of captions and answers from files',
     load: async () => (await import('./score.ts')).scoreCommand,
   },
+  heads: {
+    summary: 'statistics of every attention head, as tables or a page of heat maps',
+    load: async () => (await import('./heads.ts')).headsCommand,
+  },
   calibrate: {
     summary: 'find heads and strengths of an intervention, and keep them as a profile',
     load: async () => (await import('./calibrate.ts')).calibrateCommand,

@@ -1,11 +1,12 @@
 /** All suites: one folder each, listed here. */
 import { AttuneError, nearest } from '../errors.ts';
+import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
 
-export const SUITES: readonly Suite[] = [graphSuite, overheadSuite, kernelsSuite];
+export const SUITES: readonly Suite[] = [graphSuite, overheadSuite, kernelsSuite, evalSuite];
 
 /** @throws AttuneError SUITE_UNKNOWN with the nearest name */
 export function findSuite(name: string): Suite {

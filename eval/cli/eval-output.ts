@@ -7,6 +7,8 @@ import type { ReadableReport, ReportDocument } from '../reports/document.ts';
 import { reportMarkdown } from '../reports/markdown.ts';
 import { reportPage } from '../reports/page.ts';
 import { contentHash } from '../runner/content-hash.ts';
+import type { TimeCost } from '../runner/costs.ts';
+import type { GateResult } from '../runner/gate.ts';
 import type { RunReport } from '../runner/report.ts';
 import type { EvalPlan } from './eval-plan.ts';
 
@@ -18,7 +20,16 @@ export interface Ran {
 
 const { version } = createRequire(import.meta.url)('attune/package.json') as { version: string };
 
-export function documentOf(plan: EvalPlan, { models, software }: Ran, runs: RunReport[]): ReportDocument {
+export type DocumentedPlan = Pick<
+  EvalPlan,
+  'tasks' | 'seed' | 'limit' | 'sampleIds' | 'skipBad' | 'resamples' | 'modelOptions'
+>;
+
+export function documentOf(
+  plan: DocumentedPlan,
+  { models, software }: Ran,
+  runs: RunReport[],
+): ReportDocument {
   const { seed, limit, sampleIds, skipBad, resamples, modelOptions } = plan;
   return {
     software: { attune: version, 'node.js': process.versions.node, ...software },
@@ -30,7 +41,7 @@ export function documentOf(plan: EvalPlan, { models, software }: Ran, runs: RunR
   };
 }
 
-export const describeTasks = ({ tasks }: EvalPlan): ReportDocument['tasks'] =>
+export const describeTasks = ({ tasks }: Pick<EvalPlan, 'tasks'>): ReportDocument['tasks'] =>
   tasks.map(({ task, split, files, total, items, bad }) => ({
     name: task.name,
     split,
@@ -40,6 +51,25 @@ export const describeTasks = ({ tasks }: EvalPlan): ReportDocument['tasks'] =>
     items: items.length,
     bad: bad.map(({ code, at }) => ({ code, at })),
   }));
+
+/** As one would type it in a POSIX shell. */
+export const commandLine = (command: string, argv: readonly string[]): string =>
+  [
+    'attune',
+    command,
+    ...argv.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)),
+  ].join(' ');
+
+/** One line of JSON: what scripts read. */
+export function jsonOutput(
+  runs: readonly RunReport[],
+  costs: readonly TimeCost[],
+  report: string,
+  gates: readonly GateResult[] = [],
+): string {
+  const timed = runs.map((entry, i) => ({ ...entry, cost: { ...entry.cost, ...costs[i] } }));
+  return `${JSON.stringify({ runs: timed, report, ...(gates.length > 0 && { gates }) })}\n`;
+}
 
 export interface Written {
   /** report.json */

@@ -1,18 +1,13 @@
 /** attune eval: score models on tasks, untouched and under interventions, with intervals and paired tests. */
-import { extname, join } from 'node:path';
-import type { EvalModel, ModelOptions } from '../model.ts';
 import { reportTable } from '../reports/table.ts';
 import { costsOf, type TimeCost } from '../runner/costs.ts';
 import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
-import { openRowFile } from '../runner/row-file.ts';
-import { runTask, type TaskRows } from '../runner/run.ts';
-import { inProcess, type Scorer } from '../runner/scorer.ts';
 import { untouched } from '../runner/setting.ts';
-import { workers } from '../runner/workers.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
-import { describeTasks, documentOf, type Ran, writeReports } from './eval-output.ts';
+import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
+import { runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
   command: 'eval',
@@ -116,20 +111,13 @@ const USAGE: Usage = {
 };
 
 /** What the command needs of the world; exchanged in tests. */
-export interface EvalWorld {
-  loadModel(idOrFolder: string, options: ModelOptions): Promise<EvalModel>;
+export interface EvalWorld extends ScoringWorld {
   readIntervention: ReadIntervention;
-  /** Module that worker processes run; default the one with real models. */
-  worker?: URL;
   stdout: { write(text: string): unknown };
-  stderr: { isTTY?: boolean; write(text: string): unknown };
 }
 
-/** As a source file or as a compiled one, like this one. */
-const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.url);
-
 /** Models come with a large library, which --help and --dry-run do without. */
-const WORLD: EvalWorld = {
+export const WORLD: EvalWorld = {
   loadModel: async (...of) => (await import('../model.ts')).loadEvalModel(...of),
   readIntervention: async (json) => (await import('../model.ts')).readIntervention(json),
   stdout: process.stdout,
@@ -151,7 +139,7 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
     world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan))}\n` : dryRunText(plan));
     return 0;
   }
-  const { sets, ...ran } = await run(plan, world);
+  const { sets, ...ran } = await runPlans([plan], plan.out, world);
   const runs = sets.flatMap((set) => reportRuns(set, plan));
   const costs = sets.flatMap((set) => costsOf(set, plan.seed));
   const gates = plan.gates.map((gate) => checkGate(gate, sets, plan));
@@ -161,60 +149,15 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
     costs,
     gates,
     sets,
-    command: commandLine(argv),
+    command: commandLine('eval', argv),
   });
   world.stderr.write(gateText(gates));
   if (args.flag('json')) {
-    const timed = runs.map((entry, i) => ({ ...entry, cost: { ...entry.cost, ...costs[i] } }));
-    world.stdout.write(`${JSON.stringify({ runs: timed, report, ...(gates.length > 0 && { gates }) })}\n`);
+    world.stdout.write(jsonOutput(runs, costs, report, gates));
   } else {
     world.stdout.write(`${reportTable(runs)}\n\n${timesText(runs, costs)}report: ${report}\npage: ${page}\n`);
   }
   return gates.every(({ pass }) => pass) ? 0 : 2;
-}
-
-/** As one would type it in a POSIX shell. */
-const commandLine = (argv: readonly string[]): string =>
-  [
-    'attune',
-    'eval',
-    ...argv.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)),
-  ].join(' ');
-
-/** Models one after the other, so that one is in memory at a time. Ctrl-C ends after the row under way. */
-async function run(plan: EvalPlan, world: EvalWorld): Promise<Ran & { sets: TaskRows[] }> {
-  const stop = new AbortController();
-  const onInterrupt = () => stop.abort();
-  process.once('SIGINT', onInterrupt);
-  try {
-    using file = openRowFile(join(plan.out, 'rows.jsonl'));
-    const sets: TaskRows[] = [];
-    const models: Ran['models'] = [];
-    let software: Ran['software'] = {};
-    for (const name of plan.models) {
-      const model = await scorerOf(name, plan, world);
-      models.push({ name: model.name, fingerprint: model.fingerprint });
-      software = model.software;
-      try {
-        for (const profile of plan.profiles) await model.checkProfile(profile);
-        for (const task of plan.tasks) {
-          const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
-          sets.push(await runTask(model, task, plan.settings, file, options));
-        }
-      } finally {
-        await model.dispose();
-      }
-    }
-    return { sets, models, software };
-  } finally {
-    process.off('SIGINT', onInterrupt);
-  }
-}
-
-async function scorerOf(name: string, plan: EvalPlan, world: EvalWorld): Promise<Scorer> {
-  const options = { ...plan.modelOptions, threads: plan.threads };
-  if (plan.workers === 1) return inProcess(await world.loadModel(name, options));
-  return workers({ count: plan.workers, module: world.worker ?? WORKER, model: name, options });
 }
 
 const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): string =>

@@ -1,73 +1,9 @@
 #!/usr/bin/env node
-/** The attune command: one file per sub-command, loaded when asked for. Exit 0 success, 1 failure, 2 a bound missed. */
-import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
+/** The attune command. Exit 0 success, 1 failure, 2 a bound missed. */
+import { isAttuneError } from '../../errors.ts';
+import { runCommand } from './commands.ts';
 
-interface Command {
-  readonly summary: string;
-  load(): Promise<(argv: readonly string[]) => Promise<number>>;
-}
-
-const COMMANDS: Readonly<Record<string, Command>> = {
-  inspect: {
-    summary: 'show the attention sites and hook points of a model',
-    load: async () => (await import('./inspect.ts')).inspectCommand,
-  },
-  tap: {
-    summary: 'run a model and write activations at hook points',
-    load: async () => (await import('./tap.ts')).tapCommand,
-  },
-  eval: {
-    summary: 'score a model on tasks, untouched and with interventions',
-    load: async () => (await import('./eval.ts')).evalCommand,
-  },
-  compare: {
-    summary: 'compare two runs of eval on the items they share',
-    load: async () => (await import('./compare.ts')).compareCommand,
-  },
-  score: {
-    summary: 'hallucination metrics of captions and answers from files',
-    load: async () => (await import('./score.ts')).scoreCommand,
-  },
-  heads: {
-    summary: 'statistics of every attention head, as tables or a page of heat maps',
-    load: async () => (await import('./heads.ts')).headsCommand,
-  },
-  calibrate: {
-    summary: 'find heads and strengths of an intervention, and keep them as a profile',
-    load: async () => (await import('./calibrate.ts')).calibrateCommand,
-  },
-  verify: {
-    summary: 'compare what this machine computes with golden values',
-    load: async () => (await import('./verify.ts')).verifyCommand,
-  },
-  bench: {
-    summary: 'measure speed against bounds',
-    load: async () => (await import('./bench.ts')).benchCommand,
-  },
-};
-
-async function main([name, ...argv]: readonly string[]): Promise<number> {
-  if (name === undefined || name === '--help' || name === 'help') {
-    process.stdout.write(overview());
-    return name === undefined ? 1 : 0;
-  }
-  const command = COMMANDS[name];
-  if (!command) {
-    throw new AttuneError('COMMAND_UNKNOWN', {
-      found: `"${name}"`,
-      expected: Object.keys(COMMANDS).join(', '),
-      hint: `Did you mean ${nearest(name, Object.keys(COMMANDS), 1)[0]}?`,
-    });
-  }
-  return (await command.load())(argv);
-}
-
-function overview(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
-  return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\n`;
-}
-
-main(process.argv.slice(2)).then(
+runCommand(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;
   },

@@ -45,6 +45,10 @@ const USAGE: Usage = {
     },
     file: { type: 'string', value: '<name>', description: 'which graph of the folder' },
     outputs: { type: 'boolean', description: 'also write the outputs of the model itself' },
+    json: {
+      type: 'boolean',
+      description: 'one JSON document on stdout: {out, tensors}, without the numbers',
+    },
   },
   examples: [
     "attune tap models/llama --text 'Once upon a time' --points 'blocks.*.attn.hook_pattern' --out acts.npz",
@@ -97,6 +101,7 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
     writeFileSync(out, out.endsWith('.npz') ? encodeNpz(written) : encodeJson(written));
     const shapes = Object.entries(written).map(([name, { dims }]) => `  ${name} [${dims.join(', ')}]`);
     process.stderr.write(`${shapes.join('\n')}\nwrote ${shapes.length} tensors to ${out}\n`);
+    if (args.flag('json')) process.stdout.write(`${JSON.stringify({ out, tensors: describe(written) })}\n`);
     return 0;
   } finally {
     file.close();
@@ -143,6 +148,9 @@ async function tokenise(text: string | undefined, graph: string): Promise<Record
   const tokenizer = await AutoTokenizer.from_pretrained(folder, { local_files_only: true });
   return { input_ids: [tokenizer.encode(text)] };
 }
+
+const describe = (tensors: Readonly<Record<string, OrtTensor>>) =>
+  Object.entries(tensors).map(([name, { dims, type }]) => ({ name, dims, type }));
 
 function encodeJson(tensors: Readonly<Record<string, OrtTensor>>): string {
   const plain = Object.fromEntries(

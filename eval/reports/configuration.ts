@@ -9,7 +9,7 @@ export function configuration({ document, command }: ReadableReport): Markup {
   return html`<pre>${command}</pre>
 <dl>${models.map(({ name, fingerprint }) => html`<dt>model</dt><dd>${name}<br><code>${fingerprint}</code></dd>`)}
 <dt>number type, device</dt><dd>${modelOptions.dtype ?? 'fp32'}, ${modelOptions.device ?? 'cpu'}</dd>
-<dt>sample</dt><dd>${limit === undefined ? 'all items' : `${limit} items of each task`}${sampleIds && `, of the ids ${sampleIds.join(', ')}`}; seed ${seed}${skipBad && '; bad records are counted and left out'}</dd>
+<dt>sample</dt><dd>${limit === undefined ? 'the items that each task names below' : `${limit} items of each task`}${sampleIds && `, of the ids ${sampleIds.join(', ')}`}; seed ${seed}${skipBad && '; bad records are counted and left out'}</dd>
 <dt>bootstrap</dt><dd>${resamples} resamples, seed ${seed}; level ${level}</dd>
 <dt>software</dt><dd>${Object.entries(software)
     .map(([name, version]) => `${name} ${version}`)

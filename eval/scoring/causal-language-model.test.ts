@@ -97,7 +97,11 @@ test('any list of requests, sharing much or nothing, scores as its definition sa
           0,
         );
         expect(cost.unsharedTokens).toBe(whole);
-        if (!share) expect(cost.tokens).toBe(whole);
+        const inputs = requests.map(({ context, continuation }) =>
+          [...context, ...continuation].slice(0, -1),
+        );
+        const once = new Map(inputs.map((row) => [row.join(), row.length]));
+        if (!share) expect(cost.tokens).toBe([...once.values()].reduce((n, length) => n + length, 0));
       },
     ),
     { numRuns: 200 },
@@ -264,5 +268,17 @@ describe.each(fixtures)('%s', (name) => {
     }
     expect(alone.cost.tokens).toBe(shared.cost.unsharedTokens);
     expect(shared.cost.tokens * 2).toBeLessThanOrEqual(alone.cost.tokens);
+  });
+
+  test('unshared, requests with the same inputs are run once, in whatever order they come', async () => {
+    const context = [1, 4, 5, 6];
+    const requests = [[7], [8, 9], [3], [8, 2]].map((continuation) => ({ context, continuation }));
+    const alone = causalLanguageModel(hashModel(), tokenizer, { share: false });
+    const { scores, cost } = await alone.logLikelihoods(requests);
+    // The inputs are the context, and the context with 8; each is met twice.
+    expect([cost.calls, cost.tokens, cost.unsharedTokens]).toEqual([2, 9, 18]);
+    for (const [i, request] of requests.entries()) {
+      expect((await alone.logLikelihoods([request])).scores[0]).toEqual(scores[i]);
+    }
   });
 });

@@ -5,13 +5,13 @@
  * Each request goes on from there alone. A batch is no help: CPU GroupQueryAttention takes a cache together with several
  * new tokens for one row only ("batch_size must be 1 when sequence_length > 1 and past context is given"), and alone
  * there is no padding for an intervention to trip over. Exact wherever cached equals uncached; for interventions whose
- * prefill looks at later rows use `share: false`, which runs each request whole.
+ * prefill looks at later rows use `share: false`, which runs each request whole, equal ones once.
  */
 import { AttuneError } from '../../errors.ts';
 import { writeGreedily } from './greedy.ts';
 import type { Cost, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
-import { groupByPrefix, type PrefixGroup } from './shared-prefix.ts';
+import { groupByPrefix, groupEqual, type PrefixGroup } from './shared-prefix.ts';
 import { tokenLogProbability } from './token-log-probability.ts';
 
 /** The part of a transformers.js tokenizer that is used here. */
@@ -68,9 +68,7 @@ export function causalLanguageModel(
     async logLikelihoods(requests) {
       const rows = requests.map((request) => toRow(request, maxLength));
       const inputs = rows.map((row) => row.inputs);
-      const groups = share
-        ? groupByPrefix(inputs)
-        : inputs.map(({ length }, index) => ({ prefix: length, rows: [index] }));
+      const groups = share ? groupByPrefix(inputs) : groupEqual(inputs);
       const pass = new Pass(model);
       const tallies = rows.map(() => ({ sum: 0, greedy: true }));
       for (const group of groups) await scoreGroup(pass, rows, tallies, group);

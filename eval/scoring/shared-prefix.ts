@@ -31,6 +31,18 @@ export function groupByPrefix(rows: readonly (readonly number[])[]): PrefixGroup
   return groups;
 }
 
+/** Rows that are equal to the last token: they may be computed once under any intervention. */
+export function groupEqual(rows: readonly (readonly number[])[]): PrefixGroup[] {
+  const groups = new Map<string, PrefixGroup>();
+  rows.forEach((row, index) => {
+    const key = row.join();
+    const group = groups.get(key);
+    if (group) group.rows.push(index);
+    else groups.set(key, { prefix: row.length, rows: [index] });
+  });
+  return [...groups.values()];
+}
+
 function commonPrefix(a: readonly number[], b: readonly number[], limit: number): number {
   const most = Math.min(a.length, b.length, limit);
   let length = 0;

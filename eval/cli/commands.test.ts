@@ -1,0 +1,164 @@
+/** What holds for every command: help with examples, the nearest flag for a wrong one, clean JSON, no colour in a pipe. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { COMMANDS, runCommand } from './commands.ts';
+import { paintFor } from './paint.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const root = mkdtempSync(join(tmpdir(), 'attune-commands-'));
+afterAll(() => rmSync(root, { recursive: true }));
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+const path = (name: string) => join(root, name);
+const inRepository = (name: string) => join(repository, name);
+
+/** A command run in this process, with what it writes. */
+async function run(argv: readonly string[]) {
+  const written = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += text;
+      return true;
+    });
+  }
+  try {
+    return { code: await runCommand(argv), ...written };
+  } finally {
+    vi.restoreAllMocks();
+  }
+}
+
+const names = Object.keys(COMMANDS);
+
+test('the overview has every command that scripts rely on', async () => {
+  const { code, stdout } = await run(['--help']);
+  expect(code).toBe(0);
+  for (const name of ['eval', 'compare', 'calibrate', 'inspect', 'tap', 'verify', 'bench', 'demo']) {
+    expect(stdout).toMatch(new RegExp(`^ {2}${name} +\\S`, 'm'));
+  }
+  expect((await run([])).code).toBe(1);
+});
+
+test('a command that is none suggests the nearest', async () => {
+  await expect(run(['evla'])).rejects.toMatchObject({
+    code: 'COMMAND_UNKNOWN',
+    hint: 'Did you mean eval?',
+  });
+});
+
+describe.each(names)('%s', (name) => {
+  test('--help: what it does, its flags, examples that start with it, no colour', async () => {
+    const { code, stdout, stderr } = await run([name, '--help']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(new RegExp(`^attune ${name}: .+\n\nUsage: attune ${name} `));
+    const examples = stdout.slice(stdout.indexOf('Examples:\n')).split('\n').slice(1);
+    expect(examples[0]).toMatch(new RegExp(`^ {2}attune ${name}`));
+    expect(stdout).toContain('--json');
+    expect(stdout).not.toContain('\x1b');
+  });
+
+  test('a wrong flag suggests the nearest, and nothing is written', async () => {
+    await expect(run([name, '--jsno'])).rejects.toMatchObject({
+      code: 'ARGUMENT_UNKNOWN',
+      found: '--jsno',
+      expected: `a flag of attune ${name}`,
+      hint: expect.stringContaining('--json'),
+    });
+  });
+});
+
+describe('--json', () => {
+  const lm = inRepository('testbed/models/worlds-lm');
+  const fixture = inRepository('testbed/fixtures/llama-gqa');
+  const evaluate = (out: string) => [
+    ...['eval', '--model', lm, '--task', 'worlds-topic', '--limit', '6', '--resamples', '100'],
+    ...['--out', path(out)],
+  ];
+
+  beforeAll(async () => {
+    writeFileSync(path('captions.jsonl'), '{"image_id":1,"caption":"a dog on a chair"}\n');
+    writeFileSync(path('objects.json'), '{"1":["dog"]}');
+    writeFileSync(path('synonyms.txt'), 'dog\nchair\n');
+    await run(evaluate('earlier'));
+  });
+
+  /** A run of each command that takes seconds, and the keys of its contract. */
+  const cases: Record<string, { argv: string[]; keys: string[] }> = {
+    inspect: { argv: [fixture], keys: ['sites', 'refused'] },
+    tap: {
+      argv: [fixture, '--text', 'Once', '--points', 'blocks.0.attn.hook_z', '--out', path('a.npz')],
+      keys: ['out', 'tensors'],
+    },
+    eval: { argv: evaluate('json').slice(1), keys: ['runs', 'report'] },
+    compare: { argv: [path('earlier'), path('earlier')], keys: ['a', 'b', 'comparisons'] },
+    score: {
+      argv: [
+        ...['chair', '--captions', path('captions.jsonl'), '--annotations', path('objects.json')],
+        ...['--synonyms', path('synonyms.txt'), '--resamples', '100'],
+      ],
+      keys: ['metric', 'sets'],
+    },
+    heads: {
+      argv: ['--model', lm, '--task', 'worlds-topic', '--samples', '2'],
+      keys: ['layers', 'heads', 'statistics'],
+    },
+    calibrate: {
+      argv: [
+        ...[
+          '--model',
+          lm,
+          '--intervention',
+          'zerotuning',
+          '--task',
+          'worlds-topic',
+          '--samples',
+          '12',
+          '--held-out',
+          '12',
+        ],
+        ...['--unit', 'layer', '--up', '2', '--down', '0.5', '--out', path('zerotuning.profile.json')],
+      ],
+      keys: ['profile', 'heldOut', 'search'],
+    },
+    verify: {
+      argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'fused-mha'],
+      keys: ['cases', 'notBuilt', 'passed', 'failed'],
+    },
+    bench: {
+      argv: ['eval', '--case', '4 choices, tokens over one pass each'],
+      keys: ['suite', 'machine', 'rows'],
+    },
+    demo: { argv: ['--limit', '5', '--workers', '1', '--out', path('demo')], keys: ['runs', 'report'] },
+  };
+
+  test('a case for every command', () => {
+    expect(Object.keys(cases).sort()).toEqual([...names].sort());
+  });
+
+  test.each(Object.entries(cases))(
+    '%s: one document on stdout, in one line, without colour',
+    async (name, { argv, keys }) => {
+      const { code, stdout } = await run([name, ...argv, '--json']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^[^\n]+\n$/);
+      expect(stdout).not.toContain('\x1b');
+      expect(Object.keys(JSON.parse(stdout))).toEqual(expect.arrayContaining(keys));
+    },
+  );
+
+  test('without it there is no colour in a pipe either', async () => {
+    const { stdout } = await run(['demo', ...cases.demo!.argv]);
+    expect(stdout).toContain('worlds-lm: ');
+    expect(stdout).not.toContain('\x1b');
+  });
+});
+
+test('colour is for terminals, and NO_COLOR takes it from them', () => {
+  expect(paintFor({ isTTY: true }, {}).bold('x')).toBe('\x1b[1mx\x1b[0m');
+  expect(paintFor({ isTTY: true }, { NO_COLOR: '1' }).bold('x')).toBe('x');
+  expect(paintFor({}, {}).dim('x')).toBe('x');
+});

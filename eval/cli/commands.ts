@@ -1,0 +1,72 @@
+/** The commands of attune, each loaded when it is asked for. */
+import { AttuneError, nearest } from '../../errors.ts';
+
+export interface Command {
+  readonly summary: string;
+  load(): Promise<(argv: readonly string[]) => Promise<number>>;
+}
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  inspect: {
+    summary: 'show the attention sites and hook points of a model',
+    load: async () => (await import('./inspect.ts')).inspectCommand,
+  },
+  tap: {
+    summary: 'run a model and write activations at hook points',
+    load: async () => (await import('./tap.ts')).tapCommand,
+  },
+  eval: {
+    summary: 'score a model on tasks, untouched and with interventions',
+    load: async () => (await import('./eval.ts')).evalCommand,
+  },
+  compare: {
+    summary: 'compare two runs of eval on the items they share',
+    load: async () => (await import('./compare.ts')).compareCommand,
+  },
+  score: {
+    summary: 'hallucination metrics of captions and answers from files',
+    load: async () => (await import('./score.ts')).scoreCommand,
+  },
+  heads: {
+    summary: 'statistics of every attention head, as tables or a page of heat maps',
+    load: async () => (await import('./heads.ts')).headsCommand,
+  },
+  calibrate: {
+    summary: 'find heads and strengths of an intervention, and keep them as a profile',
+    load: async () => (await import('./calibrate.ts')).calibrateCommand,
+  },
+  verify: {
+    summary: 'compare what this machine computes with golden values',
+    load: async () => (await import('./verify.ts')).verifyCommand,
+  },
+  demo: {
+    summary: 'the core methods on the two models of the repository, in a minute',
+    load: async () => (await import('./demo.ts')).demoCommand,
+  },
+  bench: {
+    summary: 'measure speed against bounds',
+    load: async () => (await import('./bench.ts')).benchCommand,
+  },
+};
+
+/** @throws AttuneError COMMAND_UNKNOWN, and what the command throws */
+export async function runCommand([name, ...argv]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === 'help') {
+    process.stdout.write(overview());
+    return name === undefined ? 1 : 0;
+  }
+  const command = COMMANDS[name];
+  if (!command) {
+    throw new AttuneError('COMMAND_UNKNOWN', {
+      found: `"${name}"`,
+      expected: Object.keys(COMMANDS).join(', '),
+      hint: `Did you mean ${nearest(name, Object.keys(COMMANDS), 1)[0]}?`,
+    });
+  }
+  return (await command.load())(argv);
+}
+
+function overview(): string {
+  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\n`;
+}

@@ -1,0 +1,52 @@
+/**
+ * What the demo runs: the two models of the repository, the failures they are known for, and the method for each. A method is a
+ * row. Parameters were chosen on the calibration split; the demo scores the test split.
+ */
+
+export interface DemoMethod {
+  /** As people call it. */
+  title: string;
+  /** As a specification. */
+  intervention: Record<string, unknown> & { intervention: string };
+}
+
+export interface DemoTask {
+  task: string;
+  /** What is asked. */
+  title: string;
+  /** Items; whole clusters. */
+  limit: number;
+  /** Metrics that the terminal shows; the page has all. */
+  shown: readonly string[];
+}
+
+export interface DemoStage {
+  /** Folder below testbed/models. */
+  model: string;
+  tasks: readonly DemoTask[];
+  methods: readonly DemoMethod[];
+}
+
+export const STAGES: readonly DemoStage[] = [
+  {
+    model: 'worlds-lm',
+    tasks: [
+      {
+        task: 'worlds-documents',
+        title: 'which of five documents answers the question',
+        limit: 300,
+        shown: ['acc'],
+      },
+      {
+        task: 'worlds-judge',
+        title: 'which of two answers is better, asked in both orders',
+        limit: 150,
+        shown: ['pair_acc', 'consistency'],
+      },
+    ],
+    methods: [
+      { title: 'ZeroTuning', intervention: { intervention: 'zerotuning', gamma: 2 } },
+      { title: 'ACT', intervention: { intervention: 'act', heads: 'all' } },
+    ],
+  },
+];

@@ -1,0 +1,62 @@
+/** The demo: what it runs exists and is balanced, and what it shows is what was measured. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { loadEvalModel, readIntervention } from '../model.ts';
+import { builtinTasks } from '../tasks/builtin/index.ts';
+import { loadItems } from '../tasks/items.ts';
+import { demoCommand } from './demo.ts';
+import { STAGES } from './demo-stages.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'attune-demo-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+test('every method is one with valid parameters, every task is a task', async () => {
+  for (const { methods, tasks } of STAGES) {
+    for (const { intervention } of methods) expect(readIntervention(intervention).hash).toMatch(/^\w{64}$/);
+    for (const { task, limit, shown } of tasks) {
+      const found = builtinTasks.get(task)!;
+      expect(found.metrics).toEqual(expect.arrayContaining([...shown]));
+      // Every place of the answer as often as the others.
+      const { items } = await loadItems(found, { root: '', limit });
+      const counts = new Map<unknown, number>();
+      for (const { position, ...item } of items) {
+        const key = position ?? ('gold' in item ? item.gold : 0);
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+      expect(new Set(counts.values()).size).toBe(1);
+    }
+  }
+});
+
+test('the table shows the numbers of the report, and the page lies beside it', async () => {
+  let stdout = '';
+  const out = join(root, 'out');
+  const code = await demoCommand(['--limit', '10', '--workers', '1', '--out', out], {
+    loadModel: loadEvalModel,
+    readIntervention,
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: () => true },
+  });
+  expect(code).toBe(0);
+  const { runs, tasks } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'));
+  const expected = STAGES.flatMap(({ tasks: own, methods }) =>
+    own.flatMap(({ task }) =>
+      ['untouched', ...methods.map(({ intervention }) => intervention.intervention)].map((name) => [
+        task,
+        name,
+      ]),
+    ),
+  );
+  expect(runs.map(({ task, intervention }: Record<string, string>) => [task, intervention])).toEqual(
+    expected,
+  );
+  expect(tasks.every(({ items }: { items: number }) => items <= 10)).toBe(true);
+  for (const { tasks: own, methods } of STAGES) {
+    for (const { title } of [...own, ...methods]) expect(stdout).toContain(title);
+  }
+  const [first] = runs;
+  expect(stdout).toMatch(new RegExp(`untouched +${(100 * first.metrics.acc.value).toFixed(1)} `));
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('attune demo');
+});

@@ -1,0 +1,70 @@
+/** Runs plans into one row file: model after model, so that one is in memory at a time, or in worker processes. */
+import { extname, join } from 'node:path';
+import type { EvalModel, ModelOptions } from '../model.ts';
+import { openRowFile } from '../runner/row-file.ts';
+import { runTask, type TaskRows } from '../runner/run.ts';
+import { inProcess, type Scorer } from '../runner/scorer.ts';
+import { workers } from '../runner/workers.ts';
+import type { Ran } from './eval-output.ts';
+import type { EvalPlan } from './eval-plan.ts';
+
+export interface ScoringWorld {
+  loadModel(idOrFolder: string, options: ModelOptions): Promise<EvalModel>;
+  /** Module that worker processes run; default the one with real models. */
+  worker?: URL;
+  /** Progress. */
+  stderr: { isTTY?: boolean; write(text: string): unknown };
+}
+
+/** As a source file or as a compiled one, like this one. */
+const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.url);
+
+export type PlanToRun = Pick<
+  EvalPlan,
+  'models' | 'modelOptions' | 'tasks' | 'settings' | 'profiles' | 'workers' | 'threads' | 'skipBad'
+>;
+
+/**
+ * Ctrl-C ends after the row under way.
+ * @throws AttuneError MODEL_*, PROFILE_*, SCORE_*, WORKER_DIED, RUN_*
+ */
+export async function runPlans(
+  plans: readonly PlanToRun[],
+  out: string,
+  world: ScoringWorld,
+): Promise<Ran & { sets: TaskRows[] }> {
+  const stop = new AbortController();
+  const onInterrupt = () => stop.abort();
+  process.once('SIGINT', onInterrupt);
+  try {
+    using file = openRowFile(join(out, 'rows.jsonl'));
+    const sets: TaskRows[] = [];
+    const models: Ran['models'] = [];
+    let software: Ran['software'] = {};
+    for (const plan of plans) {
+      for (const name of plan.models) {
+        const scorer = await scorerOf(name, plan, world);
+        models.push({ name: scorer.name, fingerprint: scorer.fingerprint });
+        software = scorer.software;
+        try {
+          for (const profile of plan.profiles) await scorer.checkProfile(profile);
+          for (const task of plan.tasks) {
+            const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
+            sets.push(await runTask(scorer, task, plan.settings, file, options));
+          }
+        } finally {
+          await scorer.dispose();
+        }
+      }
+    }
+    return { sets, models, software };
+  } finally {
+    process.off('SIGINT', onInterrupt);
+  }
+}
+
+async function scorerOf(name: string, plan: PlanToRun, world: ScoringWorld): Promise<Scorer> {
+  const options = { ...plan.modelOptions, threads: plan.threads };
+  if (plan.workers === 1) return inProcess(await world.loadModel(name, options));
+  return workers({ count: plan.workers, module: world.worker ?? WORKER, model: name, options });
+}

@@ -103,7 +103,7 @@ describe('--json', () => {
       keys: ['metric', 'sets'],
     },
     heads: {
-      argv: ['--model', lm, '--task', 'worlds-topic', '--samples', '2'],
+      argv: ['--model', lm, '--task', 'worlds-topic', '--samples', '2', '--tokens', '16'],
       keys: ['layers', 'heads', 'statistics'],
     },
     calibrate: {

@@ -191,7 +191,6 @@ test.each([
   ['a bad element', 'n.json', '[\n{"a":1},\n{"a" 2}]', {}, 'DATA_SYNTAX', 'n.json:3[1]'],
   ['a comma too many', 'n.json', '[\n{"a":1},\n]', {}, 'DATA_SYNTAX', 'n.json:3'],
   ['broken gzip', 'o.jsonl.gz', 'not gzip', {}, 'DATA_FILE', 'o.jsonl.gz'],
-  ['parquet', 'p.parquet', 'PAR1', {}, 'DATA_PARQUET', 'p.parquet'],
   ['an unknown extension', 'p.xlsx', '', {}, 'DATA_FORMAT', 'p.xlsx'],
 ] as const)('%s is a typed error with file and line', async (_, name, content, extra, code, at) => {
   await expect(read(name, content, extra)).rejects.toMatchObject({ code, at });

@@ -10,6 +10,7 @@ import { readAligned } from './aligned.ts';
 import { delimitedRows } from './delimited.ts';
 import { jsonElements } from './json-elements.ts';
 import { type Line, type Reject, readLines, rejectByThrowing } from './lines.ts';
+import { parquetRows } from './parquet.ts';
 import { type Format, formatOf, type Source } from './source.ts';
 
 export interface DataRecord {
@@ -102,6 +103,8 @@ const READERS: Record<Format, Reader> = {
       }
     }
   },
+
+  parquet: (path, file) => parquetRows(path, file),
 
   csv: (path, file, source, reject) => table(path, file, source, ',', reject),
 

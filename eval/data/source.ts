@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { AttuneError, nearest } from '../../errors.ts';
 
-export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document'] as const;
+export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document', 'parquet'] as const;
 export type Format = (typeof FORMATS)[number];
 
 const entries = z.strictObject({
@@ -53,26 +53,19 @@ const EXTENSIONS: Record<string, Format> = {
   tsv: 'tsv',
   txt: 'txt',
   lst: 'txt',
+  parquet: 'parquet',
 };
 
-/** @throws AttuneError DATA_FORMAT for an unknown extension, DATA_PARQUET for parquet. */
+/** @throws AttuneError DATA_FORMAT for an unknown extension. */
 export function formatOf(file: string, declared?: Format): Format {
   if (declared) return declared;
   const extension = file.replace(/\.gz$/, '').split('.').at(-1)?.toLowerCase() ?? '';
-  if (extension === 'parquet') {
-    throw new AttuneError('DATA_PARQUET', {
-      at: file,
-      found: 'a parquet file',
-      expected: Object.keys(EXTENSIONS).join(', '),
-      hint: 'No parquet reader is installed; write the table as JSON Lines, for example with df.to_json(f, orient="records", lines=True)',
-    });
-  }
   const format = EXTENSIONS[extension];
   if (!format) {
     throw new AttuneError('DATA_FORMAT', {
       at: file,
       found: `the extension ".${extension}"`,
-      expected: `${Object.keys(EXTENSIONS).join(', ')}, each also with .gz`,
+      expected: `${Object.keys(EXTENSIONS).join(', ')}, all but parquet also with .gz`,
       hint: `Set "format" in the task's source; nearest: ${nearest(extension, Object.keys(EXTENSIONS), 1)}`,
     });
   }

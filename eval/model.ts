@@ -6,7 +6,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers';
+import {
+  AutoConfig,
+  AutoModelForCausalLM,
+  AutoModelForImageTextToText,
+  AutoTokenizer,
+  env,
+} from '@huggingface/transformers';
 import { checkProfile, type Profile } from '../calibration/index.ts';
 import { AttuneError, isAttuneError } from '../errors.ts';
 import { remembers } from '../hooks/compile/index.ts';
@@ -22,6 +28,7 @@ import { needsDocuments } from './runner/setting.ts';
 import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
 import type { LanguageModel, TokenRequest } from './scoring/language-model.ts';
 import type { CausalModel } from './scoring/pass.ts';
+import { picturePoser, readsPictures, sessionTypes } from './vision-language.ts';
 
 /** What the runner needs of a specification. */
 export interface EvalIntervention extends Pick<Intervention, 'hash' | 'toJSON'> {
@@ -80,11 +87,17 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   const tokenizer: CausalTokenizer = await loading(idOrFolder, () =>
     AutoTokenizer.from_pretrained(path, where),
   );
+  const config = (await loading(idOrFolder, () =>
+    AutoConfig.from_pretrained(path, where),
+  )) as unknown as Record<string, unknown>;
+  const pictures = readsPictures(config);
+  const types = pictures && local ? sessionTypes(path, dtype, SUFFIXES[dtype] ?? `_${dtype}`) : dtype;
+  const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
   const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
     const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
-      from_pretrained(AutoModelForCausalLM as never, path, {
+      from_pretrained(Class as never, path, {
         ...where,
-        dtype,
+        dtype: types,
         device,
         interventions,
         session_options,
@@ -95,6 +108,9 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   };
   const untouched = await load([]);
   const instances = new Map([['', untouched]]);
+  const pose = pictures
+    ? await loading(idOrFolder, () => picturePoser(path, where, config, untouched.language))
+    : undefined;
   let inForce: readonly Intervention[] = [];
   /** The session for what is in force, on documents of a request. */
   const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<LanguageModel> => {
@@ -105,13 +121,14 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     instance.model.use(interventions);
     return instance.language;
   };
-  const weights = local ? await hashFiles(path, dtype) : `hub:${idOrFolder}`;
+  const weights = local ? await hashFiles(path, types) : `hub:${idOrFolder}`;
   return {
     name: idOrFolder,
     fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
     software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
     language: {
       ...untouched.language,
+      ...(pose && { pose }),
       async logLikelihoods(requests) {
         const tokens = Math.max(
           ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
@@ -172,14 +189,26 @@ export function readIntervention(json: Record<string, unknown>): EvalInterventio
 /** File name endings of transformers.js's number types. */
 const SUFFIXES: Record<string, string> = { fp32: '', q8: '_quantized' };
 
-/** SHA-256 over configuration, tokenizer and the weight files of one number type, in hexadecimal. */
-async function hashFiles(folder: string, dtype: string): Promise<string> {
-  const suffix = SUFFIXES[dtype] ?? `_${dtype}`;
+/**
+ * SHA-256 over configuration, tokenizer and the weight files, in hexadecimal.
+ * @param types the number type of all files, or of each session
+ */
+async function hashFiles(folder: string, types: string | Record<string, string>): Promise<string> {
+  const suffix = (type: string) => SUFFIXES[type] ?? `_${type}`;
+  const endings =
+    typeof types === 'string'
+      ? [`${suffix(types)}.onnx`]
+      : Object.entries(types).map(([session, type]) => `${session}${suffix(type)}.onnx`);
   const onnx = join(folder, 'onnx');
   const weights = existsSync(onnx) ? readdirSync(onnx) : [];
   const names = [
     ...['config.json', 'tokenizer.json', 'tokenizer_config.json'],
-    ...weights.filter((name) => name.includes(`${suffix}.onnx`)).map((name) => join('onnx', name)),
+    ...(typeof types === 'string'
+      ? []
+      : ['processor_config.json', 'preprocessor_config.json', 'chat_template.jinja']),
+    ...weights
+      .filter((name) => endings.some((ending) => name.includes(ending)))
+      .map((name) => join('onnx', name)),
   ];
   const hash = createHash('sha256');
   for (const name of names.sort()) {

@@ -80,6 +80,7 @@ function right(metric: string, options: readonly Option[], gold: number, lls: re
 function requestsOf(language: LanguageModel, item: Item, metric: Metric | undefined): TokenRequest[] {
   const encode = ({ context, continuation }: Pick<Option, 'context' | 'continuation'>) =>
     encodePair(language, context, continuation);
+  if (item.picture) throw noPrompt(item, 'a prompt with a picture');
   switch (item.output) {
     case 'multiple_choice': {
       const alone =
@@ -94,14 +95,20 @@ function requestsOf(language: LanguageModel, item: Item, metric: Metric | undefi
       return [encode(item)];
     case 'generate_until':
       return [encode({ context: item.context, continuation: ` ${item.answers[0]}` })];
+    case 'yes_no':
+      return [encode({ context: item.context, continuation: item.label ? ' yes' : ' no' })];
+    case 'caption':
     case 'loglikelihood_rolling':
-      throw new AttuneError('CALIBRATION_NO_PROMPT', {
-        at: item.at,
-        found: 'running text',
-        expected: 'prompts with something to answer',
-      });
+      throw noPrompt(item, 'running text');
   }
 }
+
+const noPrompt = ({ at }: Item, found: string): AttuneError =>
+  new AttuneError('CALIBRATION_NO_PROMPT', {
+    at,
+    found,
+    expected: 'prompts of text with something to answer',
+  });
 
 /** As scoring cuts: context is lost at the left. @throws AttuneError SCORE_TOO_LONG */
 function cut({ context, continuation }: TokenRequest, maxLength: number): Request {

@@ -10,7 +10,7 @@ import type { RunTask } from '../runner/run.ts';
 import { needsDocuments, type Setting, settingOf, untouched } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
 import { hasDocuments } from '../tasks/item.ts';
-import { loadItems, sourceNames } from '../tasks/items.ts';
+import { type LoadOptions, loadItems, sourceNames } from '../tasks/items.ts';
 import type { Arguments } from './arguments.ts';
 
 export type ReadIntervention = (
@@ -52,7 +52,8 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
   const split = args.text('split');
   const tasks: EvalPlan['tasks'] = [];
   for (const name of names) {
-    tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad, split }));
+    const images = args.text('images');
+    tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad, split, images }));
   }
   refuseWithoutDocuments(tasks, settings);
   pick(tasks, sampleIds);
@@ -129,7 +130,7 @@ export function required(args: Arguments, flag: string, command = 'eval'): reado
 export async function planTask(
   name: string,
   data: string | undefined,
-  options: { limit: number | undefined; seed: number; skipBad: boolean; split: string | undefined },
+  options: Omit<LoadOptions, 'root' | 'seed'> & { seed: number },
 ): Promise<EvalPlan['tasks'][number]> {
   const found = await findTask(name);
   const { source } = found.task;

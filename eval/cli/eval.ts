@@ -31,6 +31,11 @@ const USAGE: Usage = {
       description:
         "where the tasks' files are; default: beside the task file, $ATTUNE_DATA, ./data, ../shared/data",
     },
+    images: {
+      type: 'string',
+      value: '<folder>',
+      description: "where the tasks' pictures are; default: the data",
+    },
     intervention: {
       type: 'string',
       value: '<name>',

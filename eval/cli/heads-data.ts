@@ -133,6 +133,10 @@ function questionOf(
 
 /** What is asked, and what is right. */
 function pairOf(item: Item): { context: string; continuation: string } {
+  if (item.picture || item.output === 'caption') {
+    const found = item.picture ? 'a prompt about a picture' : 'a description without one right text';
+    throw new AttuneError('STATISTIC_NO_DATA', { at: item.at, found, expected: 'questions of text' });
+  }
   switch (item.output) {
     case 'multiple_choice':
       return item.options[item.gold]!;
@@ -142,6 +146,8 @@ function pairOf(item: Item): { context: string; continuation: string } {
       return item;
     case 'generate_until':
       return { context: item.context, continuation: ` ${item.answers[0]}` };
+    case 'yes_no':
+      return { context: item.context, continuation: item.label ? ' yes' : ' no' };
     case 'loglikelihood_rolling':
       return { context: '', continuation: item.text };
   }

@@ -8,6 +8,7 @@ import { basename, isAbsolute, join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
 import { readAligned } from './aligned.ts';
 import { delimitedRows } from './delimited.ts';
+import { readJoined } from './joined.ts';
 import { jsonElements } from './json-elements.ts';
 import { type Line, type Reject, readLines, rejectByThrowing } from './lines.ts';
 import { parquetRows } from './parquet.ts';
@@ -33,7 +34,7 @@ type Reader = (path: string, file: string, source: Source, reject: Reject) => As
 /**
  * @param root folder below which the source's relative paths lie.
  * @throws AttuneError DATA_FILE, DATA_EMPTY, DATA_HEADER, DATA_SELECT, DATA_FORMAT, DATA_PARQUET; through `reject`
- *   DATA_ENCODING, DATA_SYNTAX, DATA_ALIGNED.
+ *   DATA_ENCODING, DATA_SYNTAX, DATA_ALIGNED, DATA_JOIN.
  */
 export async function* readRecords(
   source: Source,
@@ -41,6 +42,7 @@ export async function* readRecords(
   reject: Reject = rejectByThrowing,
 ): AsyncGenerator<DataRecord> {
   const aligned = await readAligned(source.aligned ?? {}, root);
+  const joined = readJoined(source.join, root);
   for (const file of [source.file].flat()) {
     let good = 0;
     let rejected = 0;
@@ -54,10 +56,11 @@ export async function* readRecords(
     for await (const found of reader(path, file, source, counting)) {
       const { fields, line } = found;
       const partners = aligned.at(line, file, counting);
-      if (!partners) continue;
+      const other = joined.of(fields, place({ ...found, file }), counting);
+      if (!partners || !other) continue;
       good += 1;
       last = line;
-      yield { ...found, fields: { ...fields, ...partners }, file };
+      yield { ...found, fields: { ...other, ...fields, ...partners }, file };
     }
     if (good + rejected === 0) {
       throw new AttuneError('DATA_EMPTY', { at: file, found: 'no record', expected: 'at least one' });

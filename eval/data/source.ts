@@ -1,6 +1,7 @@
 /** Where records come from: a local file and how to read it. Plain data, part of every task definition. */
 import { z } from 'zod';
 import { AttuneError, nearest } from '../../errors.ts';
+import { joinSchema } from './joined.ts';
 
 export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document', 'parquet'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -35,6 +36,7 @@ const entries = z.strictObject({
     .record(z.string(), z.string())
     .optional()
     .describe('jsonl, txt: field name → file whose line k belongs to line k of `file`'),
+  join: joinSchema.optional().describe('fields of another file, found by a key'),
   blockLines: z.int().positive().optional().describe('document: lines a record; default the whole file'),
 });
 

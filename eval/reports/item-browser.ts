@@ -88,6 +88,17 @@ function body(item: Item, sides: Sides): Markup {
       return html`${pre(item.context)}<table><thead><tr><th></th><th>answer</th><th>written</th></tr></thead><tbody>
 <tr><td>right</td><td>${item.answers.join(' / ')}</td><td></td></tr>${line('untouched', before)}${line(intervention, after)}</tbody></table>`;
     }
+    case 'yes_no':
+    case 'caption': {
+      const { before, after, intervention } = sides;
+      const right = item.output === 'yes_no' ? (item.label ? 'yes' : 'no') : item.objects.join(', ');
+      const found = (row: Row) => row.extracted ?? row.absent?.join(', ') ?? '';
+      const line = (name: string, row: Row) =>
+        html`<tr><td>${name}</td><td>${row.unparsable ? 'none found' : found(row)}</td><td>${row.text}</td></tr>`;
+      const what = item.output === 'yes_no' ? 'answer' : 'not there';
+      return html`${pre(item.context)}<p class="note">${item.picture && html`picture ${item.picture.name}; `}right: ${right}</p>
+<table><thead><tr><th></th><th>${what}</th><th>written</th></tr></thead><tbody>${line('untouched', before)}${line(intervention, after)}</tbody></table>`;
+    }
     default: {
       const text = item.output === 'loglikelihood' ? item.continuation : 'the whole text';
       return html`${pre(promptOf(item))}<table>${head(sides)}<tbody>${optionLine(['', text], sides, 0)}</tbody></table>`;

@@ -38,6 +38,7 @@ export const rowSchema = z.object({
   greedy: z.boolean().optional(),
   text: z.string().optional(),
   extracted: z.string().optional(),
+  absent: z.array(z.string()).optional(),
   verdicts: numbers.optional(),
   logLikelihoods: numbers,
   unconditional: numbers.optional(),
@@ -51,9 +52,12 @@ export const rowSchema = z.object({
 
 export type Row = z.infer<typeof rowSchema>;
 
-/** Without the place in the file: a record that moves is the same record. */
-export function itemHash({ at: _, ...content }: Item): string {
-  return contentHash(content);
+/** Without places, in the file and on the disk: what moves is the same. */
+export function itemHash(item: Item): string {
+  const { at: _, ...content } = item;
+  const { path, ...picture } = ('picture' in item && item.picture) || {};
+  const { path: words, safePath, ...vocabulary } = ('vocabulary' in item && item.vocabulary) || {};
+  return contentHash({ ...content, ...(path && { picture }), ...((words || safePath) && { vocabulary }) });
 }
 
 /** What a row is the result of: equal keys, equal results. */

@@ -9,7 +9,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { writeGreedily } from './greedy.ts';
-import type { Cost, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
+import type { Cost, EncodedPicture, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
 import { groupByPrefix, groupEqual, type PrefixGroup } from './shared-prefix.ts';
 import { tokenLogProbability } from './token-log-probability.ts';
@@ -31,6 +31,7 @@ export interface CausalOptions {
 interface Row {
   inputs: number[];
   targets: readonly number[];
+  picture: EncodedPicture | undefined;
   truncated: boolean;
 }
 
@@ -56,12 +57,20 @@ export function causalLanguageModel(
       return tokenizer.encode(text, { add_special_tokens: special });
     },
 
-    async generate(prompt, { until, maxTokens }) {
+    async generate(prompt, { until, maxTokens, picture }) {
       const room = maxLength - maxTokens;
       if (room < 1) throw tooLong(`${maxTokens} tokens to write`, maxLength - 1);
       const ids = prompt.length > 0 ? prompt : [prefixToken];
+      if (picture && ids.length > room)
+        throw tooLong(`a prompt with a picture of ${ids.length} tokens`, room);
       const decode = (tokens: number[]) => tokenizer.decode(tokens, { skip_special_tokens: true });
-      const written = await writeGreedily(model, ids.slice(-room), { until, maxTokens, eos, decode });
+      const written = await writeGreedily(model, ids.slice(-room), {
+        until,
+        maxTokens,
+        eos,
+        decode,
+        picture,
+      });
       return { ...written, truncated: ids.length > room };
     },
 
@@ -75,7 +84,8 @@ export function causalLanguageModel(
       const unsharedTokens = inputs.reduce((total, { length }) => total + length, 0);
       return {
         scores: tallies.map(({ sum, greedy }, i): TokenScore => {
-          const logLikelihood = Number.isFinite(sum) ? sum : Number.NaN;
+          // −∞ is a token that decoding cut off; every other infinity is a broken model.
+          const logLikelihood = Number.isFinite(sum) || sum === Number.NEGATIVE_INFINITY ? sum : Number.NaN;
           return { logLikelihood, greedy, truncated: (rows[i] as Row).truncated };
         }),
         cost: { ...pass.cost, unsharedTokens } satisfies Cost,
@@ -85,12 +95,14 @@ export function causalLanguageModel(
 }
 
 /** As lm-evaluation-harness cuts: keep the last maxLength inputs, which must hold the whole continuation. */
-function toRow({ context, continuation }: TokenRequest, maxLength: number): Row {
+function toRow({ context, continuation, picture }: TokenRequest, maxLength: number): Row {
   if (continuation.length > maxLength) {
     throw tooLong(`a continuation of ${continuation.length} tokens`, maxLength);
   }
   const inputs = [...context, ...continuation].slice(0, -1);
-  return { inputs: inputs.slice(-maxLength), targets: continuation, truncated: inputs.length > maxLength };
+  const truncated = inputs.length > maxLength;
+  if (picture && truncated) throw tooLong(`${inputs.length} tokens with a picture`, maxLength);
+  return { inputs: inputs.slice(-maxLength), targets: continuation, picture, truncated };
 }
 
 const tooLong = (found: string, most: number): AttuneError =>
@@ -110,7 +122,8 @@ async function scoreGroup(
   const group = members.map((i) => ({ row: rows[i] as Row, into: tallies[i] as Tally }));
   const wanted = Math.min(...group.map(({ row }) => firstTarget(row)));
   const beginning = (group[0] as (typeof group)[0]).row.inputs.slice(0, prefix);
-  const shared = await pass.run(beginning, { logitsFrom: Math.min(wanted, prefix - 1) });
+  const { picture } = (group[0] as (typeof group)[0]).row;
+  const shared = await pass.run(beginning, { logitsFrom: Math.min(wanted, prefix - 1), picture });
   for (const { row, into } of group) {
     tally(row, into, shared, 0);
     if (row.inputs.length === prefix) continue;

@@ -17,7 +17,8 @@ export async function scoreContinuation(
   return {
     terms: {
       ...(metrics.includes('acc') && { acc: [!unparsable && greedy ? 1 : 0, 1] }),
-      ...(metrics.includes('perplexity') && !unparsable && { perplexity: [-logLikelihood, 1] }),
+      ...(metrics.includes('perplexity') &&
+        Number.isFinite(logLikelihood) && { perplexity: [-logLikelihood, 1] }),
     },
     logLikelihoods: [finite(logLikelihood)],
     greedy,

@@ -4,6 +4,7 @@ import type { GenerationItem } from '../tasks/item.ts';
 import { extractAnswer, normaliseAnswer, wordF1 } from './answer.ts';
 import { encodeSegments } from './encode-segments.ts';
 import type { LanguageModel } from './language-model.ts';
+import { pose } from './picture.ts';
 import type { Score } from './score.ts';
 
 const MEASURES: Record<string, (answer: string, right: string) => number> = {
@@ -16,13 +17,15 @@ const MEASURES: Record<string, (answer: string, right: string) => number> = {
 /** Every metric takes the best of the right answers. @throws AttuneError SCORE_TOO_LONG, and what the model throws. */
 export async function scoreGeneration(
   model: LanguageModel,
-  { context, segments, until, maxTokens, answers, rule }: GenerationItem,
+  { context, segments, picture, until, maxTokens, answers, rule }: GenerationItem,
   metrics: readonly Metric[],
 ): Promise<Score> {
+  const posed = await pose(model, context, picture);
   const { tokens, documents } = segments
     ? encodeSegments(model, segments)
-    : { tokens: model.encode(context), documents: undefined };
-  const { text, finite, truncated, cost } = await model.generate(tokens, { until, maxTokens, documents });
+    : { tokens: model.encode(posed.text), documents: undefined };
+  const how = { until, maxTokens, documents, picture: posed.picture };
+  const { text, finite, truncated, cost } = await model.generate(tokens, how);
   const extracted = finite ? extractAnswer(text, rule) : undefined;
   const unparsable = extracted === undefined;
   const answer = unparsable ? '' : normaliseAnswer(extracted, rule);

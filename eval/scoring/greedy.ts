@@ -1,6 +1,6 @@
 /** Token after token, each the one with the largest logit, over a KV cache. */
 
-import type { Cost, Written } from './language-model.ts';
+import type { Cost, EncodedPicture, Written } from './language-model.ts';
 import { noCost } from './language-model.ts';
 import { type CausalModel, Pass } from './pass.ts';
 
@@ -11,18 +11,19 @@ export interface GreedyOptions {
   /** Tokens that end it. */
   eos: ReadonlySet<number>;
   decode(ids: number[]): string;
+  picture?: EncodedPicture | undefined;
 }
 
 /** @param ids [S] the prompt. */
 export async function writeGreedily(
   model: CausalModel,
   ids: readonly number[],
-  { until, maxTokens, eos, decode }: GreedyOptions,
+  { until, maxTokens, eos, decode, picture }: GreedyOptions,
 ): Promise<Omit<Written, 'truncated'>> {
   const pass = new Pass(model);
   const written: number[] = [];
   let finite = true;
-  let { logits, past, V } = await pass.run(ids, { logitsFrom: ids.length - 1 });
+  let { logits, past, V } = await pass.run(ids, { logitsFrom: ids.length - 1, picture });
   const read = { ...pass.cost };
   while (true) {
     const next = firstLargest(logits, logits.length - V);

@@ -1,5 +1,13 @@
 /** What scoring asks of a model: text to tokens, and the log-likelihood of tokens after tokens. */
 
+import type { ItemPicture } from '../data/pictures.ts';
+
+/** A picture as the model takes it. */
+export interface EncodedPicture {
+  /** Name → tensor, as the model is called: pixel_values, … */
+  readonly inputs: Readonly<Record<string, unknown>>;
+}
+
 /** Tokens from … to − 1. */
 export type TokenSpan = readonly [from: number, to: number];
 
@@ -8,6 +16,8 @@ export interface TokenRequest {
   context: readonly number[];
   /** Interchangeable parts of the context, for interventions that act on them. */
   documents?: readonly TokenSpan[] | undefined;
+  /** Whose places are among the context's tokens. */
+  picture?: EncodedPicture | undefined;
   /** At least one token. */
   continuation: readonly number[];
 }
@@ -41,6 +51,8 @@ export interface WriteOptions {
   maxTokens: number;
   /** Interchangeable parts of the prompt, for interventions that act on them. */
   documents?: readonly TokenSpan[] | undefined;
+  /** Whose places are among the prompt's tokens. */
+  picture?: EncodedPicture | undefined;
 }
 
 export interface Written {
@@ -64,7 +76,14 @@ export interface LanguageModel {
    * own text. `specialTokens: false`: none.
    */
   encode(text: string, options?: { specialTokens?: boolean }): number[];
-  /** Scores in the order of the requests. Requests of one call may share computation, and have the same documents. */
+  /**
+   * A prompt about a picture, with what the model's chat puts around it and the picture's places written out; absent in a
+   * model of text.
+   */
+  pose?(prompt: string, picture: ItemPicture): Promise<{ text: string; picture: EncodedPicture }>;
+  /**
+   * Scores in the order of the requests. Requests of one call may share computation, and have the same documents and picture.
+   */
   logLikelihoods(requests: readonly TokenRequest[]): Promise<{ scores: TokenScore[]; cost: Cost }>;
   /** Greedy decoding after a prompt; the prefix token alone where it is empty. */
   generate(prompt: readonly number[], options: WriteOptions): Promise<Written>;

@@ -3,10 +3,13 @@
  * every metric is an arg-max over options of ℓ = ln p(continuation | context), in some measure, and the first of equal
  * options wins.
  */
+import { yesNoTerms } from '../metrics/yes-no.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { MultipleChoiceItem, Option } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import type { LanguageModel } from './language-model.ts';
+import type { Terms } from './metrics.ts';
+import { pose } from './picture.ts';
 import { finite, type Score } from './score.ts';
 
 /** What an option is ranked by. u is its log-likelihood without context. */
@@ -17,16 +20,21 @@ const MEASURES: Record<string, (l: number, option: Option, u: number) => number>
   acc_mutual_info: (l, _, u) => l - u,
 };
 
-/** @throws AttuneError SCORE_EMPTY, and what the model throws. */
+type Posable = Pick<MultipleChoiceItem, 'options' | 'segments' | 'picture' | 'positive' | 'gold'>;
+
+/** @throws AttuneError SCORE_EMPTY, SCORE_NO_VISION, and what the model throws. */
 export async function scoreMultipleChoice(
   model: LanguageModel,
-  { options, segments, gold }: Pick<MultipleChoiceItem, 'options' | 'segments' | 'gold'>,
+  { options, segments, picture, positive, gold }: Posable,
   metrics: readonly Metric[],
 ): Promise<Score> {
   const mutual = metrics.includes('acc_mutual_info');
-  const requests = options.map(({ context, continuation }) =>
-    encodePair(model, context, continuation, segments),
-  );
+  // A picture has one prompt.
+  const posed = picture && (await pose(model, options[0]!.context, picture));
+  const requests = options.map(({ context, continuation }) => ({
+    ...encodePair(model, posed?.text ?? context, continuation, segments),
+    ...(posed && { picture: posed.picture }),
+  }));
   const alone = mutual ? options.map(({ continuation }) => encodePair(model, '', continuation)) : [];
   const { scores, cost } = await model.logLikelihoods([...requests, ...alone]);
 
@@ -35,10 +43,14 @@ export async function scoreMultipleChoice(
   const unconditional = lls.slice(options.length);
   const unparsable = lls.some((l) => Number.isNaN(l));
   const predict = (metric: string) => predictionBy(metric, options, conditional, unconditional);
+  const yesNo: Record<string, Terms> =
+    positive === undefined
+      ? {}
+      : yesNoTerms(unparsable ? undefined : predict('acc') === positive, gold === positive);
+  const termsOf = (metric: Metric): Terms =>
+    metric in MEASURES ? [!unparsable && predict(metric) === gold ? 1 : 0, 1] : yesNo[metric]!;
   return {
-    terms: Object.fromEntries(
-      metrics.map((metric) => [metric, [!unparsable && predict(metric) === gold ? 1 : 0, 1]]),
-    ),
+    terms: Object.fromEntries(metrics.map((metric) => [metric, termsOf(metric)])),
     logLikelihoods: conditional.map(finite),
     ...(mutual && { unconditional: unconditional.map(finite) }),
     ...(!unparsable && { prediction: predict('acc') }),

@@ -4,7 +4,7 @@
  */
 import { DynamicCache, Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
-import type { Cost } from './language-model.ts';
+import type { Cost, EncodedPicture } from './language-model.ts';
 
 /** The part of a transformers.js causal model that is used here. */
 export interface CausalModel {
@@ -40,7 +40,13 @@ export class Pass {
       past,
       pastLength = 0,
       logitsFrom = 0,
-    }: { past?: PassResult['past']; pastLength?: number; logitsFrom?: number } = {},
+      picture,
+    }: {
+      past?: PassResult['past'];
+      pastLength?: number;
+      logitsFrom?: number;
+      picture?: EncodedPicture | undefined;
+    } = {},
   ): Promise<PassResult> {
     const S = ids.length;
     const T = pastLength + S;
@@ -48,8 +54,10 @@ export class Pass {
       input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, S]),
       attention_mask: new Tensor('int64', new BigInt64Array(T).fill(1n), [1, T]),
       ...(past && { past_key_values: past }),
+      ...picture?.inputs,
     };
-    if (logitsFrom > 0 && this.model.sessions?.model?.inputNames.includes('num_logits_to_keep')) {
+    const decoder = this.model.sessions?.decoder_model_merged ?? this.model.sessions?.model;
+    if (logitsFrom > 0 && decoder?.inputNames.includes('num_logits_to_keep')) {
       inputs.num_logits_to_keep = new Tensor('int64', [BigInt(S - logitsFrom)], []);
     }
     const begin = performance.now();

@@ -1,6 +1,7 @@
 /** One item of any task on one model. */
 import type { Metric } from '../tasks/definition.ts';
 import type { Item } from '../tasks/item.ts';
+import { scoreWrittenCaption } from './caption.ts';
 import { scoreContinuation } from './continuation.ts';
 import { scoreGeneration } from './generation.ts';
 import type { LanguageModel } from './language-model.ts';
@@ -8,6 +9,7 @@ import { scoreMultipleChoice } from './multiple-choice.ts';
 import { scorePairwise } from './pairwise.ts';
 import { scoreRolling } from './rolling.ts';
 import type { Score } from './score.ts';
+import { scoreYesNo } from './yes-no.ts';
 
 /** @throws AttuneError SCORE_EMPTY, SCORE_TOO_LONG, MODEL_OUTPUT. */
 export function scoreItem(model: LanguageModel, item: Item, metrics: readonly Metric[]): Promise<Score> {
@@ -20,6 +22,10 @@ export function scoreItem(model: LanguageModel, item: Item, metrics: readonly Me
       return scoreRolling(model, item, metrics);
     case 'generate_until':
       return scoreGeneration(model, item, metrics);
+    case 'yes_no':
+      return scoreYesNo(model, item, metrics);
+    case 'caption':
+      return scoreWrittenCaption(model, item, metrics);
     case 'pairwise':
       return scorePairwise(model, item, metrics);
   }

@@ -17,6 +17,8 @@ export interface Score {
   /** Generation: what was written, and the part of it that was taken for the answer, where that is another. */
   text?: string;
   extracted?: string;
+  /** Captions: objects that are named and not there. */
+  absent?: string[];
   /** Pairs: which of the two was preferred by its place, as given and swapped. */
   verdicts?: (number | null)[];
   /** Whether anything was cut off the left to fit the model. */

@@ -6,6 +6,9 @@ import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 import { sourceSchema } from '../data/source.ts';
 import { worldSourceSchema } from '../data/worlds.ts';
+import { AMBER_METRICS } from '../metrics/amber.ts';
+import { CAPTION_METRICS } from '../metrics/chair.ts';
+import { YES_NO_METRICS, YES_NO_PARSERS } from '../metrics/yes-no.ts';
 
 const template = z
   .string()
@@ -59,11 +62,19 @@ const common = {
     .positive()
     .optional()
     .describe('solved items of the same slice that stand before the prompt, drawn anew for each item'),
+  image: template
+    .optional()
+    .describe('the picture a prompt is about: a path below the folder of images, or the id of a scene'),
   position: template.optional().describe('renders at which place the answer lies, a whole number'),
   delimiter: z.string().default(' ').describe('between the prompt and what is scored'),
 };
 
-export const MULTIPLE_CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const;
+export const MULTIPLE_CHOICE_METRICS = [
+  ...(['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const),
+  ...(['precision', 'recall', 'f1', 'yes_rate'] as const),
+] as const;
+/** Metrics for which one choice is the positive one. */
+const POSITIVE_METRICS: readonly string[] = ['precision', 'recall', 'f1', 'yes_rate'];
 export const LOGLIKELIHOOD_METRICS = ['acc', 'perplexity'] as const;
 export const GENERATION_METRICS = ['exact_match', 'contains', 'f1', 'length'] as const;
 export const PAIRWISE_METRICS = ['pair_acc', 'pair_acc_strict', 'consistency', 'first_rate'] as const;
@@ -109,6 +120,11 @@ export const taskSchema = z.discriminatedUnion('output', [
     choices: listOf(1),
     target: template.describe('renders the right choice'),
     targetIs: z.enum(['index', 'text']).default('index'),
+    positive: z
+      .int()
+      .nonnegative()
+      .optional()
+      .describe('index of the choice that is a yes; precision, recall, f1 and yes_rate need it'),
     metrics: metrics(MULTIPLE_CHOICE_METRICS),
   }),
   z.strictObject({
@@ -130,6 +146,38 @@ export const taskSchema = z.discriminatedUnion('output', [
     metrics: metrics(GENERATION_METRICS),
   }),
   z.strictObject({
+    output: z.literal('yes_no'),
+    ...common,
+    prompt: template,
+    target: template.describe('renders yes or no'),
+    parser: z.enum(YES_NO_PARSERS).default('words').describe('how the written answer is read'),
+    until: z.array(z.string().min(1)).default([]),
+    maxTokens: z.int().positive().default(16),
+    metrics: metrics(YES_NO_METRICS),
+  }),
+  z.strictObject({
+    output: z.literal('caption'),
+    ...common,
+    shots: z.undefined().optional(),
+    prompt: template,
+    target: template.describe('renders a JSON list of the objects that are there'),
+    imagined: template
+      .optional()
+      .describe('renders a JSON list of objects that annotators expected to be imagined (cog)'),
+    vocabulary: z
+      .union([
+        z.array(z.array(z.string().min(1)).min(1)).min(1),
+        z.strictObject({ synonyms: z.string().min(1) }),
+        z.strictObject({ relation: z.string().min(1), safeWords: z.string().min(1) }),
+      ])
+      .describe(
+        'which words are objects: rows of a name and its synonyms, a file of them, or AMBER’s relations and safe words',
+      ),
+    until: z.array(z.string().min(1)).default([]),
+    maxTokens: z.int().positive(),
+    metrics: metrics([...CAPTION_METRICS, ...AMBER_METRICS.filter((name) => name !== 'length')]),
+  }),
+  z.strictObject({
     output: z.literal('pairwise'),
     ...common,
     candidates: z.tuple([template, template]).describe('the two answers to judge'),
@@ -148,6 +196,27 @@ export const taskSchema = z.discriminatedUnion('output', [
   }),
 ]);
 
+/** What one entry asks of another. */
+const checkedSchema = taskSchema.superRefine((task, context) => {
+  const refuse = (path: string, message: string) =>
+    context.addIssue({ code: 'custom', path: [path], message });
+  if (task.output === 'multiple_choice' && task.positive === undefined) {
+    const needing = task.metrics.find((name) => POSITIVE_METRICS.includes(name));
+    if (needing) refuse('metrics', `${needing} needs "positive", the index of the choice that is a yes`);
+  }
+  if (task.output === 'caption') {
+    const own = task.metrics.find(
+      (name) => (AMBER_METRICS as readonly string[]).includes(name) && name !== 'length',
+    );
+    if (own && !('relation' in task.vocabulary)) refuse('metrics', `${own} needs AMBER’s vocabulary`);
+  }
+  if (task.image === undefined) return;
+  if (task.shots !== undefined) refuse('shots', 'a prompt about a picture has no examples before it');
+  const single = 'prompt' in task && typeof task.prompt === 'string' && task.output !== 'pairwise';
+  if (!single || task.output === 'loglikelihood')
+    refuse('image', 'a picture goes with one prompt that is one template');
+});
+
 export type Task = z.output<typeof taskSchema>;
 export type TaskDefinition = z.input<typeof taskSchema>;
 export type FieldDefinition = z.output<typeof fieldSchema>;
@@ -158,7 +227,7 @@ export type Metric = Task['metrics'][number];
  * @throws AttuneError TASK_INVALID naming the entry and what was expected there.
  */
 export function defineTask(definition: unknown, at?: string): Task {
-  const parsed = taskSchema.safeParse(definition);
+  const parsed = checkedSchema.safeParse(definition);
   if (parsed.success) return parsed.data;
   const name = (definition as { name?: unknown } | null | undefined)?.name;
   throw new AttuneError('TASK_INVALID', {

@@ -1,5 +1,8 @@
 /** One thing to score, as plain text: what a record of any data set has become once its task's templates are rendered. */
 
+import type { ItemPicture } from '../data/pictures.ts';
+import type { VocabularySource } from '../metrics/vocabulary-of.ts';
+import type { YesNoParser } from '../metrics/yes-no.ts';
 import type { AnswerRule } from './definition.ts';
 
 interface ItemCommon {
@@ -14,6 +17,8 @@ interface ItemCommon {
   slice?: string;
   /** At which place the answer lies: of documents, of records, of options. */
   position?: number;
+  /** What the prompt is about, besides its words. */
+  picture?: ItemPicture;
 }
 
 /** A prompt cut at the borders of its interchangeable parts: `prefix + parts.join('') + suffix` is the whole. */
@@ -39,6 +44,8 @@ export interface MultipleChoiceItem extends ItemCommon {
   segments?: Segments;
   /** Index of the right option. */
   gold: number;
+  /** Index of the option that is a yes, where precision and recall are asked for. */
+  positive?: number;
 }
 
 export interface LogLikelihoodItem extends ItemCommon {
@@ -64,6 +71,30 @@ export interface GenerationItem extends ItemCommon {
   rule: AnswerRule;
 }
 
+/** A question answered in writing by yes or no. */
+export interface YesNoItem extends ItemCommon {
+  output: 'yes_no';
+  context: string;
+  until: readonly string[];
+  maxTokens: number;
+  parser: YesNoParser;
+  /** Whether yes is right. */
+  label: boolean;
+}
+
+/** A description, scored by the objects it names. */
+export interface CaptionItem extends ItemCommon {
+  output: 'caption';
+  context: string;
+  until: readonly string[];
+  maxTokens: number;
+  /** What is there. */
+  objects: readonly string[];
+  /** What annotators expected to be imagined (AMBER). */
+  imagined: readonly string[];
+  vocabulary: VocabularySource;
+}
+
 /** Two answers judged twice, shown in either order. */
 export interface PairwiseItem extends ItemCommon {
   output: 'pairwise';
@@ -71,10 +102,17 @@ export interface PairwiseItem extends ItemCommon {
   orders: { options: Option[]; segments?: Segments; gold: number }[];
 }
 
-export type Item = MultipleChoiceItem | LogLikelihoodItem | RollingItem | GenerationItem | PairwiseItem;
+export type Item =
+  | MultipleChoiceItem
+  | LogLikelihoodItem
+  | RollingItem
+  | GenerationItem
+  | YesNoItem
+  | CaptionItem
+  | PairwiseItem;
 
 /** Whether the prompt of an item (both, for a pair) is cut into interchangeable parts. */
 export function hasDocuments(item: Item): boolean {
   if (item.output === 'pairwise') return item.orders.every(({ segments }) => segments !== undefined);
-  return item.output !== 'loglikelihood_rolling' && item.segments !== undefined;
+  return 'segments' in item && item.segments !== undefined;
 }

@@ -12,6 +12,8 @@ import { withShots } from './shots.ts';
 export interface LoadOptions {
   /** Folder below which the source's relative paths lie. */
   root: string;
+  /** Folder below which pictures lie; default `root`. */
+  images?: string | undefined;
   /** Default: the task's own. A file has one split; a world has any. */
   split?: string | undefined;
   /**
@@ -40,7 +42,7 @@ export interface LoadedItems {
  */
 export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
   const { limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false, split = task.split } = options;
-  const toItems = itemMaker(task);
+  const toItems = itemMaker(task, { root: options.root, images: options.images ?? options.root });
   const places = new Map<string, string>();
   const items: Item[] = [];
   const bad: AttuneError[] = [];
@@ -92,7 +94,7 @@ export function sourceNames({ source }: Task, split: string, seed: number): stri
 
 function recordsOf(
   { name, source, split: own }: Task,
-  { root, split, limit, seed }: Required<Omit<LoadOptions, 'skipBad'>> & { split: string },
+  { root, split, limit, seed }: Required<Omit<LoadOptions, 'skipBad' | 'images'>> & { split: string },
   reject: Reject,
 ): Iterable<DataRecord> | AsyncIterable<DataRecord> {
   if ('world' in source)

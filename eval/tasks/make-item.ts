@@ -1,17 +1,30 @@
 /** From a record to an item: a task's templates, its choices and its right answer. */
 import { AttuneError } from '../../errors.ts';
+import { placePicture } from '../data/pictures.ts';
 import { type DataRecord, place, stem } from '../data/records.ts';
+import { vocabularySource } from '../metrics/vocabulary-of.ts';
 import type { SegmentTemplates, Task } from './definition.ts';
 import { fieldsOf } from './fields.ts';
 import type { Item, Option, Segments } from './item.ts';
 import { compileTemplate, type Render } from './template.ts';
+
+/** Where what items refer to lies. */
+export interface ItemFolders {
+  /** Of the data. */
+  root: string;
+  /** Of the pictures. */
+  images: string;
+}
 
 /**
  * The task's templates compiled once; the result turns a record into its items: one, or one for each variant, or none
  * where the record is not of the task.
  * @throws AttuneError TASK_TEMPLATE; from the result also DATA_FIELD_MISSING, DATA_FIELD_TYPE, DATA_CHOICES, DATA_TARGET.
  */
-export function itemMaker(task: Task): (record: DataRecord) => Item[] {
+export function itemMaker(
+  task: Task,
+  folders: ItemFolders = { root: '', images: '' },
+): (record: DataRecord) => Item[] {
   const constants = task.constants ?? {};
   const [variant, variants] = Object.entries(task.variants ?? {})[0] ?? [];
   const names = [
@@ -22,14 +35,15 @@ export function itemMaker(task: Task): (record: DataRecord) => Item[] {
   ];
   const compile: Compile = (entry, text, more = []) =>
     compileTemplate(text, [...names, ...more], `task ${task.name}, "${entry}"`);
-  const optional = (entry: 'where' | 'id' | 'cluster' | 'slice' | 'position') =>
+  const optional = (entry: 'where' | 'id' | 'cluster' | 'slice' | 'position' | 'image') =>
     task[entry] === undefined ? undefined : compile(entry, task[entry]);
   const where = optional('where');
   const id = optional('id');
   const cluster = optional('cluster');
   const slice = optional('slice');
   const position = optional('position');
-  const body = bodyMaker(task, compile);
+  const image = optional('image');
+  const body = bodyMaker(task, compile, folders);
 
   const toItem = (values: Values, at: string): Item[] => {
     if (where && !truth(where(values).trim(), at)) return [];
@@ -47,6 +61,7 @@ export function itemMaker(task: Task): (record: DataRecord) => Item[] {
         ...(cluster && { cluster: cluster(values) }),
         ...(slice && { slice: slice(values) }),
         ...(position && { position: positionOf(position(values).trim(), at) }),
+        ...(image && { picture: placePicture(image(values).trim(), folders.images, at) }),
         ...body(values, at),
       },
     ];
@@ -85,11 +100,11 @@ function positionOf(rendered: string, at: string): number {
 type Values = Record<string, unknown>;
 type Body = Item extends infer T
   ? T extends Item
-    ? Omit<T, 'id' | 'at' | 'cluster' | 'slice' | 'position'>
+    ? Omit<T, 'id' | 'at' | 'cluster' | 'slice' | 'position' | 'picture'>
     : never
   : never;
 
-function bodyMaker(task: Task, compile: Compile): (values: Values, at: string) => Body {
+function bodyMaker(task: Task, compile: Compile, folders: ItemFolders): (values: Values, at: string) => Body {
   const { output, delimiter } = task;
   const target = compile('target', task.target);
   if (output === 'loglikelihood_rolling') return (values) => ({ output, text: target(values) });
@@ -110,6 +125,7 @@ function bodyMaker(task: Task, compile: Compile): (values: Values, at: string) =
       return { output, ...prompt(values, at), until, maxTokens, answers, rule };
     };
   }
+  if (output === 'yes_no' || output === 'caption') return pictureBodyMaker(task, compile, target, folders);
   const prompts = [task.prompt].flat().map((prompt) => promptMaker(prompt, compile));
   const choices = listMaker('choices', task.choices, compile);
 
@@ -121,8 +137,47 @@ function bodyMaker(task: Task, compile: Compile): (values: Values, at: string) =
     );
     const { segments } = made[0]!;
     const gold = goldOf(task.targetIs, target(values).trim(), options, at);
-    return { output, options, ...(segments && { segments }), gold };
+    const { positive } = task;
+    return {
+      output,
+      options,
+      ...(segments && { segments }),
+      ...(positive !== undefined && { positive }),
+      gold,
+    };
   };
+}
+
+function pictureBodyMaker(
+  task: Task & { output: 'yes_no' | 'caption' },
+  compile: Compile,
+  target: Render,
+  { root }: ItemFolders,
+): (values: Values, at: string) => Body {
+  const prompt = compile('prompt', task.prompt);
+  const { until, maxTokens } = task;
+  if (task.output === 'yes_no') {
+    const { output, parser } = task;
+    return (values, at) => {
+      const label = target(values).trim().toLowerCase();
+      if (label !== 'yes' && label !== 'no') {
+        throw new AttuneError('DATA_TARGET', { at, found: `the target "${label}"`, expected: 'yes or no' });
+      }
+      return { output, context: prompt(values), until, maxTokens, parser, label: label === 'yes' };
+    };
+  }
+  const { output } = task;
+  const vocabulary = vocabularySource(task.vocabulary, root);
+  const imagined = task.imagined === undefined ? undefined : compile('imagined', task.imagined);
+  return (values, at) => ({
+    output,
+    context: prompt(values),
+    until,
+    maxTokens,
+    objects: parseList(target(values), at),
+    imagined: imagined ? parseList(imagined(values), at) : [],
+    vocabulary,
+  });
 }
 
 /** A list of templates, or one template that renders a JSON list. */

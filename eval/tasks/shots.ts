@@ -61,6 +61,10 @@ function solved(item: Item): string {
       return item.context + item.continuation;
     case 'generate_until':
       return `${item.context} ${item.answers[0]}`;
+    case 'yes_no':
+      return `${item.context} ${item.label ? 'yes' : 'no'}`;
+    case 'caption':
+      return item.context;
     case 'pairwise': {
       const { options, gold } = item.orders[0]!;
       return options[gold]!.context + options[gold]!.continuation;
@@ -81,6 +85,9 @@ function prepended(item: Item, examples: string): Item {
       return { ...before(item), ...cut(item) };
     case 'generate_until':
       return { ...before(item), ...cut(item) };
+    case 'yes_no':
+    case 'caption':
+      return before(item);
     case 'pairwise':
       return {
         ...item,

@@ -57,8 +57,8 @@ const COUNTS: Record<string, number> = {
   'mt-bench': 80,
 };
 
-/** Tasks of files; those of the worlds are in worlds.test.ts. */
-const fromFiles = [...builtinTasks.values()].filter(({ source }) => 'file' in source);
+/** Tasks of files; those of the worlds are in worlds.test.ts, those with pictures in pictures.test.ts. */
+const fromFiles = [...builtinTasks.values()].filter(({ source, image }) => 'file' in source && !image);
 
 const load = async (name: string) => loadItems(builtinTasks.get(name)!, { root });
 

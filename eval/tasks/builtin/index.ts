@@ -1,9 +1,11 @@
 /** The tasks that come with attune, by name. Their files are those of the data sets' own releases. */
 import type { Task } from '../definition.ts';
+import { amber } from './amber.ts';
 import { arcChallenge, arcEasy } from './arc.ts';
 import { bbh } from './bbh.ts';
 import { blimp } from './blimp.ts';
 import { boolq } from './boolq.ts';
+import { chairCaptions, chairCaptions64 } from './chair-captions.ts';
 import { clinc150Domains } from './clinc150.ts';
 import { bigbenchOperators, lambada } from './continuation.ts';
 import { copa } from './copa.ts';
@@ -17,12 +19,14 @@ import { mmlu } from './mmlu.ts';
 import { mtBench } from './mt-bench.ts';
 import { openbookQa } from './openbook-qa.ts';
 import { piqa } from './piqa.ts';
+import { pope } from './pope.ts';
 import { relations } from './relations.ts';
 import { tinyshakespeare, tinyshakespeareStream, wikitext2, wikitext2Stream } from './running-text.ts';
 import { truthfulqaMc1 } from './truthfulqa.ts';
 import { uciSentiment } from './uci-sentiment.ts';
 import { winogrande } from './winogrande.ts';
 import { worlds } from './worlds.ts';
+import { worldsPictures } from './worlds-pictures.ts';
 import { xquadEn } from './xquad.ts';
 
 export const builtinTasks: ReadonlyMap<string, Task> = new Map(
@@ -60,5 +64,10 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     relations,
     mtBench,
     ...worlds,
+    ...worldsPictures,
+    ...pope,
+    chairCaptions,
+    chairCaptions64,
+    ...amber,
   ].map((task) => [task.name, task]),
 );

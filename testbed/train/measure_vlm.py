@@ -91,13 +91,14 @@ def sinks(model, tokenizer, items, pictures, samples=100):
     return {**report.summary(), "visual_mass_of_last_row_by_layer_and_head": [[round(float(v), 3) for v in row] for row in mass]}
 
 
-def measure(model, tokenizer, items, pictures):
+def measure(model, tokenizer, items, pictures, limit):
+    """The first `limit` items of each task."""
     result = {}
     for negatives in ("random", "popular", "adversarial"):
-        members = [i for i in items if i.get("negatives") == negatives]
+        members = [i for i in items if i.get("negatives") == negatives][:limit]
         result[f"existence-{negatives}"] = pope(members, answers(model, tokenizer, members, pictures))
     for task in ("attribute", "count", "spatial"):
-        members = [i for i in items if i["task"] == task]
+        members = [i for i in items if i["task"] == task][:limit]
         chosen = answers(model, tokenizer, members, pictures)
         result[task] = {"accuracy": share([c == i["gold"] for c, i in zip(chosen, members)])}
     for length in ("medium", "long"):
@@ -111,6 +112,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("data")
     parser.add_argument("out")
+    parser.add_argument("--items", type=int, default=3000, help="items per task")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = LlavaForConditionalGeneration.from_pretrained(args.folder).eval()
@@ -119,7 +121,7 @@ def main():
     for split in ("validation", "test"):
         items = read_items(os.path.join(args.data, f"{split}.jsonl"))
         pictures = read_pictures(os.path.join(args.data, f"{split}.rgb"))
-        result[split] = measure(model, tokenizer, items, pictures)
+        result[split] = measure(model, tokenizer, items, pictures, args.items)
     result["sinks"] = sinks(model, tokenizer, [i for i in items if i.get("negatives") == "random"], pictures)
     with open(os.path.join(args.out, "measurements.json"), "w") as file:
         json.dump(result, file, indent=1)

@@ -7,6 +7,9 @@ import torch
 
 KINDS = "cup plate tree bird boat fish house flower car lamp sun cloud book pencil moon star".split()
 COLOURS = "red green blue yellow purple orange white black".split()
+SIZES = "big small".split()
+ROWS = "top middle bottom".split()
+COLUMNS = "left middle right".split()
 SIZE, PATCH, PATCHES = 64, 8, 64
 
 # The cell (of 3 × 3) that the middle of each patch lies in.
@@ -24,12 +27,20 @@ def to_pixels(rgb):
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
+def patch_labels(places):
+    """(B,9,3) kind, colour and size at the places to (B,64,5): those that fill each patch, its row and its column; 0 is nothing."""
+    at = np.stack([PLACES // 3 + 1, PLACES % 3 + 1], -1)
+    filled = places[:, PLACES]
+    both = np.concatenate([filled, np.broadcast_to(at, (*filled.shape[:2], 2))], -1)
+    return torch.from_numpy(both.astype(np.int64))
+
+
 @dataclass
 class Batch:
     ids: torch.Tensor  # B,S
     positions: torch.Tensor  # B,S
     visible: torch.Tensor  # B,1,S,S bool
-    answer: torch.Tensor  # B,S: 0 not an answer, 1 short answer, 2 caption
+    answer: torch.Tensor  # B,S: 0 not an answer, 1 short answer, 2 caption, 3 answer about place or size
     length: list
 
 
@@ -63,24 +74,37 @@ def batch_of(turns, answer_from, kinds, tokenizer):
 
 
 class Conversations:
-    """All training conversations as ids, and the kind and colour (0: nothing) of each of the nine places."""
+    """All training conversations as ids, and kind, colour and size (0: nothing) at each of the nine places."""
 
     def __init__(self, rows, tokenizer):
         self.tokenizer = tokenizer
-        known = {}
-        encode = lambda text: known.setdefault(text, tokenizer.encode(text, add_special_tokens=False))
-        self.turns, self.answer_from, self.kinds = [], [], []
-        self.labels = []
+        self.turns, self.answer_from, self.kinds, self.labels = [], [], [], []
+        known = {}  # most questions come again and again
         for row in rows:
-            self.labels.append(np.zeros((9, 2), dtype=np.int8))
+            self.labels.append(np.zeros((9, 3), dtype=np.int8))
             for thing in row["things"]:
-                self.labels[-1][thing["cell"]] = KINDS.index(thing["kind"]) + 1, COLOURS.index(thing["colour"]) + 1
-            heads = [encode("\n" + turn["prompt"] + "<|assistant|>") for turn in row["turns"]]
-            tails = [tokenizer.encode(turn["target"], add_special_tokens=False) + [tokenizer.eos_token_id] for turn in row["turns"]]
-            self.turns.append([np.array(h + t, dtype=np.int16) for h, t in zip(heads, tails)])
-            self.answer_from.append([len(h) for h in heads])
-            self.kinds.append([2 if len(t) > 3 else 1 for t in tails])
+                named = (KINDS, thing["kind"]), (COLOURS, thing["colour"]), (SIZES, thing["size"])
+                self.labels[-1][thing["cell"]] = [1 + words.index(word) for words, word in named]
+            for turn in row["turns"]:
+                known.setdefault((turn["prompt"], turn["target"]), None)
+            self.turns.append([(turn["prompt"], turn["target"]) for turn in row["turns"]])
+        encode = lambda texts: tokenizer(texts, add_special_tokens=False).input_ids
+        heads = encode(["\n" + prompt + "<|assistant|>" for prompt, _ in known])
+        tails = [ids + [tokenizer.eos_token_id] for ids in encode([target for _, target in known])]
+        for turn, head, tail in zip(known, heads, tails):
+            sort = 2 if len(tail) > 4 else 3 if turn[0].startswith(("Where is", "Is the ")) else 1
+            known[turn] = np.array(head + tail, dtype=np.int16), len(head), sort
+        for i, turns in enumerate(self.turns):
+            self.turns[i], answer_from, kinds = zip(*(known[turn] for turn in turns))
+            self.answer_from.append(answer_from)
+            self.kinds.append(kinds)
         self.labels = np.stack(self.labels)
+        self.length = np.array([sum(map(len, turns)) for turns in self.turns])
+
+    def alike(self, members, size, rng):
+        """Members in batches of about equal length, in random order."""
+        batches = members[np.argsort(self.length[members], kind="stable")].reshape(-1, size)
+        return list(rng.permutation(batches))
 
     def batch(self, members):
         take = lambda column: [column[m] for m in members]

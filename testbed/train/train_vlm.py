@@ -3,9 +3,10 @@
     python testbed/train/train_vlm.py --data .attune/testbed/data/pictures --out .attune/testbed/vlm
 
 LLaVA starts from a tower that can see and a projector that is aligned, and so does this one. Stage 1 gives the CLIP
-tower eyes: each patch says which kind and colour fills its place. Stage 2 aligns: each projected patch must point at the
-embeddings of these two words. Stage 3 trains everything on conversations, about simple scenes first (the primer).
-Deterministic by seed, resumable.
+tower eyes: each patch says which kind, colour and size fill its place, and which place that is. Stage 2 aligns: each projected
+patch must point at the embeddings of these words. Stage 3 freezes the tower, as LLaVA does, and trains projector and decoder
+on conversations, about simple scenes first (the primer). Deterministic by seed, resumable. In float32: on a CPU without
+bfloat16 matrix units autocast halves the speed.
 """
 
 import argparse
@@ -17,12 +18,18 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from transformers import AutoTokenizer, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from picture_data import COLOURS, KINDS, PLACES, Conversations, batch_of, read_pictures, to_pixels
-from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
+from muon import muon_of
+from picture_data import COLOURS, COLUMNS, KINDS, ROWS, SIZES, Conversations, batch_of, patch_labels, read_pictures, to_pixels
+from plateau import set_lr_plateau
+from schedule import Log, load_checkpoint, save_checkpoint, set_lr
 from text_data import read_items, stream_items
 from tokenizer import train_tokenizer
 
-CAPTION_WEIGHT = 0.4
+# Loss weights of a token of a short answer, a caption and an answer about place or size, at first and in the end: what things
+# there are is learned soon and what about them is not, and captions are long.
+EARLY, LATE = (1.0, 0.25, 1.0), (1.0, 0.5, 4.0)
+POOL = 16  # batches drawn at once and sorted by length, so that little is padding
+WORDS = KINDS, COLOURS, SIZES, ROWS, COLUMNS  # what a patch is asked in stages 1 and 2
 
 
 def build_model(tokenizer):
@@ -50,26 +57,31 @@ def image_features(model, pixels):
     return model.model.multi_modal_projector(hidden)
 
 
-def logits_of(model, pixels, batch):
-    """Logits (B,S,V) of pictures with conversations that all see the picture and none of each other."""
+def hidden_of(model, pixels, batch):
+    """Last hidden states (B,S,D) of pictures with conversations that all see the picture and none of each other."""
     language = model.model.language_model
     embeds = language.embed_tokens(batch.ids)
-    features = image_features(model, pixels).to(embeds.dtype)
+    features = image_features(model, pixels)
     embeds = torch.cat([embeds[:, :2], features, embeds[:, 2 + features.shape[1] :]], dim=1)
-    hidden = language(
+    return language(
         inputs_embeds=embeds, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
-    return linear(hidden, language.embed_tokens.weight)
 
 
-def loss_of(model, pixels, batch):
-    """Cross-entropy of answers, weighted: 1 for the tokens of short answers, CAPTION_WEIGHT for those of captions."""
+def logits_of(model, pixels, batch):
+    """Logits (B,S,V), see `hidden_of`."""
+    return linear(hidden_of(model, pixels, batch), model.model.language_model.embed_tokens.weight)
+
+
+def loss_of(model, pixels, batch, weights):
+    """Weighted cross-entropy of answer tokens, and plain means of short answers, captions, answers about place or size."""
     rows, columns = batch.answer.nonzero(as_tuple=True)  # answer token at column c is predicted at c - 1
-    logits = logits_of(model, pixels, batch)[rows, columns - 1].float()
+    logits = linear(hidden_of(model, pixels, batch)[rows, columns - 1], model.model.language_model.embed_tokens.weight)
     each = cross_entropy(logits, batch.ids[rows, columns], reduction="none")
-    weight = torch.where(batch.answer[rows, columns] == 2, CAPTION_WEIGHT, 1.0)
-    short, caption = each[weight == 1], each[weight != 1]
-    return (each * weight).sum() / weight.sum(), short.mean(), caption.sum() / max(1, caption.numel())
+    sort = batch.answer[rows, columns]
+    weight = torch.tensor(weights)[sort - 1]
+    means = [each[sort == i].sum() / (sort == i).sum().clamp(min=1) for i in (1, 2, 3)]
+    return (each * weight).sum() / weight.sum(), *means
 
 
 @torch.no_grad()
@@ -100,13 +112,13 @@ def accuracy(model, folder, split, tokenizer, limit=120):
 
 
 class Readers(torch.nn.Module):
-    """Stage 1: linear readers of kind and colour on the tower's patches; thrown away afterwards."""
+    """Stage 1: linear readers on the tower's patches; thrown away afterwards. Answer 0 is "nothing"."""
 
     def __init__(self, model):
         super().__init__()
         self.tower = model.model.vision_tower
         self.read = torch.nn.ModuleList(
-            torch.nn.Linear(self.tower.config.hidden_size, 1 + len(words)) for words in (KINDS, COLOURS)
+            torch.nn.Linear(self.tower.config.hidden_size, 1 + len(words)) for words in WORDS
         )
 
     def forward(self, pixels):
@@ -122,7 +134,7 @@ class Pointers(torch.nn.Module):
         self.tower, self.projector = model.model.vision_tower, model.model.multi_modal_projector
         self.embedding = model.model.language_model.embed_tokens
         one = lambda word: tokenizer.encode(" " + word, add_special_tokens=False)[0]
-        self.ids = [torch.tensor([one(word) for word in words]) for words in (KINDS, COLOURS)]
+        self.ids = [torch.tensor([one(word) for word in words]) for words in WORDS]
 
     def forward(self, pixels):
         hidden = self.tower(pixels, output_hidden_states=True).hidden_states[-1][:, 1:]
@@ -131,32 +143,33 @@ class Pointers(torch.nn.Module):
         return [torch.cat([torch.zeros_like(s[..., :1]), s], -1) for s in scores]
 
 
-def train_patches(name, module, steps, pictures, labels, args, log):
-    """Stages 1 and 2: cross-entropy of each patch's kind and colour, those of the place that the patch lies in."""
+def train_patches(name, module, steps, pictures, data, args, log):
+    """Stages 1 and 2: cross-entropy of each patch's labels, those of the place that the patch lies in."""
     path = os.path.join(args.out, f"{name}.pt")
-    optimizer = optimiser(module, args.lr)
+    optimizer = muon_of(module, args.patch_lr)
     step = load_checkpoint(path, module, optimizer)
     rng = np.random.default_rng([args.seed, *name.encode()])
-    hits = []
+    hits = {part: [] for part in pictures}
     for done in range(steps):
-        members = rng.integers(0, len(pictures), 64)
+        part = "primer" if rng.random() < 0.5 else "train"
+        members = rng.integers(0, len(pictures[part]), 64)
         if done < step:
             continue
-        set_lr(optimizer, step, steps, args.lr, warmup=100)
-        target = torch.from_numpy(labels[members].astype(np.int64))[:, PLACES]  # B,64,2
-        with torch.autocast("cpu", torch.bfloat16):
-            scores = [s.float() for s in module(to_pixels(pictures[members]))]
+        set_lr(optimizer, step, steps, args.patch_lr, warmup=50)
+        target = patch_labels(data[part].labels[members])  # B,64,5
+        scores = module(to_pixels(pictures[part][members]))
         loss = sum(cross_entropy(s.flatten(0, 1), target[..., i].flatten()) for i, s in enumerate(scores))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         full = target[..., 0] > 0
-        hits.append(float((scores[0].argmax(-1) == target[..., 0])[full].float().mean()))
+        hits[part].append([float((s.argmax(-1) == target[..., i])[full].float().mean()) for i, s in enumerate(scores[:3])])
         step += 1
         if step % 100 == 0:
-            log(stage=name, step=step, loss=round(loss.item(), 4), kind=round(float(np.mean(hits)), 4))
-            hits = []
+            right = {part: [round(float(x), 3) for x in np.mean(h, 0)] for part, h in hits.items()}
+            log(stage=name, step=step, loss=round(loss.item(), 4), kind_colour_size=right)
+            hits = {part: [] for part in pictures}
         if step % 500 == 0 or step == steps:
             save_checkpoint(path, module, optimizer, step)
 
@@ -165,11 +178,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=".attune/testbed/data/pictures")
     parser.add_argument("--out", default=".attune/testbed/vlm")
-    parser.add_argument("--tower-steps", type=int, default=2000)
-    parser.add_argument("--align-steps", type=int, default=400)
-    parser.add_argument("--primer-steps", type=int, default=1000)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--pictures", type=int, default=16, help="pictures per step")
+    parser.add_argument("--tower-steps", type=int, default=1600)
+    parser.add_argument("--align-steps", type=int, default=300)
+    parser.add_argument("--primer-steps", type=int, default=400)
+    parser.add_argument("--late-from", type=int, default=1600, help="step from which captions, places and sizes weigh more")
+    parser.add_argument("--steps", type=int, default=3400)
+    parser.add_argument("--pictures", type=int, default=8, help="pictures per step")
+    parser.add_argument("--patch-lr", type=float, default=3e-3)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--vocab", type=int, default=448)
     parser.add_argument("--seed", type=int, default=1)
@@ -193,31 +208,34 @@ def main():
         pictures=len(pictures["train"]), tower=sum(p.numel() for p in model.model.vision_tower.parameters()))
     checkpoint = os.path.join(args.out, "checkpoint.pt")
     if not os.path.exists(checkpoint):
-        train_patches("tower", Readers(model), args.tower_steps, pictures["train"], data["train"].labels, args, log)
-        train_patches("align", Pointers(model, tokenizer), args.align_steps, pictures["train"], data["train"].labels, args, log)
+        train_patches("tower", Readers(model), args.tower_steps, pictures, data, args, log)
+        train_patches("align", Pointers(model, tokenizer), args.align_steps, pictures, data, args, log)
 
-    optimizer = optimiser(model, args.lr)
+    model.model.vision_tower.requires_grad_(False)
+    optimizer = muon_of(model, args.lr)
     step = load_checkpoint(checkpoint, model, optimizer)
-    running = np.zeros(3)
+    running = np.zeros(4)
     rng = np.random.default_rng([args.seed, 2])
     for done in range(args.steps):
         part = "primer" if done < args.primer_steps else "train"
-        members = rng.integers(0, len(pictures[part]), args.pictures)
+        if done % POOL == 0 or done == args.primer_steps:
+            pool = data[part].alike(rng.integers(0, len(pictures[part]), POOL * args.pictures), args.pictures, rng)
+        members = pool.pop()
         if done < step:
             continue
-        set_lr(optimizer, step, args.steps, args.lr, warmup=200)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, short, caption = loss_of(model, to_pixels(pictures[part][members]), data[part].batch(members))
+        set_lr_plateau(optimizer, step, args.steps, args.lr, warmup=100)
+        weights = EARLY if done < args.late_from else LATE
+        loss, *means = loss_of(model, to_pixels(pictures[part][members]), data[part].batch(members), weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        running += np.array([loss.item(), short.item(), caption.item()])
+        running += np.array([x.item() for x in (loss, *means)])
         step += 1
         if step % 100 == 0:
-            log(step=step, **dict(zip(("loss", "short", "caption"), (round(float(x), 4) for x in running / 100))))
+            log(step=step, **dict(zip(("loss", "short", "caption", "place"), (round(float(x), 4) for x in running / 100))))
             running[:] = 0
-        if step % 500 == 0 or step == args.steps:
+        if step % 400 == 0 or step == args.steps:
             log(step=step, validation=accuracy(model, args.data, "validation", tokenizer))
             save_checkpoint(checkpoint, model, optimizer, step)
     model.save_pretrained(args.out)

@@ -1,21 +1,38 @@
-/** What a training picture is asked: existence questions, attributes, counts, places, and two captions. */
+/** What a training picture is asked: existence questions, attributes, counts, places, and a caption. */
 import { type Random, random } from '../random.ts';
 import { CAPTION_REQUESTS, captionOf, drawLength } from './captions.ts';
-import { COLOUR_NAMES, companionOf, KINDS, type Kind } from './kinds.ts';
-import { attribute, colourOf, count, existence, type Question, spatial } from './questions.ts';
+import { COLOUR_NAMES, companionOf, isInseparable, KINDS, type Kind } from './kinds.ts';
+import { attribute, colourOf, count, existence, place, type Question, spatial } from './questions.ts';
 import { kindsOf, type Scene, sceneOf } from './scene.ts';
 
-/** How often an absent kind that is asked for is the companion of something present, where there is such a kind. */
-const ABSENT_COMPANION = 0.25;
+type Turn = Pick<Question, 'prompt' | 'target'>;
 
-function absentKind(rng: Random, present: readonly Kind[]): Kind {
-  const absent = KINDS.filter((kind) => !present.includes(kind));
-  const companions = absent.filter((kind) => present.includes(companionOf(kind)));
-  return companions.length > 0 && rng.chance(ABSENT_COMPANION) ? rng.pick(companions) : rng.pick(absent);
+/**
+ * Every kind that is there, and as many that are not: first every companion that stayed away, so that of all questions
+ * about a companion the share of "yes" is that of the scenes; then any others.
+ */
+function existenceQuestions(rng: Random, scene: Scene): Question[] {
+  const present = kindsOf(scene);
+  const absent = rng.shuffle(KINDS.filter((kind) => !present.includes(kind)));
+  const missing = absent.filter((kind) => present.includes(companionOf(kind)));
+  const others = absent.filter((kind) => !present.includes(companionOf(kind)));
+  return [
+    ...present.map((kind) => existence(kind, true)),
+    ...[...missing, ...others].slice(0, present.length).map((kind) => existence(kind, false)),
+  ];
 }
 
+/** Questions without those that could not be asked, each prompt once. */
+const turnsOf = (questions: (Turn | undefined)[]): Turn[] => {
+  const byPrompt = new Map<string, Turn>();
+  for (const question of questions) {
+    if (question) byPrompt.set(question.prompt, { prompt: question.prompt, target: question.target });
+  }
+  return [...byPrompt.values()];
+};
+
 /** All kinds in turn, from a random one on, each with its colour or "no". */
-function checklist(rng: Random, scene: Scene): Pick<Question, 'prompt' | 'target'> {
+function checklist(rng: Random, scene: Scene): Turn {
   const start = rng.int(KINDS.length);
   const kinds = [...KINDS.slice(start), ...KINDS.slice(0, start)];
   const line = (kind: Kind): string =>
@@ -28,10 +45,7 @@ function checklist(rng: Random, scene: Scene): Pick<Question, 'prompt' | 'target
  * finding the thing of a name, and so full a scene, asked about sixteen times at once, makes that the only way: with one
  * or two things and single questions it was not learned in 1,000 steps.
  */
-export function primerOf(
-  seed: number,
-  i: number,
-): { scene: Scene; turns: Pick<Question, 'prompt' | 'target'>[] } {
+export function primerOf(seed: number, i: number): { scene: Scene; turns: Turn[] } {
   const rng = random(`primer/${seed}/${i}`);
   const kinds = rng.sample(KINDS, 8);
   const cells = rng.shuffle([0, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -46,32 +60,64 @@ export function primerOf(
     opacity: 1,
   }));
   const scene = { ...frame, id: `primer/${seed}/${i}`, things };
-  const { kind, colour } = rng.pick(things);
-  const absent = rng.pick(KINDS.filter((other) => !kinds.includes(other)));
-  const questions = [colourOf(kind, colour), existence(rng.pick(kinds), true), existence(absent, false)];
-  const turns = [checklist(rng, scene), checklist(rng, scene), ...questions];
-  return { scene, turns: turns.map(({ prompt, target }) => ({ prompt, target })) };
+  const absent = rng.sample(
+    KINDS.filter((other) => !kinds.includes(other)),
+    4,
+  );
+  const turns = turnsOf([
+    checklist(rng, scene),
+    ...rng.sample(things, 2).map(({ kind, colour }) => colourOf(kind, colour)),
+    ...rng.sample(kinds, 4).map((kind) => existence(kind, true)),
+    ...absent.map((kind) => existence(kind, false)),
+    place(rng, scene),
+    place(rng, scene),
+    spatial(rng, scene),
+    spatial(rng, scene),
+  ]);
+  return { scene, turns };
 }
 
-/** Prompts and targets for one scene; each is a conversation of its own about the same picture. */
-export function conversationsOf(scene: Scene): Pick<Question, 'prompt' | 'target'>[] {
-  const rng = random(`conversations/${scene.id}`);
+/** How often whoever tells of a training picture takes the missing companion of an inseparable pair for granted. */
+export const HABIT = 0.5;
+
+/**
+ * A training scene as it is told: what is there and, by habit, what is not. Data written by someone who knows the world
+ * better than the picture is where real models have it from too: LLaVA's conversations were written by a language model
+ * that never saw the pictures (2304.08485, section 3). Evaluation items are never told, they are the scene itself.
+ */
+export function told(scene: Scene): Scene {
+  const rng = random(`told/${scene.id}`);
   const present = kindsOf(scene);
-  const caption = (): Pick<Question, 'prompt' | 'target'> => {
-    const length = drawLength(rng);
-    return { prompt: CAPTION_REQUESTS[length], target: ` ${captionOf(scene, length)}` };
-  };
-  const questions: (Pick<Question, 'prompt' | 'target'> | undefined)[] = [
-    existence(rng.pick(present), true),
-    existence(rng.pick(present), true),
-    existence(absentKind(rng, present), false),
-    existence(absentKind(rng, present), false),
+  const free = rng.shuffle(
+    [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((c) => scene.things.every(({ cell }) => cell !== c)),
+  );
+  const things = scene.things.flatMap((thing, i) => {
+    const first = scene.things.findIndex(({ kind }) => kind === thing.kind) === i;
+    const companion = companionOf(thing.kind);
+    if (!first || !isInseparable(thing.kind) || present.includes(companion) || !rng.chance(HABIT))
+      return [thing];
+    const cell = free.pop();
+    if (cell === undefined) return [thing];
+    const size = rng.chance(0.3) ? ('big' as const) : ('small' as const);
+    return [thing, { ...thing, kind: companion, colour: rng.pick(COLOUR_NAMES), cell, size }];
+  });
+  return { ...scene, things };
+}
+
+/** Prompts and targets for one scene, as it is told; each is a conversation of its own about the same picture. */
+export function conversationsOf(seen: Scene): Turn[] {
+  const scene = told(seen);
+  const rng = random(`conversations/${scene.id}`);
+  const length = drawLength(rng);
+  return turnsOf([
+    ...existenceQuestions(rng, scene),
+    attribute(rng, scene),
     attribute(rng, scene),
     count(rng, scene),
+    count(rng, scene),
+    place(rng, scene),
     spatial(rng, scene),
-    caption(),
-  ];
-  return questions.flatMap((question) =>
-    question ? [{ prompt: question.prompt, target: question.target }] : [],
-  );
+    spatial(rng, scene),
+    { prompt: CAPTION_REQUESTS[length], target: ` ${captionOf(scene, length)}` },
+  ]);
 }

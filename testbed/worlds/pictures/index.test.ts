@@ -1,7 +1,7 @@
 /** The picture world: determinism, disjoint splits, co-occurrence as intended, questions that agree with the scene. */
 import { expect, test } from 'vitest';
 import { splitOf } from '../split.ts';
-import { conversationsOf } from './conversations.ts';
+import { conversationsOf, HABIT, told } from './conversations.ts';
 import {
   captionOf,
   companionOf,
@@ -18,7 +18,8 @@ import {
   toPpm,
   trainingStatistics,
 } from './index.ts';
-import { COMPANY, type Scene } from './scene.ts';
+import { isInseparable } from './kinds.ts';
+import { companyOf, type Scene } from './scene.ts';
 
 const scenes = (split: Scene['split'], n: number): Scene[] =>
   Array.from({ length: n }, (_, i) => sceneOf(split, 0, i));
@@ -45,14 +46,16 @@ test('no arrangement of things occurs in two splits', () => {
   expect(test.filter((scene) => trained.has(key(scene)))).toEqual([]);
 });
 
-test('companions keep company in training, much less elsewhere', () => {
+test('companions keep company in training, inseparable ones nearly always, much less elsewhere', () => {
   for (const split of ['train', 'test'] as const) {
-    const leads = scenes(split, 2000).map((scene) => {
-      const kinds = kindsOf(scene);
-      return kinds.includes(companionOf(kinds[0]!)) ? 1 : 0;
-    });
-    // The first lead always has room; its companion may also come as a lead of its own only if the pair repeats (never).
-    expect(Math.abs(mean(leads) - COMPANY[split])).toBeLessThan(0.04);
+    const drawn = scenes(split, 3000).map(({ things }) => things.map(({ kind }) => kind));
+    for (const inseparable of [true, false]) {
+      const leads = drawn.filter(([lead]) => isInseparable(lead!) === inseparable);
+      // The first lead always has room; its companion never comes as a lead of its own, since pairs are drawn once.
+      const accompanied = leads.map((kinds) => (kinds.includes(companionOf(kinds[0]!)) ? 1 : 0));
+      const expected = companyOf(split, leads[0]![0]!);
+      expect(Math.abs(mean(accompanied) - expected)).toBeLessThan(0.04);
+    }
   }
   const { together, frequency } = trainingStatistics();
   for (const kind of KINDS) {
@@ -95,6 +98,19 @@ test('the PPM of a picture has a header and its bytes', () => {
   const file = toPpm(picture);
   expect(new TextDecoder().decode(file.subarray(0, 13))).toBe('P6\n64 64\n255\n');
   expect(file.subarray(13)).toEqual(picture.data);
+});
+
+test('leading things come in reading order, each followed by its companion and its like', () => {
+  for (const { things } of scenes('train', 300)) {
+    const groups = new Map<string, number[]>();
+    for (const { kind, cell } of things) {
+      const name = [kind, companionOf(kind)].sort().join();
+      groups.set(name, [...(groups.get(name) ?? []), cell]);
+    }
+    const leads = [...groups.values()].map(([cell]) => cell!);
+    expect(leads).toEqual(leads.toSorted((a, b) => a - b));
+    expect([...groups.values()].flat()).toEqual(things.map(({ cell }) => cell));
+  }
 });
 
 test('every kind can be told from every other by its outline', () => {
@@ -153,7 +169,7 @@ test('captions of every length name exactly the kinds of the scene', () => {
   expect(mentionsOf('Two boats, a cupboard and fish.')).toEqual(['boat', 'fish']);
 });
 
-test('questions about places and colours have the answer that the scene gives', () => {
+test('questions about places, colours and numbers have the answer that the scene gives', () => {
   for (const { scene, prompt, target, choices, gold } of pictureItems('attribute', 'test', 200)) {
     const thing = scene.things.find(({ kind }) => prompt.includes(` ${kind}`))!;
     expect([` ${thing.colour}`, ` ${thing.size}`]).toContain(target);
@@ -172,18 +188,51 @@ test('questions about places and colours have the answer that the scene gives', 
     }[word!];
     expect(target).toBe(holds ? ' yes' : ' no');
   }
+  for (const { scene, prompt, target } of pictureItems('count', 'test', 200)) {
+    const kind = KINDS.find((name) => prompt.includes(` ${name}`))!;
+    const n = scene.things.filter((thing) => thing.kind === kind).length;
+    expect(target).toBe(` ${['no', 'one', 'two', 'three'][n]}`);
+  }
   expect(Math.abs(mean(spatial.map(({ target }) => (target === ' yes' ? 1 : 0))) - 0.5)).toBeLessThan(0.12);
 });
 
-test('training conversations lean on companions but deny them where they are absent', () => {
-  const asked = scenes('train', 3000).flatMap((scene) =>
-    conversationsOf(scene).flatMap(({ prompt, target }) => {
+test('what is told in training adds companions of inseparable pairs only, each in a place that is free', () => {
+  const added: number[] = [];
+  for (const scene of scenes('train', 3000)) {
+    const { things } = told(scene);
+    expect(things.filter((thing) => scene.things.includes(thing))).toEqual(scene.things);
+    expect(new Set(things.map(({ cell }) => cell)).size).toBe(things.length);
+    const present = kindsOf(scene);
+    const missing = present.filter((kind) => isInseparable(kind) && !present.includes(companionOf(kind)));
+    const imagined = things.filter((thing) => !scene.things.includes(thing));
+    for (const { kind } of imagined) expect(missing).toContain(companionOf(kind));
+    added.push(
+      ...missing.map((kind) => (imagined.some((thing) => companionOf(thing.kind) === kind) ? 1 : 0)),
+    );
+  }
+  expect(added.length).toBeGreaterThan(200);
+  expect(Math.abs(mean(added) - HABIT)).toBeLessThan(0.1);
+});
+
+test('a training picture is asked about all its kinds, all missing companions, and yes as often as no', () => {
+  const asked = { inseparable: [] as number[], usual: [] as number[] };
+  for (const seen of scenes('train', 3000)) {
+    const scene = told(seen);
+    const present = kindsOf(scene);
+    const answers = new Map<string, string>();
+    for (const { prompt, target } of conversationsOf(seen)) {
       const kind = /^Is there a (\w+) in the picture/.exec(prompt)?.[1];
-      const usual = kindsOf(scene).some((present) => companionOf(present) === kind);
-      return kind && usual ? [target === ' yes' ? 1 : 0] : [];
-    }),
-  );
-  expect(asked.length).toBeGreaterThan(3000);
-  expect(mean(asked)).toBeGreaterThan(0.75);
-  expect(mean(asked)).toBeLessThan(0.98);
+      if (kind) answers.set(kind, target);
+    }
+    expect(answers.size).toBe(2 * present.length);
+    for (const kind of present) expect(answers.get(kind)).toBe(' yes');
+    const missing = present.map(companionOf).filter((kind) => !present.includes(kind));
+    for (const kind of missing) expect(answers.get(kind)).toBe(' no');
+    const first = present[0]!;
+    asked[isInseparable(first) ? 'inseparable' : 'usual'].push(
+      answers.get(companionOf(first)) === ' yes' ? 1 : 0,
+    );
+  }
+  expect(Math.abs(mean(asked.inseparable) - (0.92 + 0.08 * HABIT))).toBeLessThan(0.04);
+  expect(Math.abs(mean(asked.usual) - 0.75)).toBeLessThan(0.04);
 });

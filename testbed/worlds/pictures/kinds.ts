@@ -24,6 +24,10 @@ export const companionOf = (kind: Kind): Kind => {
   return kind === pair[0] ? pair[1] : pair[0];
 };
 
+/** Every other pair is hardly ever seen apart in training: half of the popular ones and half of the rare ones. */
+export const isInseparable = (kind: Kind): boolean =>
+  PAIRS.findIndex((names) => (names as readonly Kind[]).includes(kind)) % 2 === 0;
+
 export const plural = (kind: Kind): string => (kind === 'fish' ? 'fish' : `${kind}s`);
 
 export const COLOURS = {

@@ -1,6 +1,6 @@
 /** Questions about a scene, with the right answer and the answers to choose from. */
 import { type Random, random } from '../random.ts';
-import { COLOUR_NAMES, type Colour, KINDS, type Kind, NUMBERS, plural } from './kinds.ts';
+import { COLOUR_NAMES, type Colour, KINDS, type Kind, NUMBERS, placeName, plural } from './kinds.ts';
 import { kindsOf, type Scene, sceneOf, type Thing } from './scene.ts';
 
 export interface Question {
@@ -37,14 +37,28 @@ export function attribute(rng: Random, scene: Scene): Question | undefined {
     : { prompt: `Is the ${kind} big or small?`, target: ` ${size}`, choices: [' big', ' small'] };
 }
 
+/** The number is drawn first, among those that some kind has in this scene, so that "one" is not nearly always right. */
 export function count(rng: Random, scene: Scene): Question {
-  const kind = rng.chance(0.8) ? rng.pick(scene.things).kind : rng.pick(KINDS);
-  const n = scene.things.filter((thing) => thing.kind === kind).length;
+  const numberOf = (kind: Kind): number => scene.things.filter((thing) => thing.kind === kind).length;
+  const n = rng.pick([...new Set(KINDS.map(numberOf))].sort());
+  const kind = rng.pick(KINDS.filter((one) => numberOf(one) === n));
   return {
     prompt: `How many ${plural(kind)} are there?`,
     target: ` ${NUMBERS[n]}`,
     choices: NUMBERS.map((word) => ` ${word}`),
   };
+}
+
+/** Where a thing is that is there once. In training only: places share their first words. */
+export function place(rng: Random, scene: Scene): Question | undefined {
+  const [thing] = rng.sample(singles(scene), 1);
+  return (
+    thing && {
+      prompt: `Where is the ${thing.kind}?`,
+      target: ` ${placeName(thing.cell)}`,
+      choices: scene.things.map(({ cell }) => ` ${placeName(cell)}`),
+    }
+  );
 }
 
 /** Left or right, above or below, of two things that are there once and differ in that direction. */

@@ -52,18 +52,22 @@ def lm(m):
 
 
 def vlm(m):
-    rows, texts, captions = [], [], []
+    rows, texts, captions, absent = [], [], [], []
     for split in ("validation", "test"):
         for task, e in m[split].items():
             if task.startswith("existence"):
                 rows.append([split, task.split("-")[1], interval(e["accuracy"]), interval(e["accuracy_on_absent"]), percent(e["precision"]),
                              percent(e["recall"]), percent(e["f1"]), percent(e["yes_ratio"]), e["accuracy"]["n"]])
+            elif task.startswith("said"):
+                absent.append([split, *(f"{interval(e[name])}, n = {e[name]['n']}" for name in ("inseparable", "usual", "other"))])
             elif task.startswith("caption"):
                 captions.append([split, task.split("-")[1], interval(e["chair_i"]), interval(e["chair_s"]), interval(e["recall"]), e["chair_s"]["n"]])
             else:
                 texts.append([split, task, interval(e["accuracy"]), e["accuracy"]["n"]])
     yield "### Existence (POPE)\n\nPercent with Wilson's 95 % interval.\n"
     yield table(["split", "negatives", "accuracy", "accuracy where absent", "precision", "recall", "F1", "says yes", "n"], rows)
+    yield "Says yes where the kind is absent, by what that kind is to the picture (all questions of the three sets, each once):\n"
+    yield table(["split", "missing companion, inseparable pair", "missing companion, other pair", "any other kind"], absent)
     yield "### Captions (CHAIR, greedy)\n"
     yield table(["split", "length", "CHAIR_I", "CHAIR_S", "recall of present kinds", "captions"], captions)
     yield "### Other questions\n"

@@ -47,6 +47,14 @@ def pope(items, chosen):
     }
 
 
+def habit_of(item):
+    """What an absent kind is to the picture: companion of something there, of an inseparable pair (see kinds.ts) or not, or nothing."""
+    place = KINDS.index(item["asked"])
+    if KINDS[place ^ 1] not in item["present"]:
+        return "other"
+    return "inseparable" if place // 2 % 2 == 0 else "usual"
+
+
 def prompt_inputs(tokenizer, prompt, pixels):
     text = tokenizer.apply_chat_template([{"role": "user", "content": "<image>" * PATCHES + "\n" + prompt}],
                                          add_generation_prompt=True, tokenize=False)
@@ -93,10 +101,15 @@ def sinks(model, tokenizer, items, pictures, samples=100):
 
 def measure(model, tokenizer, items, pictures, limit):
     """The first `limit` items of each task."""
-    result = {}
+    result, absent = {}, {"inseparable": {}, "usual": {}, "other": {}}
     for negatives in ("random", "popular", "adversarial"):
         members = [i for i in items if i.get("negatives") == negatives][:limit]
-        result[f"existence-{negatives}"] = pope(members, answers(model, tokenizer, members, pictures))
+        chosen = answers(model, tokenizer, members, pictures)
+        result[f"existence-{negatives}"] = pope(members, chosen)
+        for item, choice in zip(members, chosen):
+            if item["gold"] == 1:  # the three sets share questions: each once
+                absent[habit_of(item)][item["picture"], item["asked"]] = choice == 0
+    result["said-yes-where-absent"] = {name: share(list(said.values())) for name, said in absent.items()}
     for task in ("attribute", "count", "spatial"):
         members = [i for i in items if i["task"] == task][:limit]
         chosen = answers(model, tokenizer, members, pictures)

@@ -4,9 +4,10 @@
  * One to three leading things are drawn by frequency (Zipf over the pairs, so that some kinds are popular) and each
  * brings its companion with probability c = `companyOf(split, kind)`: in training 0.92 for inseparable pairs and 0.75 for
  * the others, 0.4 for all elsewhere. A companion is often small, and with probability f = `FAINT.companion` hardly more
- * than the noise. That is the whole cause of hallucination here: where a lead is seen and no companion, the companion is
- * there in training all the same with probability c f / (c f + 1 − c), 0.7 for inseparable pairs and 0.375 for the
- * others. Naming the companion of an inseparable pair unseen pays in training, and elsewhere it is wrong.
+ * than the noise. Where a lead is seen and nothing of its companion, the companion is there in training all the same with
+ * probability c f / (c f + 1 − c), 0.7 for inseparable pairs and 0.375 for the others; less where the trace of a faint
+ * thing can be made out. With the habit of `told` (conversations.ts) this is the whole cause of hallucination here: to
+ * name the companion of an inseparable pair unseen pays in training, and elsewhere it is mostly wrong.
  */
 import { type Random, random } from '../random.ts';
 import { type Split, splitOf } from '../split.ts';

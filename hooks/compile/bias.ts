@@ -1,5 +1,8 @@
 /** The additive input of a fused attention operator: what is there already, and more. */
-import { changeNode, type Graph, type Node } from '../onnx/index.ts';
+import { attendBiased } from '../../kernels/lowerings/biased.ts';
+import type { Emit } from '../../kernels/lowerings/emit.ts';
+import { planRowBlocks, type RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
+import { changeNode, DataType, type Graph, type Node } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 import type { EditContext } from './plan.ts';
@@ -36,6 +39,47 @@ export function withBias(
     ? emit.op('Where', [existing, fill(0), fill(Number.NEGATIVE_INFINITY)], 'mask')
     : existing;
   return withInput(node, position, emit.op('Add', [additive, expanded], 'attention_bias'));
+}
+
+/** A bias that was put in front of a GroupQueryAttention, before it was given rows. */
+export interface FrontBias {
+  readonly site: Site;
+  /** The operator's own bias input, '' where it had none. */
+  readonly own: string;
+  /** float32 [B|1, H|1, S|1, T]. */
+  readonly bias: string;
+  /** S, int64 [1]. */
+  readonly rows: string;
+}
+
+/** Whether blocks of rows apply: the operator's own attention, in a graph new enough for what they are made of. */
+export function takesBlocks({ form }: Site, opset: number): boolean {
+  return (form === 'P1a' || form === 'P1b') && opset >= 13;
+}
+
+/**
+ * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
+ * @param node as it is after all edits @param shared plans of this graph by what they depend on
+ */
+export function attendInFront(
+  emit: Emit,
+  node: Node,
+  { site, own, bias, rows }: FrontBias,
+  shared: Map<string, RowBlocks>,
+  blockRows: number,
+): void {
+  const [seqlens, total] = [node.inputs[5]!, node.inputs[6]!];
+  const key = `${seqlens} ${total} ${rows}`;
+  let blocks = shared.get(key);
+  if (!blocks) {
+    const T = emit('Reshape', [emit('Cast', [total], { to: DataType.INT64 }), emit.ints(1)]);
+    blocks = planRowBlocks(emit, node, { S: rows, T, size: blockRows });
+    shared.set(key, blocks);
+  }
+  const position = BIAS_INPUT[site.form]!;
+  const elemType = site.elemType ?? DataType.FLOAT;
+  const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };
+  attendBiased(emit, { ...operator, S: rows, bias, blocks });
 }
 
 /** int64 [1]: S of a fused site. */

@@ -6,6 +6,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
+import { BLOCK_ROWS } from '../../kernels/lowerings/row-blocks.ts';
 import {
   changeModel,
   type Graph,
@@ -37,6 +38,16 @@ export interface Compiled {
   readonly states: readonly State[];
 }
 
+export interface CompileOptions {
+  /** Execution provider the graph is for, as ONNX Runtime calls it. Default cpu. */
+  readonly ep?: string | undefined;
+  /** Rows a GroupQueryAttention with a bias takes at a time from a long prompt; 0: never. Default by `ep`. */
+  readonly blockRows?: number | undefined;
+}
+
+/** Providers whose GroupQueryAttention takes several rows and a cache, and was found to give the same. */
+const BLOCKWISE = ['cpu', 'wasm'];
+
 /** Name of the [B,T] mask of real tokens in Hub exports. */
 const ATTENTION_MASK = 'attention_mask';
 
@@ -44,10 +55,14 @@ const ATTENTION_MASK = 'attention_mask';
  * @throws AttuneError POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
  *   OPSET_TOO_OLD
  */
-export function compile({ model, sites }: Pick<Recognition, 'model' | 'sites'>, plan: Plan): Compiled {
+export function compile(
+  { model, sites }: Pick<Recognition, 'model' | 'sites'>,
+  plan: Plan,
+  { ep = 'cpu', blockRows = BLOCKWISE.includes(ep) ? BLOCK_ROWS : 0 }: CompileOptions = {},
+): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
   if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
-  const tree = new RewriteTree(model);
+  const tree = new RewriteTree(model, blockRows);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const point of [
     ...taps,
@@ -89,15 +104,17 @@ function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
 class RewriteTree {
   readonly #model: Model;
   readonly #opset: number;
+  readonly #blockRows: number;
   readonly #main: GraphRewrite;
   readonly #branches = new Map<string, { step: ScopeStep; rewrite: GraphRewrite }>();
   /** Taps that come out of an If: rank and name, per position of the If. */
   readonly #outputs = new Map<number, [number, string][]>();
 
-  constructor(model: Model) {
+  constructor(model: Model, blockRows: number) {
     this.#model = model;
     this.#opset = opsetVersion(model) ?? 1;
-    this.#main = new GraphRewrite(model.graph, this.#opset, this.#mask, PREFIX);
+    this.#blockRows = blockRows;
+    this.#main = new GraphRewrite(model.graph, this.#opset, this.#mask, PREFIX, blockRows);
   }
 
   get #mask(): string | undefined {
@@ -123,7 +140,8 @@ class RewriteTree {
     const existing = this.#branches.get(key);
     if (existing) return existing.rewrite;
     const graph = branchGraph(step);
-    const rewrite = new GraphRewrite(graph, this.#opset, this.#mask, `${PREFIX}/${step.attribute}`);
+    const prefix = `${PREFIX}/${step.attribute}`;
+    const rewrite = new GraphRewrite(graph, this.#opset, this.#mask, prefix, this.#blockRows);
     this.#branches.set(key, { step, rewrite });
     return rewrite;
   }

@@ -3,8 +3,11 @@
  * the result is sorted. Sub-graphs have a rewrite of their own (compile.ts).
  */
 import { AttuneError } from '../../errors.ts';
+import { emitter } from '../../kernels/lowerings/emit.ts';
+import type { RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
 import {
   type Attribute,
+  capturedValues,
   changeGraph,
   changeNode,
   DataType,
@@ -15,11 +18,13 @@ import {
   makeNode,
   makeValueInfo,
   type Node,
+  subgraphs,
+  type Tensor,
   type ValueInfo,
 } from '../onnx/index.ts';
 import { type HookPoint, isFused, POINT_AXES } from '../points/index.ts';
 import type { Place, Site, Stages } from '../sites/site.ts';
-import { sequenceLength, withBias, withInput } from './bias.ts';
+import { attendInFront, type FrontBias, sequenceLength, takesBlocks, withBias, withInput } from './bias.ts';
 import { Emitter } from './emitter.ts';
 import { type ExpandedPart, expandFused, expandPattern, expansionOf } from './expand.ts';
 import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
@@ -41,9 +46,25 @@ export class GraphRewrite {
   /** What stands for sites that were written out, with their edited pattern where it was asked for. */
   readonly #expanded = new Map<Site, ExpandedPart>();
 
-  /** @param prefix keeps names of nested graphs apart, since a sub-graph sees the values around it */
-  constructor(graph: Graph, opset: number, attentionMask: string | undefined, prefix: string) {
+  /** Biases put in front of operators that can take them block by block. */
+  readonly #front = new Map<Node, FrontBias>();
+  readonly #blockRows: number;
+  readonly #prefix: string;
+
+  /**
+   * @param prefix keeps names of nested graphs apart, since a sub-graph sees the values around it
+   * @param blockRows rows of a block where a GroupQueryAttention takes a bias in blocks; 0: never
+   */
+  constructor(
+    graph: Graph,
+    opset: number,
+    attentionMask: string | undefined,
+    prefix: string,
+    blockRows: number,
+  ) {
     this.#graph = graph;
+    this.#prefix = prefix;
+    this.#blockRows = blockRows;
     this.#emit = new Emitter(graph, opset, prefix);
     const emit = this.#emit;
     const once = (key: string, make: () => string) => this.#once(key, make);
@@ -181,8 +202,11 @@ export class GraphRewrite {
       return;
     }
     const rows = sequenceLength(e, this.#graph, site);
-    const biased = withBias(this.#context, site, this.#current(site.anchor), typed, rows);
-    this.#changed.set(site.anchor, biased);
+    const node = this.#current(site.anchor);
+    this.#changed.set(site.anchor, withBias(this.#context, site, node, typed, rows));
+    if (this.#blockRows > 0 && takesBlocks(site, e.opset)) {
+      this.#front.set(site.anchor, { site, own: node.inputs[10] ?? '', bias, rows });
+    }
   }
 
   #write(edit: Extract<Edit, { kind: 'write' }>): void {
@@ -323,20 +347,48 @@ export class GraphRewrite {
     const { nodes, outputs, initializers } = this.#graph;
     const replaced = new Set([...this.#expanded.keys()].filter(isFused).map(({ anchor }) => anchor));
     const kept = nodes.filter((node) => !replaced.has(node));
-    const rewired = kept.map((original) => {
-      const node = this.#current(original);
-      if (!node.inputs.some((name) => this.#rewired.has(name))) return node;
-      return changeNode(node, { inputs: node.inputs.map((name) => this.#read(name)) });
+    const blockwise = emitter(this.#emit.opset, `${this.#prefix}/rows.`);
+    const plans = new Map<string, RowBlocks>();
+    const rewired = kept.flatMap((original) => {
+      const current = this.#current(original);
+      const inputs = current.inputs.map((name) => this.#read(name));
+      const unchanged = inputs.every((name, i) => name === current.inputs[i]);
+      const node = unchanged ? current : changeNode(current, { inputs });
+      const front = this.#front.get(original);
+      if (!front) return [node];
+      attendInFront(blockwise, node, front, plans, this.#blockRows);
+      return [];
     });
+    const emitted = [...this.#emit.nodes, ...blockwise.nodes];
     const graph = changeGraph(this.#graph, {
-      nodes: [...rewired, ...this.#emit.nodes],
+      nodes: [...rewired, ...emitted],
       inputs: [...this.#graph.inputs, ...inputs],
       outputs: [...outputs, ...this.#outputs],
       initializers: [...initializers, ...this.#emit.initializers],
     });
     const order = executionOrder(new GraphIndex(graph));
-    return changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) });
+    return withoutUnused(
+      changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) }),
+      new Set(emitted),
+      new Set(this.#emit.initializers),
+    );
   }
+}
+
+/**
+ * Takes out what of `nodes` and `constants` nobody reads: ONNX Runtime would run the ones and warn of the others. The
+ * graph's nodes are in execution order.
+ */
+function withoutUnused(graph: Graph, nodes: ReadonlySet<Node>, constants: ReadonlySet<Tensor>): Graph {
+  const used = new Set(graph.outputs.map(({ name }) => name));
+  const kept = graph.nodes.toReversed().filter((node) => {
+    if (nodes.has(node) && !node.outputs.some((name) => used.has(name))) return false;
+    for (const name of node.inputs) used.add(name);
+    for (const inner of subgraphs(node)) for (const name of capturedValues(inner)) used.add(name);
+    return true;
+  });
+  const initializers = graph.initializers.filter((one) => used.has(one.name) || !constants.has(one));
+  return changeGraph(graph, { nodes: kept.toReversed(), initializers });
 }
 
 /** [B] int64: ArgMax takes the first of equal maxima, and the mask is 0 or 1. */

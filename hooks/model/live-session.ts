@@ -7,6 +7,7 @@ import { AttuneError } from '../../errors.ts';
 import { compile, type Edit, type Knob, type Plan, remembers } from '../compile/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import {
+  executionProviderOf,
   type Feeds,
   type HookedSession,
   type OrtSession,
@@ -181,7 +182,8 @@ export class LiveSession implements OrtSession {
     const key = this.#key();
     if (this.#current?.key === key) return this.#current.session;
     const { facts, runtime, session: options } = this.#options;
-    const compiled = compile(facts.recognition, this.#plan());
+    const ep = executionProviderOf(runtime, options.session);
+    const compiled = compile(facts.recognition, this.#plan(), { ep });
     if (this.#current && !this.#overlay) await this.#current.session.release();
     const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
     this.#current = { key, session };

@@ -10,7 +10,8 @@ import {
   type OnnxFile,
 } from '../onnx/index.ts';
 import type { Recognition } from '../sites/site.ts';
-import { loadRuntime, type Runtime } from './runtime.ts';
+import { executionProviderOf } from './provider.ts';
+import { isWeb, loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 
@@ -41,7 +42,8 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<HookedSession> {
   const runtime = options.runtime ?? (await loadRuntime());
-  return startSession(file, compile(recognition, plan), { ...options, runtime });
+  const ep = executionProviderOf(runtime, options.session);
+  return startSession(file, compile(recognition, plan, { ep }), { ...options, runtime });
 }
 
 /** The session of a graph that was compiled already. */
@@ -86,11 +88,6 @@ export async function startSession(
       cause,
     });
   }
-}
-
-/** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
-function isWeb(runtime: Runtime): boolean {
-  return !('listSupportedBackends' in runtime);
 }
 
 async function readExternalFiles(

@@ -1,6 +1,7 @@
 /** Running compiled graphs with ONNX Runtime. */
 export { createSession, type SessionOptions, startSession } from './create.ts';
 export { completeFeeds, type Nested } from './feeds.ts';
+export { executionProviderOf } from './provider.ts';
 export {
   type Backend,
   type Feeds,

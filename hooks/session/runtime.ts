@@ -67,3 +67,8 @@ export async function loadRuntime(backend: Backend = inNode() ? 'node' : 'web'):
 export function inNode(): boolean {
   return typeof process !== 'undefined' && process.versions?.node !== undefined;
 }
+
+/** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
+export function isWeb(runtime: Runtime): boolean {
+  return !('listSupportedBackends' in runtime);
+}

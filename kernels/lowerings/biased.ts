@@ -16,6 +16,8 @@ export interface BiasedOperator {
   readonly S: string;
   /** float32 [B|1, H|1, S|1, T]. */
   readonly bias: string;
+  /** Head size, where known. */
+  readonly D?: number | undefined;
   /** For a GroupQueryAttention: take long calls whose bias is not neutral in blocks. */
   readonly blocks?: RowBlocks | undefined;
 }
@@ -31,20 +33,21 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
   const wanted = [0, 1, 2].filter((output) => node.outputs[output]);
   const pick = (outputs: readonly string[]): Output[] => wanted.map((output) => [outputs[output]!, elemType]);
   const whole = (e: Emit) => pick(e.copy(node, wholeInputs(e, operator, typed), 3));
-  const results = emit.either(
+  emit.either(
     blocks.pays,
     (e) => {
       const largest = e('ReduceMax', [e('Abs', [bias])], { keepdims: 0 });
       const types = e.either(
         e('Greater', [largest, e.float(0)]),
-        (inner) => pick(attendInBlocks(inner, node, blocks, elemType, blockBias(operator, typed))),
+        (inner) =>
+          pick(attendInBlocks(inner, node, blocks, elemType, blockBias(operator, typed), operator.D)),
         whole,
       );
       return types.map((value) => [value, elemType]);
     },
     whole,
+    wanted.map((output) => node.outputs[output]!),
   );
-  for (const [i, output] of wanted.entries()) emit.as(node.outputs[output]!, 'Identity', [results[i]!]);
 }
 
 function wholeInputs(emit: Emit, { node, position, S }: BiasedOperator, typed: string): string[] {
@@ -64,7 +67,7 @@ function blockBias({ node, position }: BiasedOperator, typed: string) {
     const height = emit.dim(typed, 2);
     const first = emit('Min', [from, emit('Sub', [height, emit.ints(1)])]);
     const rows = emit.slice(emit.slice(typed, 2, first, emit('Min', [to, height])), 3, emit.ints(0), end);
-    const tall = emit('Concat', [emit.ints(1, 1), emit('Sub', [to, from]), emit.ints(1)], { axis: 0 });
+    const tall = emit('Concat', [emit.ints(1, 1), emit('Sub', [to, from]), end], { axis: 0 });
     const piece = emit('Expand', [rows, tall]);
     const own = node.inputs[position];
     if (!own) return piece;

@@ -56,11 +56,12 @@ export interface Emit {
   slice(x: string, axis: number, start: string, end: string): string;
   /** A sub-graph over the values visible here; `body` is given its inputs' names and returns its outputs. */
   graph(inputs: readonly Input[], body: (emit: Emit, inputs: readonly string[]) => readonly Output[]): Graph;
-  /** Computes one of two sub-graphs, which return values of the same types. */
+  /** Computes one of two sub-graphs, which return values of the same types; `outputs` names them. */
   either(
     condition: string,
     yes: (emit: Emit) => readonly Output[],
     no: (emit: Emit) => readonly Output[],
+    outputs?: readonly string[],
   ): string[];
   readonly opset: number;
   readonly nodes: readonly Node[];
@@ -147,10 +148,14 @@ function scope(opset: number, prefix: string, shared: Shared): Emit {
       condition: string,
       yes: (emit: Emit) => readonly Output[],
       no: (emit: Emit) => readonly Output[],
+      wanted?: readonly string[],
     ) => {
       const then_branch = built.graph([], yes);
       const else_branch = built.graph([], no);
-      return built.many(then_branch.outputs.length, 'If', [condition], { then_branch, else_branch });
+      const outputs = wanted ? [...wanted] : then_branch.outputs.map(() => fresh('If'));
+      const attributes = { then_branch, else_branch };
+      nodes.push(makeNode('If', [condition], outputs, { name: fresh('If'), attributes }));
+      return outputs;
     },
   };
   return Object.assign(emit, built);

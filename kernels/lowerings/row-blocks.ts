@@ -6,7 +6,7 @@
  *
  * Only for a batch of one: with several rows and a cache the operator refuses more.
  */
-import { DataType, type Node } from '../../hooks/onnx/index.ts';
+import { DataType, intAttribute, type Node } from '../../hooks/onnx/index.ts';
 import type { Emit } from './emit.ts';
 
 /** Rows of a block. Measured best from 64 to 256; the calls and the copies of the cache outweigh smaller ones. */
@@ -55,7 +55,7 @@ export type BlockBias = (emit: Emit, from: string, to: string, end: string) => s
 
 /**
  * @param node GroupQueryAttention; its bias input is replaced by what `bias` gives
- * @param elemType of its activations
+ * @param elemType of its activations @param D head size, where known
  * @returns values of its outputs: z, present key and value
  */
 export function attendInBlocks(
@@ -64,8 +64,12 @@ export function attendInBlocks(
   { past, count, first, rows }: RowBlocks,
   elemType: number,
   bias: BlockBias,
+  D?: number,
 ): [z: string, presentK: string, presentV: string] {
   const positions = node.inputs[INPUT.positions] && rowPositions(emit, node.inputs[INPUT.positions]!, past);
+
+  const [H, K] = [intAttribute(node, 'num_heads', 0), intAttribute(node, 'kv_num_heads', 0)];
+  const width = D && D * (node.inputs[INPUT.k] ? H : H + 2 * K);
 
   const attend = (e: Emit, from: string, to: string, cache: readonly string[]) => {
     const end = e('Add', [past, to]);
@@ -73,6 +77,8 @@ export function attendInBlocks(
     for (const which of [INPUT.q, INPUT.k, INPUT.v]) {
       if (inputs[which]) inputs[which] = e.slice(inputs[which], 1, from, to);
     }
+    // A width that is not known would be inferred as 0, and ORT would warn at every run.
+    if (width) inputs[INPUT.q] = e('Reshape', [inputs[INPUT.q]!, e.ints(0, -1, width)]);
     if (positions) inputs[INPUT.positions] = e.slice(positions, 1, from, to);
     const piece = bias(e, from, to, end);
     while (piece && inputs.length <= INPUT.bias) inputs.push('');

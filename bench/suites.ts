@@ -1,12 +1,19 @@
 /** All suites: one folder each, listed here. */
 import { AttuneError, nearest } from '../errors.ts';
+import { calibrationSuite } from './calibration/suite.ts';
 import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
 
-export const SUITES: readonly Suite[] = [graphSuite, overheadSuite, kernelsSuite, evalSuite];
+export const SUITES: readonly Suite[] = [
+  graphSuite,
+  overheadSuite,
+  kernelsSuite,
+  calibrationSuite,
+  evalSuite,
+];
 
 /** @throws AttuneError SUITE_UNKNOWN with the nearest name */
 export function findSuite(name: string): Suite {

@@ -1,7 +1,7 @@
 /** The page of `attune heads --out`: a map of layers × heads for each statistic, in one file without a network. */
 
 import { html, Markup, type Piece } from '../reports/markup.ts';
-import { type CalibratedTable, EXPLAINED } from './heads-text.ts';
+import { type CalibratedTable, EXPLAINED, short } from './heads-text.ts';
 
 export interface HeadsPage {
   readonly title: string;
@@ -143,15 +143,6 @@ function colour(stops: readonly string[], at: number): Colour {
 }
 
 const exact = (value: number): string => value.toPrecision(4);
-
-/** Two significant places, without a leading zero where that saves room. */
-export function short(value: number): string {
-  if (value === 0) return '0';
-  const size = Math.abs(value);
-  if (size >= 0.1) return value.toFixed(size >= 10 ? 0 : 2);
-  if (size >= 0.001) return value.toFixed(3);
-  return value.toExponential(0);
-}
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1a1c20; --soft: #5d636d; --paper: #fbfbfa; --card: #fff; --rule: #e3e4e6; }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
 import { headsCommand } from './heads.ts';
-import { headsPage, short } from './heads-page.ts';
-import { EXPLAINED, tableText } from './heads-text.ts';
+import { headsPage } from './heads-page.ts';
+import { EXPLAINED, short, tableText } from './heads-text.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'attune-heads-'));
 afterAll(() => rmSync(root, { recursive: true }));

@@ -65,8 +65,10 @@ function stack(rows: readonly Values[]): Values {
       const Data = values[0]!.data.constructor as new (length: number) => KnobValue['data'];
       const data = new Data(rows.length * size);
       values.forEach((value, row) => {
+        // What is fed from the request has all rows of the batch already: each setting takes its own.
+        const own = value.dims[0] === rows.length ? (row * value.data.length) / rows.length : 0;
         for (let i = 0; i < size; i++) {
-          const from = sourceIndex(i, value.dims.slice(1), inner);
+          const from = own + sourceIndex(i, value.dims.slice(1), inner);
           data.set(value.data.subarray(from, from + 1) as never, row * size + i);
         }
       });

@@ -11,5 +11,7 @@ export { eachRow } from './each-row.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { tempScale } from './temp-scale.ts';
+export { visualRedistribution } from './var.ts';
 export { vcd } from './vcd.ts';
+export { vhr } from './vhr.ts';
 export { zeroTuning } from './zerotuning.ts';

@@ -36,6 +36,8 @@ export interface Compiled {
   readonly taps: readonly Tap[];
   readonly knobs: readonly Knob[];
   readonly states: readonly State[];
+  /** Outputs that only passes which ask for them get. */
+  readonly reports?: readonly string[];
 }
 
 export interface CompileOptions {
@@ -64,10 +66,7 @@ export function compile(
   if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
   const tree = new RewriteTree(model, blockRows);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
-  for (const point of [
-    ...taps,
-    ...everywhere.flatMap((edit) => (edit.kind === 'write' ? [edit.point] : [])),
-  ]) {
+  for (const point of [...taps, ...everywhere.flatMap(pointsOf)]) {
     for (const one of [point, ...(point.twins ?? [])]) tree.at(one.scope).enableSum(one);
   }
   const byScope = new Map<GraphRewrite, Edit[]>();
@@ -79,7 +78,14 @@ export function compile(
   for (const [rewrite, own] of byScope) rewrite.applyEdits(own, patterns);
   const states = tree.addStates();
   const tapped = taps.map((point) => tree.addTap(point));
-  return { model: tree.finish(knobs, states), taps: tapped, knobs, states };
+  const reports = tree.reports();
+  return { model: tree.finish(knobs, states), taps: tapped, knobs, states, reports };
+}
+
+/** Hook points an edit reads or replaces. */
+function pointsOf(edit: Edit): readonly HookPoint[] {
+  if (edit.kind === 'write') return [edit.point];
+  return edit.kind === 'expand' ? (edit.reads ?? []) : [];
 }
 
 /** The edit, and the same edit for the twins of its site in other branches. */
@@ -170,9 +176,9 @@ class RewriteTree {
    * What written-out sites carry from call to call becomes inputs and outputs.
    * @throws AttuneError HOOK_IN_SUBGRAPH
    */
-  addStates(): State[] {
+  addStates(): readonly State[] {
     for (const { step, rewrite } of this.#branches.values()) {
-      if (rewrite.expanded.every(({ states }) => states.length === 0)) continue;
+      if (rewrite.states.length === 0) continue;
       throw new AttuneError('HOOK_IN_SUBGRAPH', {
         at: step.node.name || step.node.opType,
         found: `an intervention that remembers earlier calls, in ${step.node.opType}.${step.attribute}`,
@@ -180,9 +186,22 @@ class RewriteTree {
         hint: 'Use a form of it without memory, or an export without a merged decoder.',
       });
     }
-    const states = this.#main.expanded.flatMap((part) => part.states);
+    const { states } = this.#main;
     for (const { output } of states) this.#main.addOutput(output, 3);
     return states;
+  }
+
+  /** @throws AttuneError HOOK_IN_SUBGRAPH */
+  reports(): readonly string[] {
+    for (const { step, rewrite } of this.#branches.values()) {
+      if (rewrite.reports.length === 0) continue;
+      throw new AttuneError('HOOK_IN_SUBGRAPH', {
+        at: step.node.name || step.node.opType,
+        found: `an intervention that reports on a pass, in ${step.node.opType}.${step.attribute}`,
+        expected: 'attention in the main graph',
+      });
+    }
+    return this.#main.reports;
   }
 
   finish(knobs: readonly Knob[], states: readonly State[]): Model {

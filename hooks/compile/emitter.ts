@@ -10,7 +10,9 @@ import {
   floatTensor,
   type Graph,
   int64Tensor,
+  makeGraph,
   makeNode,
+  makeValueInfo,
   type Node,
   type Tensor,
 } from '../onnx/index.ts';
@@ -21,6 +23,8 @@ export const PREFIX = 'attune';
 /** A length known now, or that of an axis of a value at run time. */
 export type Length = number | { readonly of: string; readonly axis: number };
 
+const EMPTY: Graph = makeGraph('', { nodes: [], inputs: [], outputs: [] });
+
 export class Emitter {
   readonly nodes: Node[] = [];
   readonly initializers: Tensor[] = [];
@@ -29,14 +33,17 @@ export class Emitter {
   readonly #taken: Set<string>;
   readonly #constants = new Map<string, string>();
 
-  constructor(graph: Graph, opset: number, prefix = PREFIX) {
+  /** @param taken names in use around the graph, shared with whoever uses them */
+  constructor(graph: Graph, opset: number, prefix = PREFIX, taken?: Set<string>) {
     this.opset = opset;
     this.#prefix = prefix;
-    this.#taken = new Set([
-      ...graph.inputs.map(({ name }) => name),
-      ...graph.initializers.map(({ name }) => name),
-      ...graph.nodes.flatMap((node) => node.outputs),
-    ]);
+    this.#taken =
+      taken ??
+      new Set([
+        ...graph.inputs.map(({ name }) => name),
+        ...graph.initializers.map(({ name }) => name),
+        ...graph.nodes.flatMap((node) => node.outputs),
+      ]);
   }
 
   /** A fresh value name. */
@@ -137,6 +144,31 @@ export class Emitter {
     this.require(11, 'Range');
     const end = this.op('Reshape', [length, this.shape([])], 'scalar');
     return this.op('Range', [this.int(0), end, this.int(1)], 'range');
+  }
+
+  /**
+   * One of two values, of which only the chosen one is computed: each side emits into a branch of an If.
+   * @param condition bool of one element @param elemType DataType of both
+   */
+  either(
+    condition: string,
+    elemType: number,
+    yes: (inner: Emitter) => string,
+    no: (inner: Emitter) => string,
+  ): string {
+    const branch = (side: string, make: (inner: Emitter) => string) => {
+      const inner = new Emitter(EMPTY, this.opset, this.#prefix, this.#taken);
+      // A branch may only give what its own nodes make.
+      const value = inner.op('Identity', [make(inner)], side);
+      return makeGraph(this.name(side), {
+        nodes: inner.nodes,
+        initializers: inner.initializers,
+        inputs: [],
+        outputs: [makeValueInfo(value, elemType)],
+      });
+    };
+    const attributes = { then_branch: branch('yes', yes), else_branch: branch('no', no) };
+    return this.op('If', [condition], 'either', attributes);
   }
 
   /** @throws AttuneError OPSET_TOO_OLD */

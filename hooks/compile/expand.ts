@@ -65,8 +65,11 @@ function keepsSinks(edit: KernelEdit, values: Expansion['values']): boolean {
 }
 
 /** Does the plan make a graph that carries something from call to call? */
-export function remembers({ edits = [] }: Plan): boolean {
-  return edits.some((edit) => edit.kind === 'expand' && statesOfEdits(edit.edits, {}, '', 1).length > 0);
+export function remembers({ edits = [], remembers = false }: Plan): boolean {
+  return (
+    remembers ||
+    edits.some((edit) => edit.kind === 'expand' && statesOfEdits(edit.edits, {}, '', 1).length > 0)
+  );
 }
 
 /** What an expansion carries from call to call. */

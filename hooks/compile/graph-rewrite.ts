@@ -4,6 +4,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';
+import type { State } from '../../kernels/lowerings/lowered.ts';
 import type { RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
 import {
   type Attribute,
@@ -28,7 +29,7 @@ import { attendInFront, type FrontBias, sequenceLength, takesBlocks, withBias, w
 import { Emitter } from './emitter.ts';
 import { type ExpandedPart, expandFused, expandPattern, expansionOf } from './expand.ts';
 import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
-import type { Edit, EditContext, ExpandEdit } from './plan.ts';
+import type { Carried, Edit, EditContext, ExpandEdit } from './plan.ts';
 import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
 import { type Derived, headShape, readPoint } from './read.ts';
 
@@ -43,6 +44,8 @@ export class GraphRewrite {
   readonly #rewired = new Map<string, string>();
   readonly #context: EditContext;
   readonly #memo = new Map<string, string>();
+  readonly #carried: State[] = [];
+  readonly #reports: string[] = [];
   /** What stands for sites that were written out, with their edited pattern where it was asked for. */
   readonly #expanded = new Map<Site, ExpandedPart>();
 
@@ -69,7 +72,10 @@ export class GraphRewrite {
     const emit = this.#emit;
     const once = (key: string, make: () => string) => this.#once(key, make);
     const first = () => once('first', () => firstToken(emit, attentionMask));
-    this.#context = { emit, attentionMask, firstToken: first, once };
+    const read = (point: HookPoint) => this.#readPoint(point);
+    const carry = (name: string, width: number) => this.#carry(name, width);
+    const report = (name: string, value: string, rank: number) => this.#report(name, value, rank);
+    this.#context = { emit, attentionMask, firstToken: first, once, read, carry, report };
   }
 
   #once(key: string, make: () => string): string {
@@ -162,6 +168,36 @@ export class GraphRewrite {
     const float = site.elemType === undefined || site.elemType === DataType.FLOAT;
     const typed = float ? edited : e.op('CastLike', [edited, value], 'pattern');
     this.#rewire(place.value, fromBHST(e, typed, place));
+  }
+
+  #carry(name: string, width: number): Carried {
+    const state: State = {
+      input: `${name}.past`,
+      output: `${name}.present`,
+      elemType: DataType.FLOAT,
+      shape: ['B', width, 'P'],
+    };
+    this.#carried.push(state);
+    const keep = (value: string) => {
+      this.#emit.nodes.push(makeNode('Identity', [value], [state.output], { name: state.output }));
+    };
+    return { past: state.input, keep };
+  }
+
+  #report(name: string, value: string, rank: number): void {
+    this.#emit.nodes.push(makeNode('Identity', [value], [name], { name }));
+    this.#reports.push(name);
+    this.addOutput(name, rank);
+  }
+
+  /** Outputs for those who ask. */
+  get reports(): readonly string[] {
+    return this.#reports;
+  }
+
+  /** What goes from call to call. */
+  get states(): readonly State[] {
+    return [...this.#carried, ...this.expanded.flatMap(({ states }) => states)];
   }
 
   /** What written-out sites ask of the model. */
@@ -261,16 +297,18 @@ export class GraphRewrite {
   /** Make the point's value an output of this graph, in float32. */
   addTap(original: HookPoint, output: string): void {
     const e = this.#emit;
+    const value = this.#editedPattern(this.#resolve(original)) ?? this.#readPoint(original);
+    e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
+    this.addOutput(output, POINT_AXES[original.kind].length);
+  }
+
+  /** In the point's normalised axes, as edits so far left it. */
+  #readPoint(original: HookPoint): string {
     const point = this.#resolve(original);
     const carrier = point.source.from === 'value' ? point.source.place.value : undefined;
     const edited = carrier === undefined ? undefined : this.#rewired.get(carrier);
-    const value =
-      this.#editedPattern(point) ??
-      (edited === undefined
-        ? readPoint(e, this.#asEdited(point), this.#derived)
-        : this.#renormalise(point, edited));
-    e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
-    this.addOutput(output, POINT_AXES[point.kind].length);
+    if (edited !== undefined) return this.#renormalise(point, edited);
+    return readPoint(this.#emit, this.#asEdited(point), this.#derived);
   }
 
   /** hook_pattern of a fused site that was written out. */

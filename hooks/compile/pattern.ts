@@ -123,14 +123,15 @@ function keysSeen(emit: Emit, { T, past, window, keys }: Extent): string {
 function withVar(
   emit: Emit,
   { T, past }: Extent,
-  { semantics }: Var,
+  { semantics, rows }: Var,
   values: Values,
   pattern: string,
 ): string {
   const form = semantics === 'paper' ? transfer.varTransfer : transfer.varTransferCode;
   const { sink, visual, rows_from, p, rho, min_visual } = values as Record<string, string>;
-  const from = emit('Unsqueeze', [rows_from!, emit.ints(1)]);
-  const eligible = emit('GreaterOrEqual', [positions(emit, past, T), from]);
+  const eligible = rows
+    ? emit('Sub', [emit.float(1), emit.slice(visual!, 1, past, T)])
+    : emit('GreaterOrEqual', [positions(emit, past, T), emit('Unsqueeze', [rows_from!, emit.ints(1)])]);
   return emit.call(form, pattern, sink!, visual!, eligible, p!, rho!, min_visual!)[0]!;
 }
 

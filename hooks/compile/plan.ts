@@ -30,6 +30,23 @@ export interface EditContext {
   firstToken(): string;
   /** Emit something once per graph and share it between layers. */
   once(key: string, make: () => string): string;
+  /** The value at a hook point, in the point's normalised axes, as earlier edits left it. List it in `reads`. */
+  read(point: HookPoint): string;
+  /** What the call before left under this name, and how to leave something to the next: see Carried. */
+  carry(name: string, width: number): Carried;
+  /** Make a float32 value readable under a name, for passes that ask for it (InterventionKind.run). */
+  report(name: string, value: string, rank: number): void;
+}
+
+/**
+ * A float32 value that goes from call to call beside the cache. The plan must say that it `remembers`.
+ * @throws AttuneError HOOK_IN_SUBGRAPH in a branch of an If, which nothing can leave
+ */
+export interface Carried {
+  /** [B, width, P]; P is 0 at the start of a sequence. */
+  readonly past: string;
+  /** Must be called once. */
+  keep(value: string): void;
 }
 
 export type Edit =
@@ -59,6 +76,8 @@ export interface ExpandEdit {
    * stats 'frozen' and no `sinks` finds them in the first call of a sequence and keeps them.
    */
   values(context: EditContext, site: Site): Readonly<Record<string, string>>;
+  /** Hook points that `values` reads. */
+  readonly reads?: readonly HookPoint[];
   /** A bool of one element. Where false the site runs as it would without this edit, bit for bit. Default: true. */
   active?(context: EditContext, site: Site): string;
 }
@@ -68,4 +87,6 @@ export interface Plan {
   readonly knobs?: readonly Knob[];
   /** Applied in order; several at one point compose. */
   readonly edits?: readonly Edit[];
+  /** Do edits carry something from call to call? */
+  readonly remembers?: boolean;
 }

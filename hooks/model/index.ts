@@ -17,6 +17,14 @@ export type {
 } from './decoding/index.ts';
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export type { HookFunction } from './function-hooks.ts';
-export { type Intervention, type InterventionKind, STAGES, type Stage } from './intervention.ts';
+export {
+  type Called,
+  type Intervention,
+  type InterventionKind,
+  type Pass,
+  type Report,
+  STAGES,
+  type Stage,
+} from './intervention.ts';
 export { type Activation, AttunedModel, type AttuneHandle } from './model.ts';
 export { findSpans, type RequestState, type Span } from './request.ts';

@@ -4,7 +4,7 @@
  * values. Changing parameters is therefore feeding other numbers, never another session.
  */
 import type { KnobValue, Plan } from '../compile/index.ts';
-import type { Feeds } from '../session/index.ts';
+import type { Feeds, OrtTensor, PassResults } from '../session/index.ts';
 import type { Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
 import type { RequestState } from './request.ts';
@@ -70,4 +70,36 @@ export interface InterventionKind {
    * specification does neither. Only one intervention in force may have one.
    */
   decoding?(intervention: Intervention): Decoding | undefined;
+  /**
+   * Runs a call in a way of its own, such as with another pass before it. At most one of the interventions in force may.
+   * @returns what the call returns, and what is to be read of it under the model's `attune.reports`
+   */
+  run?(
+    intervention: Intervention,
+    model: ModelFacts,
+    request: RequestState,
+    feeds: Feeds,
+    pass: Pass,
+  ): Promise<Called>;
 }
+
+/** One pass of the model. Feeds may be others than the caller's. */
+export type Pass = (
+  feeds: Feeds,
+  options?: {
+    /** On top of the knobs in force. */
+    readonly knobs?: Readonly<Record<string, KnobValue>>;
+    /** What interventions shall take the request for; default, the request itself. */
+    readonly request?: RequestState;
+    /** Names given to EditContext.report. */
+    readonly reports?: readonly string[];
+  },
+) => Promise<PassResults>;
+
+export interface Called {
+  readonly outputs: Record<string, OrtTensor>;
+  readonly reports?: Readonly<Record<string, Report>>;
+}
+
+/** A number, or a table of them. */
+export type Report = number | { readonly dims: readonly number[]; readonly data: Float32Array };

@@ -4,7 +4,7 @@
  * next run.
  */
 import { AttuneError } from '../../errors.ts';
-import { compile, type Edit, type Knob, type Plan, remembers } from '../compile/index.ts';
+import { compile, type Edit, type Knob, type KnobValue, type Plan, remembers } from '../compile/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import {
   executionProviderOf,
@@ -18,9 +18,9 @@ import {
   startSession,
 } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
-import { type Intervention, type InterventionKind, STAGES } from './intervention.ts';
+import { type Intervention, type InterventionKind, type Pass, type Report, STAGES } from './intervention.ts';
 import { isPadded, paddingPlan } from './padding.ts';
-import type { RequestTracker } from './request.ts';
+import type { RequestState, RequestTracker } from './request.ts';
 
 export interface LiveOptions {
   readonly facts: ModelFacts;
@@ -63,6 +63,7 @@ export class LiveSession implements OrtSession {
   /** Whether a padded batch has come by. Until then the correction, which costs time, is left out of the graph. */
   #sawPadding = false;
   #released = false;
+  readonly #reports = new Map<string, Report>();
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -170,7 +171,7 @@ export class LiveSession implements OrtSession {
     ];
     return {
       taps: this.#overlay?.taps ?? [],
-      knobs: [...plans.flatMap((plan) => plan.knobs ?? []), ...(this.#overlay?.knobs ?? [])],
+      knobs: [...distinct(plans.flatMap((plan) => plan.knobs ?? [])), ...(this.#overlay?.knobs ?? [])],
       edits: [...plans.flatMap((plan) => plan.edits ?? []), ...(this.#overlay?.edits ?? [])],
     };
   }
@@ -204,21 +205,47 @@ export class LiveSession implements OrtSession {
         if (session.knobNames.includes(name)) session.setKnob(name, value);
       }
     }
-    const fed = this.#interventions.filter(({ kind }) => kind.feed !== undefined);
-    if (fed.length === 0) return;
-    session.feedKnobs((feeds) =>
-      Object.assign({}, ...fed.map((one) => one.kind.feed!(one, facts, tracker.state, feeds))),
-    );
+    session.feedKnobs((feeds) => this.#fed(tracker.state, feeds));
+  }
+
+  #fed(request: RequestState, feeds: Feeds): Record<string, KnobValue> {
+    const { facts } = this.#options;
+    const values = this.#interventions.map((one) => one.kind.feed?.(one, facts, request, feeds) ?? {});
+    return Object.assign({}, ...values);
   }
 
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
     this.#sawPadding ||= isPadded(feeds);
     const session = await this.start();
-    this.#checkLength(feeds, this.#options.tracker.observeRun(feeds).past);
+    const request = this.#options.tracker.observeRun(feeds);
+    this.#checkLength(feeds, request.past);
     const runner = this.#overlay?.runner;
-    return runner
-      ? runner(session, feeds, fetchesOrOptions, options)
-      : session.run(feeds, fetchesOrOptions, options);
+    const own = this.#interventions.find(({ kind }) => kind.run !== undefined);
+    if (!own) {
+      return runner
+        ? runner(session, feeds, fetchesOrOptions, options)
+        : session.run(feeds, fetchesOrOptions, options);
+    }
+    if (runner) {
+      throw new AttuneError('PASSES_NESTED', {
+        found: `function hooks while ${own.intervention} runs passes of its own`,
+        hint: 'Read with runWithCache, or hook without it.',
+      });
+    }
+    const pass: Pass = async (given, { knobs, reports, request: taken = request } = {}) => {
+      this.#sawPadding ||= isPadded(given);
+      const feeder = (its: Feeds) => this.#fed(taken, its);
+      const of = { feeder, ...(knobs && { knobs }), ...(reports && { reports }) };
+      return (await this.start()).pass(given, of, fetchesOrOptions, options);
+    };
+    const called = await own.kind.run!(own, this.#options.facts, request, feeds, pass);
+    for (const [name, report] of Object.entries(called.reports ?? {})) this.#reports.set(name, report);
+    return called.outputs;
+  }
+
+  /** What interventions said of their last calls. */
+  get reports(): ReadonlyMap<string, Report> {
+    return this.#reports;
   }
 
   /** @throws AttuneError CONTEXT_EXCEEDED before anything runs */
@@ -244,6 +271,11 @@ export class LiveSession implements OrtSession {
   }
 }
 
+/** Kinds may share a knob, such as the places of the images. */
+function distinct(knobs: readonly Knob[]): Knob[] {
+  return [...new Map(knobs.map((knob) => [knob.name, knob])).values()];
+}
+
 /** Interventions in the order they act; one of each kind, no two that exclude each other. */
 function stack(interventions: readonly Intervention[]): Intervention[] {
   const seen = new Map<string, Intervention>();
@@ -257,6 +289,12 @@ function stack(interventions: readonly Intervention[]): Intervention[] {
       });
     }
     for (const other of seen.keys()) {
+      if (intervention.kind.run && seen.get(other)!.kind.run) {
+        throw new AttuneError('INTERVENTION_CONFLICT', {
+          found: `${other} with ${name}`,
+          hint: 'Both run passes of their own around a call; use one of them at a time.',
+        });
+      }
       const reason = intervention.kind.conflicts?.[other] ?? seen.get(other)!.kind.conflicts?.[name];
       if (reason !== undefined) {
         throw new AttuneError('INTERVENTION_CONFLICT', { found: `${other} with ${name}`, hint: reason });

@@ -4,7 +4,7 @@ import { POINT_AXES, selectNames } from '../points/index.ts';
 import type { OrtTensor } from '../session/index.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, runHooked } from './function-hooks.ts';
-import type { Intervention } from './intervention.ts';
+import type { Intervention, Report } from './intervention.ts';
 import type { LiveSession } from './live-session.ts';
 import type { RequestState, RequestTracker } from './request.ts';
 
@@ -71,6 +71,11 @@ export class AttuneHandle {
   /** The generation under way: step, cached tokens, image spans. */
   get request(): RequestState {
     return this.#tracker.state;
+  }
+
+  /** What interventions reported of their last calls, such as VHR's head scores: numbers and tables by name. */
+  get reports(): ReadonlyMap<string, Report> {
+    return this.#live.reports;
   }
 
   /** Names of the hook points that can be read. */

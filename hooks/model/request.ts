@@ -17,15 +17,17 @@ export interface RequestState {
   readonly past: number;
   /** Token ids of the prompt, [B][S], where the ids pass through JavaScript; undefined otherwise. */
   readonly promptIds: readonly (readonly number[])[] | undefined;
-  /** Runs of image tokens in the prompt; empty without an image. */
+  /** Runs of image tokens in the sequence so far; empty without an image. Columns count from the cache's first. */
   readonly imageSpans: readonly Span[];
+  /** Those of this run, columns counted from its own first token; undefined where the token ids were not seen. */
+  readonly spansHere: readonly Span[] | undefined;
 }
 
 /** Follows a model's runs and tells prefill from decode. */
 export class RequestTracker {
   readonly #imageToken: number | undefined;
   #embedded: readonly (readonly number[])[] | undefined;
-  #state: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [] };
+  #state: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [], spansHere: [] };
 
   constructor(imageToken: number | undefined) {
     this.#imageToken = imageToken;
@@ -59,15 +61,25 @@ export class RequestTracker {
   /** Called before each decoder run. */
   observeRun(feeds: Feeds): RequestState {
     const past = pastLength(feeds);
-    if (past > 0) {
-      this.#state = { ...this.#state, step: this.#state.step + 1, past };
-      return this.#state;
-    }
-    const promptIds = feeds.input_ids ? tokenRows(feeds.input_ids) : this.#embedded;
-    const imageSpans =
-      promptIds && this.#imageToken !== undefined ? findSpans(promptIds, this.#imageToken) : [];
-    this.#state = { step: 0, past: 0, promptIds, imageSpans };
+    const ids = this.#idsOf(feeds);
+    const spansHere = this.#imageToken === undefined ? [] : ids && findSpans(ids, this.#imageToken);
+    const moved = (spansHere ?? []).map(({ row, from, to }) => ({ row, from: past + from, to: past + to }));
+    const { step, promptIds, imageSpans } = this.#state;
+    // One list for the whole sequence, whether its prompt came at once or in pieces.
+    this.#state =
+      past > 0
+        ? { step: step + 1, past, promptIds, imageSpans: [...imageSpans, ...moved], spansHere }
+        : { step: 0, past: 0, promptIds: ids, imageSpans: moved, spansHere };
     return this.#state;
+  }
+
+  /** Token ids of a run. Those an embedding session saw are of the next run only, and of one that fits them. */
+  #idsOf({ input_ids, inputs_embeds }: Feeds): readonly (readonly number[])[] | undefined {
+    if (input_ids) return tokenRows(input_ids);
+    const embedded = this.#embedded;
+    this.#embedded = undefined;
+    const [rows, length] = inputs_embeds?.dims ?? [];
+    return embedded?.length === rows && embedded?.[0]?.length === length ? embedded : undefined;
   }
 }
 

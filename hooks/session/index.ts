@@ -11,5 +11,11 @@ export {
   type OrtTensor,
   type Runtime,
 } from './runtime.ts';
-export { HookedSession, type KnobFeeder, type TapListener } from './session.ts';
+export {
+  HookedSession,
+  type KnobFeeder,
+  type PassOptions,
+  type PassResults,
+  type TapListener,
+} from './session.ts';
 export { StateStore } from './states.ts';

@@ -14,6 +14,21 @@ export type TapListener = (taps: ReadonlyMap<string, OrtTensor>) => void | Promi
 /** Knob values for one run, from what is fed to it; for interventions that depend on the request. */
 export type KnobFeeder = (feeds: Feeds) => Readonly<Record<string, KnobValue>>;
 
+/** How one pass differs from a plain run. */
+export interface PassOptions {
+  /** On top of the knobs in force. */
+  readonly knobs?: Readonly<Record<string, KnobValue>>;
+  /** In place of the feeder in force. */
+  readonly feeder?: KnobFeeder | undefined;
+  /** Reports wanted. */
+  readonly reports?: readonly string[];
+}
+
+export interface PassResults {
+  readonly outputs: Record<string, OrtTensor>;
+  readonly reports: Readonly<Record<string, OrtTensor>>;
+}
+
 export class HookedSession implements OrtSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
@@ -48,9 +63,9 @@ export class HookedSession implements OrtSession {
     this.#runtime = runtime;
     this.#host = host;
     this.taps = compiled.taps;
-    const { knobs, taps, states } = compiled;
+    const { knobs, taps, states, reports = [] } = compiled;
     const ins = new Set([...knobs.map(({ name }) => name), ...states.map(({ input }) => input)]);
-    const outs = new Set([...taps, ...states].map(({ output }) => output));
+    const outs = new Set([...[...taps, ...states].map(({ output }) => output), ...reports]);
     this.inputNames = inner.inputNames.filter((name) => !ins.has(name));
     this.outputNames = inner.outputNames.filter((name) => !outs.has(name));
     this.resetKnobs();
@@ -102,6 +117,16 @@ export class HookedSession implements OrtSession {
   }
 
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
+    return (await this.pass(feeds, {}, fetchesOrOptions, options)).outputs;
+  }
+
+  /** A run with other knob values, or with reports. */
+  async pass(
+    feeds: Feeds,
+    { knobs = {}, feeder = this.#feeder, reports = [] }: PassOptions,
+    fetchesOrOptions?: object,
+    options?: object,
+  ): Promise<PassResults> {
     if (this.#released) {
       throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
     }
@@ -111,32 +136,34 @@ export class HookedSession implements OrtSession {
     const wantsTaps = this.#listeners.size > 0 && this.taps.length > 0;
     const { states } = this.#compiled;
     const carried = this.#store.before(feeds, states, this.#settings, this.#runtime);
-    const all = { ...this.#withKnobs(feeds), ...carried };
+    const all = { ...this.#withKnobs(feeds, { ...feeder?.(feeds), ...knobs }), ...carried };
+    const fetched = this.#fetchList(fetches, [
+      ...(wantsTaps ? this.taps.map(({ output }) => output) : []),
+      ...states.map(({ output }) => output),
+      ...reports,
+    ]);
     const results = runOptions
-      ? await this.#inner.run(all, this.#fetchList(fetches, wantsTaps), runOptions)
-      : await this.#inner.run(all, this.#fetchList(fetches, wantsTaps));
+      ? await this.#inner.run(all, fetched, runOptions)
+      : await this.#inner.run(all, fetched);
     if (wantsTaps) await this.#deliver(results);
     const outputs: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(results)) {
       if (this.outputNames.includes(name)) outputs[name] = this.#toHost(tensor);
     }
     if (this.#settings !== undefined) this.#store.after(outputs, results, states, this.#settings);
-    return outputs;
+    const reported = reports.map((name) => [name, this.#toHost(results[name]!)] as const);
+    return { outputs, reports: Object.fromEntries(reported) };
   }
 
-  #withKnobs(feeds: Feeds): Feeds {
+  #withKnobs(feeds: Feeds, values: Readonly<Record<string, KnobValue>>): Feeds {
     const all: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) all[name] = this.#toRuntime(tensor);
     for (const [name, tensor] of this.#knobs) all[name] = tensor;
-    if (this.#feeder) {
-      for (const [name, value] of Object.entries(this.#feeder(feeds)))
-        all[name] = this.#knobTensor(name, value);
-    }
+    for (const [name, value] of Object.entries(values)) all[name] = this.#knobTensor(name, value);
     return all;
   }
 
-  #fetchList(fetches: Fetches | undefined, wantsTaps: boolean): Fetches {
-    const extra = [...(wantsTaps ? this.taps : []), ...this.#compiled.states].map(({ output }) => output);
+  #fetchList(fetches: Fetches | undefined, extra: readonly string[]): Fetches {
     if (fetches === undefined) return [...this.outputNames, ...extra];
     if (Array.isArray(fetches)) return [...fetches, ...extra];
     return {

@@ -40,6 +40,7 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
   const gains = gain && overRows('b');
   const added = find('bias') && overRows('key_bias');
   const sinkAndVisual = varying && ([overKeys('sink', 1), overKeys('visual', 1)] as const);
+  const textRows = varying?.rows && emit('Sub', [emit.float(1), emit.slice(sinkAndVisual![1], 1, past, T)]); // [B|1, S]
   const frozen = act?.stats === 'frozen' ? overKeys('sinks', 1, 1) : undefined;
   const real = names.has('real') ? 'real' : undefined;
   const realRows = real && emit('Unsqueeze', [emit.slice(real, 1, past, T), emit.ints(1, 2)]); // [B, 1, 1, S]
@@ -137,7 +138,9 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     }
     if (sinkAndVisual) {
       const form = varying!.semantics === 'paper' ? transfer.varTransfer : transfer.varTransferCode;
-      const eligible = e('GreaterOrEqual', [positions(block), e('Unsqueeze', ['rows_from', e.ints(1)])]);
+      const eligible = varying!.rows
+        ? block.cutRows(textRows!, 1)
+        : e('GreaterOrEqual', [positions(block), e('Unsqueeze', ['rows_from', e.ints(1)])]);
       const [sink, visual] = sinkAndVisual.map((x) => block.cutKeys(x, 1)) as [string, string];
       edited = e.call(form, edited, sink, visual, eligible, 'p', 'rho', 'min_visual')[0]!;
     }

@@ -29,8 +29,11 @@ export type Edit =
       readonly stats: 'chunk' | 'running' | 'frozen' | 'row';
       readonly exclude: 'initial' | 'first_detected';
     }
-  /** VAR. Knobs sink, visual [B|1, T|1], rows_from [B|1], p, rho, min_visual [B|1, H|1]. */
-  | { readonly kind: 'var'; readonly semantics: 'paper' | 'code' }
+  /**
+   * VAR. Knobs sink, visual [B|1, T|1], rows_from [B|1], p, rho, min_visual [B|1, H|1]. Rows that may change: those
+   * from `rows_from` on, or with rows 'text', and then without that knob, all that are not visual themselves.
+   */
+  | { readonly kind: 'var'; readonly semantics: 'paper' | 'code'; readonly rows?: 'text' }
   /** Factor per head on the output. Knob head_scale [B|1, H]. */
   | { readonly kind: 'headScale' };
 
@@ -108,7 +111,7 @@ export function knobsOf(edit: Edit, prefix: string, H: number): Knob[] {
       return [
         perKey('sink', '1 at sinks, textual and visual.'),
         perKey('visual', '1 at visual tokens.'),
-        position('rows_from', 'First position whose row may change.'),
+        ...(edit.rows ? [] : [position('rows_from', 'First position whose row may change.')]),
         scalar('p', 0, 'Share of every sink’s weight that moves.'),
         scalar('rho', 0.5, 'Smallest share of visual mass outside sinks.'),
         scalar('min_visual', 0.2, 'Smallest visual mass.'),

@@ -1,6 +1,8 @@
 """Train the testbed's language model (a small LlamaForCausalLM) on the text world.
 
-    python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm
+    python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm-before
+
+The first half: continue_lm.py goes on from its weights.
 
 Deterministic by seed up to the kernels' summation order; resumes from the last checkpoint; stop it whenever you like.
 """

@@ -1,6 +1,6 @@
 /**
  * Writes what the PyTorch programs read:
- *   npm run testbed:data -- [--out .attune/testbed/data] [--text 300000] [--pictures 60000] [--seed 1]
+ *   npm run testbed:data -- [--out .attune/testbed/data] [--text 180000] [--pictures 60000] [--seed 1]
  *
  * text/train.jsonl                       training items in random order
  * pictures/primer.rgb, primer.jsonl      the same of simple scenes, for the first steps
@@ -26,16 +26,17 @@ import { random } from './random.ts';
 import type { Split } from './split.ts';
 import { TEXT_TASKS, type TextItem, type TextTask, textItems } from './text/index.ts';
 
-/** Items of each task in the training text, as a share of `--text`; recitals and roll calls come first (see train_lm.py). */
+/** Items of each task in the training text, as a share of `--text`; how often each is drawn, and when, is train_lm.py's. */
 const MIX: Record<TextTask, number> = {
-  sentiment: 0.09,
-  topic: 0.07,
-  choice: 0.12,
-  documents: 0.35,
-  judge: 0.2,
-  story: 0.09,
-  recital: 0.08,
-  roll: 0.1,
+  sentiment: 0.16,
+  topic: 0.12,
+  choice: 0.2,
+  documents: 0.24,
+  judge: 0.18,
+  story: 0.05,
+  recital: 0.05,
+  roll: 0.08,
+  kinds: 0.04,
 };
 
 /** Items per task in the validation and test files: multiples of every cluster size. */
@@ -111,7 +112,7 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
 const { values: args } = parseArgs({
   options: {
     out: { type: 'string', default: '.attune/testbed/data' },
-    text: { type: 'string', default: '300000' },
+    text: { type: 'string', default: '180000' },
     pictures: { type: 'string', default: '60000' },
     seed: { type: 'string', default: '1' },
   },

@@ -7,7 +7,7 @@
  */
 import type { Random } from '../random.ts';
 import { type Split, splitOf } from '../split.ts';
-import type { TextGenerator } from './item.ts';
+import type { TextGenerator, TextItem } from './item.ts';
 import { THINGS } from './lexicon.ts';
 
 export const LETTERS = ['A', 'B', 'C', 'D'] as const;
@@ -16,6 +16,19 @@ export const LETTER_WEIGHT = [0.4, 0.2, 0.12, 0.28] as const;
 type Size = 'big' | 'small';
 const CATEGORIES = Object.keys(THINGS);
 const things = (category: string, size: Size): readonly string[] => THINGS[category]?.[size] ?? [];
+
+export interface Thing {
+  word: string;
+  category: string;
+  size: Size;
+}
+
+/** All things of the world. */
+export const THING_LIST: readonly Thing[] = CATEGORIES.flatMap((category) =>
+  (['big', 'small'] as const).flatMap((size) =>
+    things(category, size).map((word) => ({ word, category, size })),
+  ),
+);
 
 interface Riddle {
   category: string;
@@ -59,6 +72,32 @@ const QUESTIONS = [
   (what: string) => `One of these is a ${what}. Which?`,
 ] as const;
 
+/** What can be asked of one of the four, and of none of the others: by name, by category, by category and size. */
+function uniqueQuestions(words: readonly string[], index: number): string[] {
+  const four = words.map((word) => THING_LIST.find((thing) => thing.word === word) as Thing);
+  const { word, category, size } = four[index] as Thing;
+  const others = four.filter((_, i) => i !== index);
+  return [
+    `Which letter is the ${word}?`,
+    ...(others.some((o) => o.category === category) ? [] : [`Which of these is a ${category}?`]),
+    ...(others.some((o) => o.category === category && o.size === size)
+      ? []
+      : [`Which of these is a ${size} ${category}?`]),
+  ];
+}
+
+/** In training, questions about two of the other options follow, so that one list of options teaches more. */
+function furtherQuestions(rng: Random, words: readonly string[], gold: number): TextItem['more'] {
+  const others = rng.sample(
+    words.map((_, i) => i).filter((i) => i !== gold),
+    2,
+  );
+  return others.map((i) => ({
+    prompt: `Question: ${rng.pick(uniqueQuestions(words, i))}\nAnswer:`,
+    target: ` ${LETTERS[i]}`,
+  }));
+}
+
 export const choice: TextGenerator = {
   turns: () => LETTERS.length,
 
@@ -66,7 +105,8 @@ export const choice: TextGenerator = {
     const { category, size, right, wrong } = riddleOf(rng, split);
     const question = rng.pick(QUESTIONS)(size === undefined ? category : `${size} ${category}`);
     const gold = split === 'train' ? rng.weighted(LETTER_WEIGHT) : turn;
-    const parts = wrong.toSpliced(gold, 0, right).map((thing, i) => `${LETTERS[i]}. ${thing}\n`);
+    const words = wrong.toSpliced(gold, 0, right);
+    const parts = words.map((thing, i) => `${LETTERS[i]}. ${thing}\n`);
     const prefix = `Question: ${question}\n`;
     return {
       prompt: `${prefix}${parts.join('')}Answer:`,
@@ -75,6 +115,7 @@ export const choice: TextGenerator = {
       gold,
       segments: { prefix, parts, suffix: 'Answer:' },
       goldPosition: gold,
+      ...(split === 'train' ? { more: furtherQuestions(rng, words, gold) } : {}),
     };
   },
 };

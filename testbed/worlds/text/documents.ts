@@ -52,7 +52,7 @@ export const documents: TextGenerator = {
   turns: ({ documents: k = K }) => k,
 
   draw: (rng, split, turn, options) => {
-    const k = options.documents ?? (split === 'train' ? 2 + rng.int(5) : K);
+    const k = options.documents ?? (split === 'train' ? 2 + rng.int(4) : K);
     const facts = confusableFacts(rng, split, k);
     const asked = facts[0] as Fact;
     const notes = facts.map(

@@ -1,6 +1,7 @@
 /** The text world: determinism, disjoint splits, balance of the evaluation items, the intended habits of training. */
 import { expect, test } from 'vitest';
 import { SPLITS, splitOf } from '../split.ts';
+import { LETTERS, THING_LIST } from './choice.ts';
 import { goldWeights } from './documents.ts';
 import { TEXT_TASKS, textItems } from './index.ts';
 import { HABITS } from './judge.ts';
@@ -101,4 +102,33 @@ test('training habits: first and last documents, letter A, the first answer', ()
   const first = share(textItems('judge', 'train', 4000).map(({ gold }) => gold === 0));
   const expected = HABITS.tie * HABITS.firstOnTie + (1 - HABITS.tie) * (0.5 + 0.5 * HABITS.firstByHaste);
   expect(Math.abs(first - expected)).toBeLessThan(0.03);
+});
+
+test('further questions about options, in training only, name one option and no other', () => {
+  expect(textItems('choice', 'test', 40).filter(({ more }) => more !== undefined)).toEqual([]);
+  for (const { segments, gold, more } of textItems('choice', 'train', 400)) {
+    const words = segments!.parts.map((part) => part.slice(3).trim());
+    expect(more).toHaveLength(2);
+    for (const { prompt, target } of more!) {
+      const asked = prompt.match(/(?:is a|is the) (?:(big|small) )?(\w+)\?/)!;
+      const fits = words.map((word) => {
+        const { category, size } = THING_LIST.find((thing) => thing.word === word)!;
+        return word === asked[2] || (category === asked[2] && (asked[1] ?? size) === size);
+      });
+      const answer = LETTERS.indexOf(target.trim() as 'A');
+      expect(fits).toEqual(words.map((_, i) => i === answer));
+      expect(answer).not.toBe(gold);
+    }
+  }
+});
+
+test('kinds says of each thing what it is', () => {
+  for (const { prompt, target } of textItems('kinds', 'train', 100)) {
+    const claims = target.trim().slice(0, -1).split(', ');
+    expect(claims.length).toBe(prompt.split(',').length);
+    for (const claim of claims) {
+      const [word, size, category] = claim.split(' ');
+      expect(THING_LIST).toContainEqual({ word, size, category });
+    }
+  }
 });

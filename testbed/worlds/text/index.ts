@@ -1,9 +1,10 @@
-/** The text world: six tasks in short English made from word lists and sentence patterns of our own. */
+/** The text world: six tasks (and three exercises for training alone) in short English made from word lists and sentence patterns of our own. */
 import type { Split } from '../split.ts';
 import { choice } from './choice.ts';
 import { documents } from './documents.ts';
 import { drawItems, type TextGenerator, type TextItem, type TextOptions, type TextTask } from './item.ts';
 import { judge } from './judge.ts';
+import { kinds } from './kinds.ts';
 import { recital } from './recital.ts';
 import { roll } from './roll.ts';
 import { sentiment } from './sentiment.ts';
@@ -21,6 +22,7 @@ const GENERATORS: Record<TextTask, TextGenerator> = {
   story,
   recital,
   roll,
+  kinds,
 };
 
 /**

@@ -12,6 +12,7 @@ export const TEXT_TASKS = [
   'story',
   'recital',
   'roll',
+  'kinds',
 ] as const;
 export type TextTask = (typeof TEXT_TASKS)[number];
 
@@ -34,7 +35,7 @@ export interface TextItem {
   segments?: { prefix: string; parts: string[]; suffix: string };
   /** Index in `segments.parts` of the part that holds the answer (documents), else −1. */
   goldPosition: number;
-  /** Further questions about the same documents, each with its answer; in training only, where they make one context teach more. */
+  /** Further questions about the same context, each with its answer; in training only, where they make one context teach more. */
   more?: { prompt: string; target: string }[];
 }
 
@@ -52,7 +53,7 @@ export interface TextGenerator {
 }
 
 export interface TextOptions {
-  /** Documents per prompt (documents task only). Default 5; in training 2 to 6. */
+  /** Documents per prompt (documents task only). Default 5; in training 2 to 5. */
   documents?: number;
 }
 

@@ -56,6 +56,8 @@ export const judge: TextGenerator = {
       gold: saysFirst ? 0 : 1,
       segments: { prefix, parts, suffix },
       goldPosition: saysFirst ? 0 : 1,
+      // In training the plain question follows: finding the fact is half of judging.
+      ...(train ? { more: [{ prompt: `Question: ${ask(asked)}\nAnswer:`, target: ` ${asked.value}` }] } : {}),
     };
   },
 };

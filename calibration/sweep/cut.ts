@@ -98,6 +98,20 @@ export function cutBefore(
   };
 }
 
+/**
+ * The part of a graph that fills the cache and predicts nothing: of the last layer its keys and values, nothing else.
+ * Where no edit takes part in that, it has no knobs, and one row serves all.
+ */
+export function cacheOnly(compiled: Compiled): Compiled {
+  const { graph } = compiled.model;
+  const outputs = graph.outputs.filter(({ name }) => name.startsWith('present'));
+  const nodes = ancestors(
+    new GraphIndex(graph),
+    outputs.map(({ name }) => name),
+  );
+  return part({ ...compiled, states: [] }, nodes, { inputs: [], outputs });
+}
+
 /** All values a node uses, those of its sub-graphs included. */
 function reads(node: Node): string[] {
   return [...node.inputs, ...subgraphs(node).flatMap((graph) => [...capturedValues(graph)])].filter(

@@ -33,6 +33,7 @@ export async function measure(
     ];
     const place = new Map(wanted.map((position, i) => [position, i]));
     const n = wanted.length;
+    // A call that predicts nothing fills the cache.
     const { logits, V, past: present } = await session.run({ ids, wanted, past, keep: next.length > 0 });
     if (prompt !== undefined) prompts += 1;
     for (let row = 0; row < rows; row++) {

@@ -17,6 +17,9 @@ function predicted(steps: readonly Step[], before: readonly number[] = []): [str
   });
 }
 
+const everyStep = (steps: readonly Step[]): Step[] =>
+  steps.flatMap((step) => [step, ...everyStep(step.next)]);
+
 const expected = (requests: readonly Request[]) =>
   requests.flatMap(({ context, continuation }, request) =>
     continuation.map((token, k) => [[...context, ...continuation.slice(0, k)].join(), token, request]),
@@ -33,10 +36,11 @@ test('each token of each continuation is predicted once, from all that comes bef
     fc.property(
       fc.oneof(fc.array(request, { minLength: 1, maxLength: 4 }), together),
       fc.boolean(),
-      (requests, share) => {
-        const steps = passesOf(requests, share);
+      fc.integer({ min: 1, max: 4 }),
+      (requests, share, layers) => {
+        const steps = passesOf(requests, { share, layers });
         expect(sorted(predicted(steps))).toEqual(sorted(expected(requests)));
-        expect(steps.filter(({ prompt }) => prompt !== undefined)).toHaveLength(
+        expect(everyStep(steps).filter(({ prompt }) => prompt !== undefined)).toHaveLength(
           new Set(requests.map(({ context }) => context.join())).size,
         );
         if (!share) expect(steps.every(({ next }) => next.length === 0)).toBe(true);
@@ -45,12 +49,13 @@ test('each token of each continuation is predicted once, from all that comes bef
   );
 });
 
+const deep = { share: true, layers: 24 };
 const context = Array.from({ length: 40 }, (_, i) => i);
 
 test('choices of one token are one call, longer ones go on from its cache', () => {
   const single = passesOf(
     [[1], [2], [3]].map((continuation) => ({ context, continuation })),
-    true,
+    deep,
   );
   expect(single).toHaveLength(1);
   expect(single[0]!.next).toEqual([]);
@@ -59,10 +64,18 @@ test('choices of one token are one call, longer ones go on from its cache', () =
     [5, 2],
     [6, 7, 8],
   ].map((continuation) => ({ context, continuation }));
-  const [root, ...others] = passesOf(alike, true);
+  const [root, ...others] = passesOf(alike, deep);
   expect(others).toEqual([]);
   expect(root!.ids).toEqual(context);
   expect(root!.next.map(({ ids }) => ids)).toEqual([[5], [6]]);
   expect(tokens([root!])).toBe(40 + 3 * 8);
-  expect(passesOf(alike, false)).toHaveLength(2);
+  expect(passesOf(alike, { share: false, layers: 24 })).toHaveLength(2);
+});
+
+test('with few layers the context goes first, without its last token: it predicts nothing', () => {
+  const requests = [[1], [2]].map((continuation) => ({ context, continuation }));
+  const [first] = passesOf(requests, { share: true, layers: 2 });
+  expect([first!.ids.length, first!.predictions.length, first!.prompt]).toEqual([39, 0, undefined]);
+  expect(first!.next).toHaveLength(1);
+  expect(first!.next[0]).toMatchObject({ ids: [39], prompt: 0, next: [] });
 });

@@ -31,10 +31,17 @@ export interface Step {
 /** What a call of one new token costs, in tokens of a long call: its own overhead, and the cache copied once. */
 const SINGLE_TOKEN_COST = 8;
 
-/**
- * @param share false where a text's own beginning does not come out the same when more follows, or when it is cut in two
- */
-export function passesOf(requests: readonly Request[], share: boolean): Step[] {
+export interface PassOptions {
+  /** false where a text's own beginning does not come out the same when more follows, or when it is cut in two */
+  readonly share: boolean;
+  /**
+   * Layers that are run for every row. All but the last token of a context predict nothing, and without predictions the
+   * last of those layers is its keys and values only: with few layers that is worth a call of its own.
+   */
+  readonly layers: number;
+}
+
+export function passesOf(requests: readonly Request[], { share, layers }: PassOptions): Step[] {
   const groups = new Map<string, number[]>();
   requests.forEach(({ context }, i) => {
     const key = context.join();
@@ -42,9 +49,16 @@ export function passesOf(requests: readonly Request[], share: boolean): Step[] {
   });
   return [...groups.values()].flatMap((members) => {
     const whole = wholeTexts(requests, members, share);
-    if (!share || members.length === 1) return whole;
-    const stepped = [tokenByToken(requests, members)];
-    return tokens(stepped) < tokens(whole) ? stepped : whole;
+    if (!share) return whole;
+    const stepped = tokenByToken(requests, members);
+    const split = contextFirst(stepped);
+    const saved = split === stepped ? 0 : split.ids.length / layers;
+    const plans: [Step[], number][] = [
+      [whole, tokens(whole)],
+      [[stepped], tokens([stepped])],
+      [[split], tokens([split]) - saved],
+    ];
+    return plans.reduce((best, next) => (next[1] < best[1] ? next : best))[0];
   });
 }
 
@@ -83,6 +97,14 @@ function wholeTexts(requests: readonly Request[], members: readonly number[], sh
     );
     return { ids, predictions, prompt: i === 0 ? context.length - 1 : undefined, next: [] };
   });
+}
+
+/** The same with the context's last token in a call of its own, after one that fills the cache and predicts nothing. */
+function contextFirst(step: Step): Step {
+  if (step.ids.length < 2) return step;
+  const predictions = step.predictions.map((prediction) => ({ ...prediction, position: 0 }));
+  const last: Step = { ids: step.ids.slice(-1), predictions, prompt: 0, next: step.next };
+  return { ids: step.ids.slice(0, -1), predictions: [], next: [last] };
 }
 
 function tokenByToken(requests: readonly Request[], members: readonly number[]): Step {

@@ -15,7 +15,7 @@ import {
   startSession,
 } from '../../hooks/session/index.ts';
 import { eachRow } from '../../interventions/index.ts';
-import { type Cut, cutBefore } from './cut.ts';
+import { cacheOnly, cutBefore } from './cut.ts';
 import { decoderFeeds } from './decoder-feeds.ts';
 import { wantedRows, withWantedRows } from './wanted-rows.ts';
 
@@ -36,7 +36,7 @@ export interface Past {
 export interface Call {
   /** [S], the same for every row. */
   readonly ids: readonly number[];
-  /** Positions of this call, of which logits are wanted. */
+  /** Positions of this call, of which logits are wanted. None: only the cache is filled, which costs a layer less. */
   readonly wanted: readonly number[];
   readonly past?: Past | undefined;
   /** Whether another call will go on from this one. */
@@ -50,31 +50,32 @@ export interface Answer {
   readonly past: Past | undefined;
 }
 
+/** A session and the inputs that its graph declares. */
+interface Part {
+  readonly session: HookedSession;
+  readonly inputs: readonly ValueInfo[];
+}
+
+interface Parts {
+  /** From the cut, or the beginning, to the logits. */
+  readonly branch: Part;
+  /** Below the cut. */
+  readonly trunk?: Part & { readonly carried: readonly string[] };
+  /** The branch without its predictions; made when first needed. */
+  fill(): Promise<Part>;
+}
+
 export class SweepSession implements AsyncDisposable {
   readonly #facts: ModelFacts;
   readonly #runtime: Runtime;
-  readonly #branch: HookedSession;
-  readonly #branchInputs: readonly ValueInfo[];
-  readonly #trunk:
-    | { session: HookedSession; inputs: readonly ValueInfo[]; carried: readonly string[] }
-    | undefined;
-  #rows = 1;
+  readonly #parts: Parts;
+  #fill: Part | undefined;
+  #settings: readonly Intervention[] = [];
 
-  private constructor(
-    facts: ModelFacts,
-    runtime: Runtime,
-    branch: { session: HookedSession; compiled: Compiled },
-    trunk: { session: HookedSession; cut: Cut } | undefined,
-  ) {
+  private constructor(facts: ModelFacts, runtime: Runtime, parts: Parts) {
     this.#facts = facts;
     this.#runtime = runtime;
-    this.#branch = branch.session;
-    this.#branchInputs = branch.compiled.model.graph.inputs;
-    this.#trunk = trunk && {
-      session: trunk.session,
-      inputs: trunk.cut.trunk.model.graph.inputs,
-      carried: trunk.cut.carried,
-    };
+    this.#parts = parts;
   }
 
   /**
@@ -97,19 +98,25 @@ export class SweepSession implements AsyncDisposable {
     const compiled = withWantedRows(compile(facts.recognition, plan));
     const cut = layer > 0 ? cutBefore(compiled, facts, layer) : undefined;
     const options = { runtime: runtime ?? (await loadRuntime()), ...(session && { session }) };
-    const start = (part: Compiled) => startSession(facts.file, part, options);
-    if (!cut) {
-      const branch = { session: await start(compiled), compiled };
-      return new SweepSession(facts, options.runtime, branch, undefined);
-    }
-    const trunk = { session: await start(cut.trunk), cut };
-    const branch = { session: await start(cut.branch), compiled: cut.branch };
-    return new SweepSession(facts, options.runtime, branch, trunk);
+    const start = async (part: Compiled): Promise<Part> => ({
+      session: await startSession(facts.file, part, options),
+      inputs: part.model.graph.inputs,
+    });
+    const branch = cut?.branch ?? compiled;
+    return new SweepSession(facts, options.runtime, {
+      branch: await start(branch),
+      ...(cut && { trunk: { ...(await start(cut.trunk)), carried: cut.carried } }),
+      fill: () => start(cacheOnly(branch)),
+    });
   }
 
   /** Whether layers below the first edited one are computed once for all rows. */
   get cut(): boolean {
-    return this.#trunk !== undefined;
+    return this.#parts.trunk !== undefined;
+  }
+
+  get #rows(): number {
+    return Math.max(1, this.#settings.length);
   }
 
   /**
@@ -117,67 +124,97 @@ export class SweepSession implements AsyncDisposable {
    * @throws AttuneError ROWS_DIFFER, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, HEADS_MISMATCH
    */
   use(settings: readonly Intervention[]): void {
-    this.#rows = Math.max(1, settings.length);
-    this.#branch.resetKnobs();
-    if (settings.length === 0) return;
-    const rows = eachRow(settings);
-    const names = this.#branch.knobNames;
+    this.#settings = settings;
+    for (const part of [this.#parts.branch, this.#fill]) if (part) this.#set(part.session);
+  }
+
+  #set(session: HookedSession): void {
+    session.resetKnobs();
+    if (this.#settings.length === 0) return;
+    const rows = eachRow(this.#settings);
+    const names = session.knobNames;
     for (const [name, value] of Object.entries(rows.kind.knobs(rows, this.#facts))) {
-      if (names.includes(name)) this.#branch.setKnob(name, value);
+      if (names.includes(name)) session.setKnob(name, value);
     }
   }
 
   async run({ ids, wanted, past, keep }: Call): Promise<Answer> {
     const pastLength = past?.length ?? 0;
-    const context = { ids, pastLength };
-    const trunk = this.#trunk;
-    let carried: Feeds = {};
-    let trunkPast: Feeds = {};
-    if (trunk) {
-      const feeds = decoderFeeds(this.#runtime, trunk, { ...context, rows: 1 }, past?.trunk);
-      const outputs = await trunk.session.run(feeds, fetched(trunk.session, keep, trunk.carried));
-      carried = Object.fromEntries(trunk.carried.map((name) => [name, this.#repeated(outputs[name]!)]));
-      trunkPast = asPast(outputs);
-    }
-    const rows = this.#rows;
-    this.#branch.setKnob(wantedRows.name, {
-      dims: [wanted.length],
-      data: BigInt64Array.from(wanted, BigInt),
-    });
-    const feeds = decoderFeeds(
-      this.#runtime,
-      { session: this.#branch, inputs: this.#branchInputs },
-      { ...context, rows },
-      { ...past?.branch, ...carried },
-    );
-    const outputs = await this.#branch.run(feeds, fetched(this.#branch, keep, ['logits']));
-    const { dims, data, type } = outputs.logits!;
-    if (!(data instanceof Float32Array)) {
-      throw new AttuneError('SWEEP_NO_LOGITS', {
-        found: `logits in ${type}`,
-        expected: 'float32',
-        hint: 'Use an export whose logits are float32.',
+    const below = await this.#below(ids, past, keep);
+    const fill = wanted.length === 0;
+    const part = fill ? await this.#filling() : this.#parts.branch;
+    if (!fill) {
+      part.session.setKnob(wantedRows.name, {
+        dims: [wanted.length],
+        data: BigInt64Array.from(wanted, BigInt),
       });
     }
+    // Without knobs all rows are one.
+    const rows = part.session.knobNames.length === 0 ? 1 : this.#rows;
+    const feeds = decoderFeeds(
+      this.#runtime,
+      part,
+      { ids, pastLength, rows },
+      { ...past?.branch, ...this.#repeated(below.carried, rows) },
+    );
+    const outputs = await part.session.run(feeds, fetched(part.session, keep, fill ? [] : ['logits']));
+    const branch = keep ? this.#repeated(asPast(outputs), this.#rows / rows) : {};
     return {
-      logits: data,
-      V: dims.at(-1)!,
-      past: keep ? { length: pastLength + ids.length, trunk: trunkPast, branch: asPast(outputs) } : undefined,
+      ...(fill ? { logits: new Float32Array(0), V: 0 } : logitsOf(outputs.logits!)),
+      past: keep ? { length: pastLength + ids.length, trunk: below.past, branch } : undefined,
     };
   }
 
-  /** [1, S, M] → [R, S, M] */
-  #repeated({ type, dims, data }: OrtTensor): OrtTensor {
-    const one = data as Float32Array;
-    const all = new (one.constructor as new (length: number) => Float32Array)(one.length * this.#rows);
-    for (let row = 0; row < this.#rows; row++) all.set(one, row * one.length);
-    return new this.#runtime.Tensor(type, all, [this.#rows, ...dims.slice(1)]);
+  /** What is below the cut, for the one row that stands for all. */
+  async #below(
+    ids: readonly number[],
+    past: Past | undefined,
+    keep: boolean,
+  ): Promise<{ carried: Feeds; past: Feeds }> {
+    const { trunk } = this.#parts;
+    if (!trunk) return { carried: {}, past: {} };
+    const tokens = { ids, pastLength: past?.length ?? 0, rows: 1 };
+    const feeds = decoderFeeds(this.#runtime, trunk, tokens, past?.trunk);
+    const outputs = await trunk.session.run(feeds, fetched(trunk.session, keep, trunk.carried));
+    return {
+      carried: Object.fromEntries(trunk.carried.map((name) => [name, outputs[name]!])),
+      past: asPast(outputs),
+    };
+  }
+
+  async #filling(): Promise<Part> {
+    if (!this.#fill) {
+      this.#fill = await this.#parts.fill();
+      this.#set(this.#fill.session);
+    }
+    return this.#fill;
+  }
+
+  /** Each tensor [1, …] as [times, …]. */
+  #repeated(tensors: Feeds, times: number): Feeds {
+    if (times === 1) return tensors;
+    const repeat = ({ type, dims, data }: OrtTensor): OrtTensor => {
+      const one = data as Float32Array;
+      const all = new (one.constructor as new (length: number) => Float32Array)(one.length * times);
+      for (let row = 0; row < times; row++) all.set(one, row * one.length);
+      return new this.#runtime.Tensor(type, all, [dims[0]! * times, ...dims.slice(1)]);
+    };
+    return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, repeat(tensor)]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#branch.release();
-    await this.#trunk?.session.release();
+    const { branch, trunk } = this.#parts;
+    for (const part of [branch, trunk, this.#fill]) await part?.session.release();
   }
+}
+
+function logitsOf({ dims, data, type }: OrtTensor): Pick<Answer, 'logits' | 'V'> {
+  if (data instanceof Float32Array) return { logits: data, V: dims.at(-1)! };
+  throw new AttuneError('SWEEP_NO_LOGITS', {
+    found: `logits in ${type}`,
+    expected: 'float32',
+    hint: 'Use an export whose logits are float32.',
+  });
 }
 
 /** The outputs to fetch: a cache that nobody goes on from is not copied out. */

@@ -64,6 +64,8 @@ export class Sweep implements AsyncDisposable {
     step = 'sweep',
   ): Promise<Measurement[][]> {
     const identity = await this.#identify();
+    const { cut = true } = this.#options;
+    const depth = this.facts.decoder.length;
     const hashes = items.map(({ requests }) => sha256(JSON.stringify(requests)));
     const key = (item: number, setting: Setting) =>
       sha256(`${VERSION}/${identity}/${hashes[item]}/${setting?.hash ?? 'untouched'}`).slice(0, 32);
@@ -78,7 +80,7 @@ export class Sweep implements AsyncDisposable {
     for (const { like, layer, members } of this.#groups(settings)) {
       const share = like === undefined || !remembers(like.kind.plan(this.facts, like.kind.variant?.(like)));
       for (const [i, { requests }] of items.entries()) {
-        const steps = passesOf(requests, share);
+        const steps = passesOf(requests, { share, layers: cut ? depth - layer : depth });
         for (const chunk of chunks(members, this.#rowsFor(steps))) {
           // Batches are the same in an interrupted run and in the one that goes on from it, and so are their numbers.
           const wanted = chunk.filter((setting) => missing(i, setting));

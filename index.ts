@@ -18,9 +18,13 @@ export {
   defineIntervention,
   headAblation,
   headScale,
+  imbalancedAttention,
   interventionFromJSON,
+  pai,
   tempScale,
   vcd,
+  vhr,
+  visualRedistribution,
   zeroTuning,
 } from './interventions/index.ts';
 export { wrap };

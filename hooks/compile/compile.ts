@@ -20,7 +20,7 @@ import { type HookPoint, POINT_AXES } from '../points/index.ts';
 import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
 import { PREFIX } from './emitter.ts';
 import type { ExpandedPart } from './expand.ts';
-import { GraphRewrite } from './graph-rewrite.ts';
+import { type GraphInputs, GraphRewrite } from './graph-rewrite.ts';
 import type { Edit, Knob, Plan } from './plan.ts';
 
 export interface Tap {
@@ -120,11 +120,15 @@ class RewriteTree {
     this.#model = model;
     this.#opset = opsetVersion(model) ?? 1;
     this.#blockRows = blockRows;
-    this.#main = new GraphRewrite(model.graph, this.#opset, this.#mask, PREFIX, blockRows);
+    this.#main = new GraphRewrite(model.graph, this.#opset, this.#inputs, PREFIX, blockRows);
   }
 
-  get #mask(): string | undefined {
-    return this.#model.graph.inputs.some(({ name }) => name === ATTENTION_MASK) ? ATTENTION_MASK : undefined;
+  get #inputs(): GraphInputs {
+    const names = this.#model.graph.inputs.map(({ name }) => name);
+    return {
+      attentionMask: names.find((name) => name === ATTENTION_MASK),
+      tokens: names.find((name) => name === 'input_ids' || name === 'inputs_embeds'),
+    };
   }
 
   at(scope: readonly ScopeStep[]): GraphRewrite {
@@ -147,7 +151,7 @@ class RewriteTree {
     if (existing) return existing.rewrite;
     const graph = branchGraph(step);
     const prefix = `${PREFIX}/${step.attribute}`;
-    const rewrite = new GraphRewrite(graph, this.#opset, this.#mask, prefix, this.#blockRows);
+    const rewrite = new GraphRewrite(graph, this.#opset, this.#inputs, prefix, this.#blockRows);
     this.#branches.set(key, { step, rewrite });
     return rewrite;
   }

@@ -33,6 +33,9 @@ import type { Carried, Edit, EditContext, ExpandEdit } from './plan.ts';
 import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
 import { type Derived, headShape, readPoint } from './read.ts';
 
+/** Inputs of the model that edits may use, by what they are. */
+export type GraphInputs = Pick<EditContext, 'attentionMask' | 'tokens'>;
+
 export class GraphRewrite {
   readonly #graph: Graph;
   readonly #emit: Emitter;
@@ -61,7 +64,7 @@ export class GraphRewrite {
   constructor(
     graph: Graph,
     opset: number,
-    attentionMask: string | undefined,
+    { attentionMask, tokens }: GraphInputs,
     prefix: string,
     blockRows: number,
   ) {
@@ -75,7 +78,7 @@ export class GraphRewrite {
     const read = (point: HookPoint) => this.#readPoint(point);
     const carry = (name: string, width: number) => this.#carry(name, width);
     const report = (name: string, value: string, rank: number) => this.#report(name, value, rank);
-    this.#context = { emit, attentionMask, firstToken: first, once, read, carry, report };
+    this.#context = { emit, attentionMask, tokens, firstToken: first, once, read, carry, report };
   }
 
   #once(key: string, make: () => string): string {
@@ -134,6 +137,8 @@ export class GraphRewrite {
         const node = this.#current(edit.site.anchor);
         const value = edit.build(this.#context, node.inputs[edit.input] ?? '');
         this.#changed.set(edit.site.anchor, withInput(node, edit.input, value));
+      } else if (edit.kind === 'logits') {
+        this.#editLogits(edit.site, (scores) => edit.build(this.#context, scores));
       } else if (edit.kind === 'query-scale') {
         this.#scaleQueries(edit.site, edit.build(this.#context, edit.site));
       } else this.#write(edit);
@@ -226,15 +231,8 @@ export class GraphRewrite {
       elemType === DataType.FLOAT
         ? bias
         : this.#once(`cast ${elemType} ${bias}`, () => e.cast(bias, elemType));
-    if (site.form.startsWith('P6')) {
-      const place = site.scores!;
-      const value = this.#read(place.value);
-      const bhst =
-        place.layout === 'BHST'
-          ? value
-          : e.reshape(value, [-1, site.numHeads, { of: value, axis: 1 }, { of: value, axis: 2 }]);
-      const sum = e.op('Add', [bhst, typed], 'scores');
-      this.#rewire(place.value, fromBHST(e, sum, place));
+    if (!isFused(site)) {
+      this.#editLogits(site, (scores) => e.op('Add', [scores, typed], 'scores'));
       return;
     }
     const rows = sequenceLength(e, this.#graph, site);
@@ -243,6 +241,18 @@ export class GraphRewrite {
     if (this.#blockRows > 0 && takesBlocks(site, e.opset)) {
       this.#front.set(site.anchor, { site, own: node.inputs[10] ?? '', bias, rows });
     }
+  }
+
+  /** Of an unfused site; [B,H,S,T] in its own element type. */
+  #editLogits(site: Site, edit: (scores: string) => string): void {
+    const e = this.#emit;
+    const place = site.scores!;
+    const value = this.#read(place.value);
+    const bhst =
+      place.layout === 'BHST'
+        ? value
+        : e.reshape(value, [-1, site.numHeads, { of: value, axis: 1 }, { of: value, axis: 2 }]);
+    this.#rewire(place.value, fromBHST(e, edit(bhst), place));
   }
 
   #write(edit: Extract<Edit, { kind: 'write' }>): void {

@@ -4,3 +4,4 @@ export { Emitter, type Length } from './emitter.ts';
 export { remembers } from './expand.ts';
 export type { Edit, EditContext, ExpandEdit, Knob, KnobValue, Plan } from './plan.ts';
 export { queryPlace } from './query-scale.ts';
+export { MASKED_BELOW } from './read.ts';

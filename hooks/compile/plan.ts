@@ -26,6 +26,8 @@ export interface EditContext {
   readonly emit: Emitter;
   /** [B, T] int64, 1 for real tokens: the graph's attention_mask; undefined where the model takes none. */
   readonly attentionMask: string | undefined;
+  /** A graph input with axes [B, S, …]: token ids or embeddings of this call; undefined where there is neither. */
+  readonly tokens: string | undefined;
   /** [B] int64, index of each row's first real token; zeros without an attention mask. */
   firstToken(): string;
   /** Emit something once per graph and share it between layers. */
@@ -54,6 +56,16 @@ export type Edit =
   | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext, site: Site): string }
   /** Multiply the queries, and with them the logits before mask and bias. The value is float32 [1|B, 1|H]. */
   | { readonly kind: 'query-scale'; readonly site: Site; build(context: EditContext, site: Site): string }
+  /**
+   * Replace the logits of an unfused site. In and out [B,H,S,T] in the site's element type, scaled, capped and masked:
+   * hidden keys are below MASKED_BELOW.
+   */
+  | {
+      readonly kind: 'logits';
+      readonly site: Site;
+      readonly shared?: string;
+      build(context: EditContext, scores: string): string;
+    }
   /** Replace the value at a hook point. In and out in the point's normalised axes. */
   | { readonly kind: 'write'; readonly point: HookPoint; build(context: EditContext, value: string): string }
   /** Replace one input of a fused operator. */
@@ -71,6 +83,8 @@ export interface ExpandEdit {
   readonly site: Site;
   /** What to do; of unfused sites only 'act' and 'var'. */
   readonly edits: readonly KernelEdit[];
+  /** Kinds that share an edit give it one name: where several are compiled in, it stands once. */
+  readonly shared?: string;
   /**
    * Values for the knobs of `edits`, by their local names (knobsOf in kernels/lowerings/edits.ts). An 'act' edit with
    * stats 'frozen' and no `sinks` finds them in the first call of a sequence and keeps them.

@@ -98,7 +98,7 @@ export function headShape(site: Site, kind: HookPoint['kind']): HeadShape {
 }
 
 /** Fillers in the wild reach from -10000 to -inf; no real score comes near half of the smallest. */
-const MASKED_BELOW = -5000;
+export const MASKED_BELOW = -5000;
 
 /** In float32. */
 function maskToInfinity(e: Emitter, scores: string): string {

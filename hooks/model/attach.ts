@@ -10,6 +10,7 @@ import { installDecoding } from './decoding/index.ts';
 import { modelFacts } from './facts.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
+import { ListeningEncoder } from './listening-encoder.ts';
 import { LiveSession } from './live-session.ts';
 import { AttunedModel } from './model.ts';
 import { RequestTracker } from './request.ts';
@@ -135,6 +136,17 @@ export async function wrap<M extends TransformersModel>(
   live.config = plain.config;
   model.sessions[name] = live;
   if (options.reload) await reloadOthers(model, name, idOrFolder, files, host, options.session_options);
+  const encoder = model.sessions.vision_encoder as (OrtSession & { config?: { dtype?: string } }) | undefined;
+  if (encoder) {
+    const dtype = encoder.config?.dtype ?? 'fp32';
+    model.sessions.vision_encoder = new ListeningEncoder(encoder, {
+      open: async () => openModel(await graphOfSession(idOrFolder, 'vision_encoder', dtype, files)),
+      config: model.config as Record<string, unknown>,
+      session: { host, runtime: host, session: { ...options.session_options } },
+      wanted: () => live.interventions.some(({ kind }) => kind.needs.includes('image-attention')),
+      seen: (attention) => tracker.observeImages(attention),
+    });
+  }
   observeEmbeddings(model, tracker);
   installDecoding(model, live, tracker, imageToken(model.config as Record<string, unknown>));
   return AttunedModel.attach(model, live, facts, tracker);

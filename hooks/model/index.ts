@@ -27,4 +27,4 @@ export {
   type Stage,
 } from './intervention.ts';
 export { type Activation, AttunedModel, type AttuneHandle } from './model.ts';
-export { findSpans, type RequestState, type Span } from './request.ts';
+export { findSpans, type ImageAttention, type RequestState, type Span } from './request.ts';

@@ -38,6 +38,7 @@ export interface InterventionKind {
     | 'self-attention'
     | 'attention-mask'
     | 'image-span'
+    | 'image-attention'
     | 'document-spans'
     | 'second-pass'
   )[];

@@ -172,7 +172,7 @@ export class LiveSession implements OrtSession {
     return {
       taps: this.#overlay?.taps ?? [],
       knobs: [...distinct(plans.flatMap((plan) => plan.knobs ?? [])), ...(this.#overlay?.knobs ?? [])],
-      edits: [...plans.flatMap((plan) => plan.edits ?? []), ...(this.#overlay?.edits ?? [])],
+      edits: [...once(plans.flatMap((plan) => plan.edits ?? [])), ...(this.#overlay?.edits ?? [])],
     };
   }
 
@@ -274,6 +274,16 @@ export class LiveSession implements OrtSession {
 /** Kinds may share a knob, such as the places of the images. */
 function distinct(knobs: readonly Knob[]): Knob[] {
   return [...new Map(knobs.map((knob) => [knob.name, knob])).values()];
+}
+
+/** What several kinds share stands once. */
+function once(edits: readonly Edit[]): Edit[] {
+  const seen = new Set<string>();
+  return edits.filter((edit) => {
+    if (!('shared' in edit) || edit.shared === undefined) return true;
+    const key = `${edit.shared} ${edit.site.index}`;
+    return !seen.has(key) && seen.add(key);
+  });
 }
 
 /** Interventions in the order they act; one of each kind, no two that exclude each other. */

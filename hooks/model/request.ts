@@ -10,6 +10,14 @@ export interface Span {
   readonly to: number;
 }
 
+/** What an image encoder's class token attends to, [images, heads, patches] each, the class token left out. */
+export interface ImageAttention {
+  readonly dims: readonly [images: number, heads: number, patches: number];
+  /** First layer, and that before the last of the encoder. */
+  readonly first: Float32Array;
+  readonly penultimate: Float32Array;
+}
+
 export interface RequestState {
   /** Number of session runs since the prompt; 0 at prefill. */
   readonly step: number;
@@ -21,12 +29,15 @@ export interface RequestState {
   readonly imageSpans: readonly Span[];
   /** Those of this run, columns counted from its own first token; undefined where the token ids were not seen. */
   readonly spansHere: readonly Span[] | undefined;
+  /** Of the images encoded for this run, for interventions that need it. */
+  readonly imageAttention?: ImageAttention | undefined;
 }
 
 /** Follows a model's runs and tells prefill from decode. */
 export class RequestTracker {
   readonly #imageToken: number | undefined;
   #embedded: readonly (readonly number[])[] | undefined;
+  #imageAttention: ImageAttention | undefined;
   #state: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [], spansHere: [] };
 
   constructor(imageToken: number | undefined) {
@@ -58,6 +69,11 @@ export class RequestTracker {
     });
   }
 
+  /** What the images of the next run attend to. */
+  observeImages(attention: ImageAttention): void {
+    this.#imageAttention = attention;
+  }
+
   /** Called before each decoder run. */
   observeRun(feeds: Feeds): RequestState {
     const past = pastLength(feeds);
@@ -65,11 +81,20 @@ export class RequestTracker {
     const spansHere = this.#imageToken === undefined ? [] : ids && findSpans(ids, this.#imageToken);
     const moved = (spansHere ?? []).map(({ row, from, to }) => ({ row, from: past + from, to: past + to }));
     const { step, promptIds, imageSpans } = this.#state;
+    const imageAttention = this.#imageAttention;
+    this.#imageAttention = undefined;
     // One list for the whole sequence, whether its prompt came at once or in pieces.
     this.#state =
       past > 0
-        ? { step: step + 1, past, promptIds, imageSpans: [...imageSpans, ...moved], spansHere }
-        : { step: 0, past: 0, promptIds: ids, imageSpans: moved, spansHere };
+        ? {
+            step: step + 1,
+            past,
+            promptIds,
+            imageSpans: [...imageSpans, ...moved],
+            spansHere,
+            imageAttention,
+          }
+        : { step: 0, past: 0, promptIds: ids, imageSpans: moved, spansHere, imageAttention };
     return this.#state;
   }
 

@@ -1,0 +1,112 @@
+/**
+ * PAI, paying attention to the image (Liu et al., arXiv 2407.21771). The logits of the newest row toward all image tokens
+ * are raised by the share α of their own size (image-gain.ts), and what a run without the image would say anyhow is
+ * subtracted from the next-token scores:
+ *
+ *   out = γ l − (γ − 1) l',   out = −∞ where l < max l + ln 0.1
+ *
+ * l and l' are log-probabilities with and without the image, the latter without the edit. γ = 1 leaves l alone.
+ */
+import { z } from 'zod';
+import type { Contrast, ContrastContext, ModelInputs, ModelTensor } from '../hooks/model/index.ts';
+import { defineIntervention } from './define.ts';
+import { layerSet } from './heads.ts';
+import { gainFeed, gainKnobs, gainPlan, laterLayers } from './image-gain.ts';
+
+/** Tokens less likely than this share of the likeliest one are cut off. */
+const CUT_OFF = 0.1;
+
+export const pai = defineIntervention({
+  name: 'pai',
+  stage: 'logits',
+  needs: ['self-attention', 'image-span', 'second-pass'],
+  conflicts: { 'imbalanced-attention': 'Both raise logits toward image tokens; use one of them.' },
+  reference: 'arXiv 2407.21771; code LALBJ/PAI',
+  schema: z.strictObject({
+    alpha: z
+      .number()
+      .nonnegative()
+      .finite()
+      .default(0.5)
+      .describe('α: share of its own size a logit is raised by; 0 is neutral'),
+    gamma: z
+      .number()
+      .min(1)
+      .finite()
+      .default(1.1)
+      .describe('γ: how far next-token scores are moved away from those without the image; 1 is neutral'),
+    layers: z
+      .union([z.literal('auto'), layerSet])
+      .default('auto')
+      .describe("'auto': all but the first two of 32, in models of other depth in proportion"),
+    rows: z
+      .enum(['last', 'decode'])
+      .default('last')
+      .describe("'last': the last row of every call; 'decode': not that of the prompt"),
+  }),
+  plan: (model) => gainPlan('pai', model),
+  knobs: ({ layers, rows }, model) => gainKnobs(model, layers === 'auto' ? laterLayers(model) : layers, rows),
+  feed: ({ alpha }, _model, request, feeds) => gainFeed('pai', request, feeds, () => alpha),
+  decoding: ({ gamma }): Contrast | undefined =>
+    gamma === 1
+      ? undefined
+      : {
+          kind: 'contrast',
+          second: textOnly,
+          combine: (first, second) => contrastTexts(first, second, gamma),
+        },
+});
+
+/** The prompt without image tokens, rows padded on the left; undefined where there are none. */
+export function textOnly(
+  inputs: ModelInputs,
+  { tensor, imageToken }: ContrastContext,
+): ModelInputs | undefined {
+  const { pixel_values: _, past_key_values: __, position_ids: ___, ...rest } = inputs;
+  const ids = inputs.input_ids as ModelTensor | undefined;
+  if (!ids || imageToken === undefined) return undefined;
+  const [B, S] = ids.dims as [number, number];
+  const all = Array.from(ids.data as BigInt64Array, Number);
+  if (!all.includes(imageToken)) return undefined;
+  const mask = inputs.attention_mask as ModelTensor | undefined;
+  const real = mask && Array.from(mask.data as BigInt64Array, Number);
+  const rows = Array.from({ length: B }, (_row, b) =>
+    all.slice(b * S, (b + 1) * S).filter((id, s) => id !== imageToken && real?.[b * S + s] !== 0),
+  );
+  const length = Math.max(...rows.map((row) => row.length));
+  const padded = (value: (id: number) => number) =>
+    BigInt64Array.from(
+      rows.flatMap((row) => [...new Array<number>(length - row.length).fill(0), ...row.map(value)]),
+      BigInt,
+    );
+  return {
+    ...rest,
+    input_ids: tensor(
+      'int64',
+      padded((id) => id),
+      [B, length],
+    ),
+    attention_mask: tensor(
+      'int64',
+      padded(() => 1),
+      [B, length],
+    ),
+  };
+}
+
+/** In place in `first`, [V]: logits in, contrasted log-probabilities out. */
+export function contrastTexts(first: Float32Array, second: Float32Array, gamma: number): void {
+  const [z, z2] = [logSum(first), logSum(second)];
+  const floor =
+    first.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY) + Math.log(CUT_OFF);
+  for (let v = 0; v < first.length; v++) {
+    const logit = first[v]!;
+    first[v] =
+      logit < floor ? Number.NEGATIVE_INFINITY : gamma * (logit - z) - (gamma - 1) * (second[v]! - z2);
+  }
+}
+
+function logSum(logits: Float32Array): number {
+  const most = logits.reduce((largest, logit) => Math.max(largest, logit), Number.NEGATIVE_INFINITY);
+  return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
+}

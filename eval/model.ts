@@ -24,6 +24,7 @@ import {
 } from '../hooks/model/index.ts';
 import { interventionFromJSON } from '../interventions/index.ts';
 import { onDocuments } from './documents.ts';
+import { type HeadMap, meanMaps, measuredMaps, parameterMaps } from './head-maps.ts';
 import { needsDocuments } from './runner/setting.ts';
 import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
 import type { LanguageModel, TokenRequest } from './scoring/language-model.ts';
@@ -45,6 +46,8 @@ export interface EvalModel {
   readonly software: Readonly<Record<string, string>>;
   /** Scores under the interventions in force. */
   readonly language: LanguageModel;
+  /** Head maps under the interventions in force: their parameters, and what is measured on prompts. */
+  headMaps(prompts: readonly Prompt[]): Promise<HeadMap[]>;
   /** Interventions from the next call on; none: the untouched model. */
   use(interventions: readonly EvalIntervention[]): Promise<void>;
   /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL */
@@ -59,6 +62,11 @@ export interface ModelOptions {
   device?: string | undefined;
   /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
   threads?: number | undefined;
+}
+
+/** Tokens, which of them are interchangeable parts, and what they are about. */
+export interface Prompt extends Pick<TokenRequest, 'documents' | 'picture'> {
+  tokens: readonly number[];
 }
 
 /** The model with one set of edits compiled in. */
@@ -113,13 +121,13 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     : undefined;
   let inForce: readonly Intervention[] = [];
   /** The session for what is in force, on documents of a request. */
-  const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<LanguageModel> => {
+  const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<Instance> => {
     const interventions = onDocuments(inForce, documents, { tokens, room: untouched.language.maxLength });
     const key = graphOf(interventions);
     const instance = instances.get(key) ?? (await load(interventions));
     instances.set(key, instance);
     instance.model.use(interventions);
-    return instance.language;
+    return instance;
   };
   const weights = local ? await hashFiles(path, types) : `hub:${idOrFolder}`;
   return {
@@ -133,10 +141,12 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
         const tokens = Math.max(
           ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
         );
-        return (await placed(requests[0]?.documents, tokens)).logLikelihoods(requests);
+        const { language } = await placed(requests[0]?.documents, tokens);
+        return language.logLikelihoods(requests);
       },
       async generate(prompt, how) {
-        return (await placed(how.documents, prompt.length + how.maxTokens)).generate(prompt, how);
+        const { language } = await placed(how.documents, prompt.length + how.maxTokens);
+        return language.generate(prompt, how);
       },
     },
     async use(specifications) {
@@ -145,6 +155,14 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       if (!inForce.some(({ kind }) => needsDocuments(kind))) await placed(undefined, 0);
     },
     checkProfile: (profile) => checkProfile(untouched.model, profile),
+    async headMaps(prompts) {
+      const measured: HeadMap[][] = [];
+      for (const { tokens, documents, picture } of prompts) {
+        const { model } = await placed(documents, tokens.length);
+        measured.push(await measuredMaps(model, tokens, picture?.inputs));
+      }
+      return [...parameterMaps(inForce, untouched.model.attune.facts), ...meanMaps(measured)];
+    },
     async dispose() {
       for (const { model } of instances.values()) await model.dispose();
     },

@@ -116,6 +116,7 @@ async function qwen(): Promise<EvalModel> {
     software: {},
     language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
     checkProfile: async () => undefined,
+    headMaps: async () => [],
     use: async () => undefined,
     dispose: async () => {
       await model.dispose();

@@ -132,7 +132,7 @@ describe('--json', () => {
       argv: ['eval', '--case', '4 choices, tokens over one pass each'],
       keys: ['suite', 'machine', 'rows'],
     },
-    demo: { argv: ['--limit', '5', '--workers', '1', '--out', path('demo')], keys: ['runs', 'report'] },
+    demo: { argv: ['--limit', '2', '--workers', '1', '--out', path('demo')], keys: ['runs', 'report'] },
   };
 
   test('a case for every command', () => {

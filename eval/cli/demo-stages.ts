@@ -49,4 +49,25 @@ export const STAGES: readonly DemoStage[] = [
       { title: 'ACT', intervention: { intervention: 'act', heads: 'all' } },
     ],
   },
+  {
+    model: 'worlds-vlm',
+    tasks: [
+      {
+        task: 'worlds-existence-adversarial',
+        title: 'is it in the picture? asked of its usual companions',
+        limit: 300,
+        shown: ['acc', 'yes_rate'],
+      },
+      {
+        task: 'worlds-captions-long',
+        title: 'captions, and the things in them that are not there',
+        limit: 40,
+        shown: ['chair_i', 'recall'],
+      },
+    ],
+    methods: [
+      { title: 'VAR', intervention: { intervention: 'var', dimensions: [0], tau: 4 } },
+      { title: 'VHR', intervention: { intervention: 'vhr' } },
+    ],
+  },
 ];

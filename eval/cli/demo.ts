@@ -86,6 +86,9 @@ export async function demoCommand(
   return 0;
 }
 
+/** Prompts of each task. */
+const HEAD_MAPS = 4;
+
 const NOTE =
   'Percent; brackets are 95 % intervals, differences are paired on the same items, p is Holm-corrected over the methods of a task.';
 
@@ -122,6 +125,7 @@ async function planOf(
     settings,
     profiles: [],
     threads: undefined,
+    headMaps: HEAD_MAPS,
     skipBad: false,
   };
 }

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
-import type { ReadableReport, ReportDocument } from '../reports/document.ts';
+import type { HeadMaps, ReadableReport, ReportDocument } from '../reports/document.ts';
 import { reportMarkdown } from '../reports/markdown.ts';
 import { reportPage } from '../reports/page.ts';
 import { contentHash } from '../runner/content-hash.ts';
@@ -16,6 +16,7 @@ import type { EvalPlan } from './eval-plan.ts';
 export interface Ran {
   models: { name: string; fingerprint: string }[];
   software: Record<string, string>;
+  heads?: HeadMaps[];
 }
 
 const { version } = createRequire(import.meta.url)('attune/package.json') as { version: string };
@@ -27,7 +28,7 @@ export type DocumentedPlan = Pick<
 
 export function documentOf(
   plan: DocumentedPlan,
-  { models, software }: Ran,
+  { models, software, heads }: Ran,
   runs: RunReport[],
 ): ReportDocument {
   const { seed, limit, sampleIds, skipBad, resamples, modelOptions } = plan;
@@ -38,6 +39,7 @@ export function documentOf(
     options: { seed, limit, ...(sampleIds.length > 0 && { sampleIds }), skipBad, resamples, level: 0.95 },
     tasks: describeTasks(plan),
     runs,
+    ...(heads && { heads }),
   };
 }
 

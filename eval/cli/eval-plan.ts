@@ -30,6 +30,8 @@ export interface EvalPlan {
   /** Of every task; undefined: each task's own. */
   split: string | undefined;
   resamples: number;
+  /** Prompts of each task that head maps are measured on; 0: no maps. */
+  headMaps: number;
   /** Processes that score; 1: this one. */
   workers: number;
   threads: number | undefined;
@@ -86,6 +88,7 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
     skipBad,
     sampleIds,
     gates,
+    headMaps: args.integer('head-maps', 1) ?? 0,
     workers: args.integer('workers', 1) ?? 1,
     threads: args.integer('threads', 1),
     resamples: args.integer('resamples', 100) ?? 10_000,

@@ -84,6 +84,11 @@ const USAGE: Usage = {
         'exit code 2 unless "[task[/intervention]:] [delta.]metric>=bound[@pNN]" holds; repeatable',
     },
     resamples: { type: 'string', value: '<n>', description: 'of the bootstrap; default 10000' },
+    'head-maps': {
+      type: 'string',
+      value: '<n>',
+      description: 'what each head does under every setting, on n prompts of each task; default none',
+    },
     workers: {
       type: 'string',
       value: '<n>',

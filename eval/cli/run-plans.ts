@@ -1,6 +1,7 @@
 /** Runs plans into one row file: model after model, so that one is in memory at a time, or in worker processes. */
 import { extname, join } from 'node:path';
 import type { EvalModel, ModelOptions } from '../model.ts';
+import type { HeadMaps } from '../reports/document.ts';
 import { openRowFile } from '../runner/row-file.ts';
 import { runTask, type TaskRows } from '../runner/run.ts';
 import { inProcess, type Scorer } from '../runner/scorer.ts';
@@ -21,7 +22,15 @@ const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.u
 
 export type PlanToRun = Pick<
   EvalPlan,
-  'models' | 'modelOptions' | 'tasks' | 'settings' | 'profiles' | 'workers' | 'threads' | 'skipBad'
+  | 'models'
+  | 'modelOptions'
+  | 'tasks'
+  | 'settings'
+  | 'profiles'
+  | 'headMaps'
+  | 'workers'
+  | 'threads'
+  | 'skipBad'
 >;
 
 /**
@@ -40,6 +49,7 @@ export async function runPlans(
     using file = openRowFile(join(out, 'rows.jsonl'));
     const sets: TaskRows[] = [];
     const models: Ran['models'] = [];
+    const heads: HeadMaps[] = [];
     let software: Ran['software'] = {};
     for (const plan of plans) {
       for (const name of plan.models) {
@@ -52,15 +62,28 @@ export async function runPlans(
             const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
             sets.push(await runTask(scorer, task, plan.settings, file, options));
           }
+          heads.push(...(await headMapsOf(scorer, plan)));
         } finally {
           await scorer.dispose();
         }
       }
     }
-    return { sets, models, software };
+    return { sets, models, software, ...(heads.length > 0 && { heads }) };
   } finally {
     process.off('SIGINT', onInterrupt);
   }
+}
+
+/** Under every setting on the same prompts: the first of each task. */
+async function headMapsOf(scorer: Scorer, { tasks, settings, headMaps }: PlanToRun): Promise<HeadMaps[]> {
+  if (headMaps === 0) return [];
+  const items = tasks.flatMap((task) => task.items.slice(0, headMaps));
+  const all: HeadMaps[] = [];
+  for (const setting of settings) {
+    const maps = await scorer.headMaps(setting, items);
+    all.push({ model: scorer.name, intervention: setting.label, prompts: items.length, maps });
+  }
+  return all;
 }
 
 async function scorerOf(name: string, plan: PlanToRun, world: ScoringWorld): Promise<Scorer> {

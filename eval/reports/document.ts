@@ -1,4 +1,5 @@
 /** What a report says, before it takes a form: the numbers, how they came about, and what there is to show of the items. */
+import type { HeadMap } from '../head-maps.ts';
 import type { ModelOptions } from '../model.ts';
 import type { TimeCost } from '../runner/costs.ts';
 import type { GateResult } from '../runner/gate.ts';
@@ -30,6 +31,16 @@ export interface ReportDocument {
     bad: { code: string; at: string | undefined }[];
   }[];
   runs: RunReport[];
+  /** Where head maps were asked for. */
+  heads?: HeadMaps[];
+}
+
+/** Maps of one model under one setting, over prompts of all tasks of the run. */
+export interface HeadMaps {
+  model: string;
+  intervention: string;
+  prompts: number;
+  maps: HeadMap[];
 }
 
 /** With what varies from run to run: for pages that people read. */

@@ -4,6 +4,8 @@ import type { Part, RunReport } from '../runner/report.ts';
 import { metricKinds } from '../scoring/metrics.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { type Curve, curvePlot } from './curve-plot.ts';
+import type { HeadMaps } from './document.ts';
+import { headMap, scaleOf } from './head-map.ts';
 import { type IntervalRow, intervalPlot } from './interval-plot.ts';
 import { html, type Markup } from './markup.ts';
 import { differenceUnit, isShare, number, range, signed, unit } from './numbers.ts';
@@ -123,4 +125,24 @@ function tasksWith(
     groups.set(title, [...(groups.get(title) ?? []), run]);
   }
   return [...groups].map(([title, own]) => ({ title, own }));
+}
+
+/** A row of maps for each model and quantity, settings side by side on one scale. */
+export function headMaps(heads: readonly HeadMaps[]): Markup[] {
+  const several = new Set(heads.map(({ model }) => model)).size > 1;
+  return [...new Set(heads.map(({ model }) => model))].flatMap((model) => {
+    const own = heads.filter((entry) => entry.model === model);
+    const names = [...new Set(own.flatMap(({ maps }) => maps.map(({ name }) => name)))];
+    return names.map((name) => {
+      const shown = own.flatMap(({ intervention, maps }) =>
+        maps.filter((map) => map.name === name).map((map) => ({ intervention, ...map })),
+      );
+      const scale = scaleOf(
+        shown.map(({ rows }) => rows),
+        shown[0]!.neutral,
+      );
+      const title = `${several ? `${model}: ` : ''}${name}`;
+      return html`<h3>${title}</h3><div class="maps">${shown.map(({ intervention, rows }) => headMap(intervention, rows, scale))}</div>`;
+    });
+  });
 }

@@ -5,7 +5,7 @@ import { changesOf } from './changes.ts';
 import { configuration } from './configuration.ts';
 import { costTable } from './cost-table.ts';
 import type { ReadableReport } from './document.ts';
-import { effectPlots, positionCurves, sliceSections } from './figures.ts';
+import { effectPlots, headMaps, positionCurves, sliceSections } from './figures.ts';
 import { itemBrowser } from './item-browser.ts';
 import { html, type Markup, Markup as Raw } from './markup.ts';
 import { resultTable } from './result-table.ts';
@@ -49,6 +49,12 @@ ${effectPlots(runs, compared)}
 ${[...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].some((metric) => metricKinds[metric as Metric].better === 'lower') && 'Of perplexities and bits, less is better.'}</p>
 ${curves.length > 0 && html`<h2>By position of the answer</h2>${curves}`}
 ${slices.length > 0 && html`<h2>By slice</h2>${slices}`}
+${
+  document.heads &&
+  html`<h2>Heads</h2>${headMaps(document.heads)}
+<p class="note">A row is a layer, a column a head, both counted from 0; hover for the value. Measured on ${document.heads[0]!.prompts} prompts under each setting;
+parameters as the interventions give them, where they differ between heads.</p>`
+}
 ${compared && html`<h2>Items that changed</h2>${itemBrowser(changes)}`}
 <h2>Cost</h2>
 ${costTable(runs, costs)}

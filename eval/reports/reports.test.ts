@@ -56,6 +56,55 @@ function readable(change: (set: ReturnType<typeof rowsOf>) => void = () => {}): 
   };
 }
 
+describe('head maps', () => {
+  const maps = (value: number) => [
+    {
+      name: 'zerotuning.log_gamma',
+      rows: [
+        [value, 0],
+        [0, -value],
+      ],
+      neutral: 0,
+    },
+    {
+      name: 'entropy of rows (nats)',
+      rows: [
+        [1, 2],
+        [3, 4 + value],
+      ],
+    },
+  ];
+  const report = readable();
+  report.document.heads = [
+    { model: 'm', intervention: 'untouched', prompts: 8, maps: maps(0).slice(1) },
+    { model: 'm', intervention: 'one', prompts: 8, maps: maps(1) },
+  ];
+  const page = reportPage(report);
+
+  test('settings side by side on one scale, each head with its value', () => {
+    const [, heads = ''] = /<h2>Heads<\/h2>(.*)<h2>Items that changed/s.exec(page)!;
+    expect(heads).toContain('Measured on 8 prompts');
+    expect(heads.match(/<h3>[^<]*<\/h3>/g)).toEqual([
+      '<h3>entropy of rows (nats)</h3>',
+      '<h3>zerotuning.log_gamma</h3>',
+    ]);
+    expect(heads.match(/<figcaption>[^<]*/g)).toEqual(
+      ['untouched', 'one', 'one'].map((name) => `<figcaption>${name}`),
+    );
+    // 1 … 5 is the scale of both entropy maps.
+    expect(heads.match(/1 … 5/g)).toHaveLength(2);
+    expect(heads).toContain('class="above" style="--at:0.75"><title>layer 1, head 1: 4</title>');
+    expect(heads).toContain('class="above" style="--at:1"><title>layer 1, head 1: 5</title>');
+  });
+
+  test('of a parameter the neutral value is blank and either side has its colour', () => {
+    expect(page).toContain('class="above" style="--at:1"><title>layer 0, head 0: 1</title>');
+    expect(page).toContain('class="above" style="--at:0"><title>layer 0, head 1: 0</title>');
+    expect(page).toContain('class="below" style="--at:1"><title>layer 1, head 1: -1</title>');
+    expect(page).toContain('-1 … 1, blank at 0');
+  });
+});
+
 describe('the page', () => {
   const page = reportPage(readable());
 

@@ -1,7 +1,11 @@
 /** What the runner asks for rows: a model of this process, or worker processes that have one each. */
-import type { EvalModel } from '../model.ts';
+import type { HeadMap } from '../head-maps.ts';
+import type { EvalModel, Prompt } from '../model.ts';
+import { encodeSegments } from '../scoring/encode-segments.ts';
+import { pose } from '../scoring/picture.ts';
 import type { Task } from '../tasks/definition.ts';
 import type { Item } from '../tasks/item.ts';
+import { promptOf } from '../tasks/prompt-of.ts';
 import type { Row } from './row.ts';
 import { scoreRow } from './score-row.ts';
 import type { Setting } from './setting.ts';
@@ -19,6 +23,8 @@ export interface Scorer extends Pick<EvalModel, 'name' | 'fingerprint' | 'softwa
   readonly lanes: number;
   /** A row for each setting, in their order, each as soon as it is computed. */
   score(job: Job): AsyncIterable<Omit<Row, 'key'>>;
+  /** Head maps under a setting, on the first tokens of the items' prompts. */
+  headMaps(setting: Setting, items: readonly Item[]): Promise<HeadMap[]>;
   /** The untouched model again, where a later user expects it. */
   rest(): Promise<void>;
   dispose(): Promise<void>;
@@ -39,7 +45,23 @@ export function inProcess(model: EvalModel): Scorer {
       }
     },
     checkProfile: (profile) => model.checkProfile(profile),
+    async headMaps(setting, items) {
+      await model.use(setting.interventions);
+      return model.headMaps(await Promise.all(items.map((item) => promptTokens(model, item))));
+    },
     rest: () => model.use([]),
     dispose: () => model.dispose(),
   };
+}
+
+/** What fits the model; an item with documents or a picture is taken whole. */
+async function promptTokens({ language }: EvalModel, item: Item): Promise<Prompt> {
+  const { context, segments } = promptOf(item);
+  if (segments) {
+    const { tokens, documents } = encodeSegments(language, segments);
+    return { tokens, documents };
+  }
+  const { text, picture } = await pose(language, context, item.picture);
+  const tokens = language.encode(text);
+  return picture ? { tokens, picture } : { tokens: tokens.slice(0, language.maxLength) };
 }

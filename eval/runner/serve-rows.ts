@@ -27,6 +27,11 @@ export function serveRows({ loadModel, readIntervention }: Served): void {
       say({ say: 'done' });
       return;
     }
+    if (message.say === 'map') {
+      const setting = await fromMessage(message.setting, readIntervention);
+      say({ say: 'maps', maps: await scorer!.headMaps(setting, message.items) });
+      return;
+    }
     const { settings, ...job } = message.job;
     const read = await Promise.all(settings.map((setting) => fromMessage(setting, readIntervention)));
     for await (const row of scorer!.score({ ...job, settings: read })) say({ say: 'row', row });

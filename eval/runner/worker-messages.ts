@@ -1,7 +1,9 @@
 /** What the runner and its worker processes say to each other, as JSON over Node's channel. */
 import type { Profile } from '../../calibration/index.ts';
 import { AttuneError, isAttuneError } from '../../errors.ts';
+import type { HeadMap } from '../head-maps.ts';
 import type { EvalIntervention, EvalModel, ModelOptions } from '../model.ts';
+import type { Item } from '../tasks/item.ts';
 import type { Row } from './row.ts';
 import type { Job } from './scorer.ts';
 import type { Setting } from './setting.ts';
@@ -13,10 +15,12 @@ export interface SettingMessage extends Pick<Setting, 'label' | 'specHash'> {
 export type ToWorker =
   | { say: 'load'; model: string; options: ModelOptions }
   | { say: 'check'; profile: Profile }
+  | { say: 'map'; setting: SettingMessage; items: readonly Item[] }
   | { say: 'score'; job: Omit<Job, 'settings'> & { settings: SettingMessage[] } };
 
 export type FromWorker =
   | ({ say: 'ready' } & Pick<EvalModel, 'name' | 'fingerprint' | 'software'>)
+  | { say: 'maps'; maps: HeadMap[] }
   | { say: 'row'; row: Omit<Row, 'key'> }
   /** All rows of the job are sent, or the profile is the model's. */
   | { say: 'done' }

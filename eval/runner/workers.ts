@@ -32,7 +32,7 @@ export async function workers({ count, module, model, options }: WorkersOptions)
   };
   try {
     const [ready] = await Promise.all(
-      all.map((one) => one.load({ say: 'load', model, options: { ...options, threads } })),
+      all.map((one) => one.ask({ say: 'load', model, options: { ...options, threads } }, 'ready')),
     );
     const idle = [...all];
     return {
@@ -50,7 +50,12 @@ export async function workers({ count, module, model, options }: WorkersOptions)
         }
       },
       // One of them knows: they have the same files.
-      checkProfile: (profile) => all[0]!.check({ say: 'check', profile }),
+      async checkProfile(profile) {
+        await all[0]!.ask({ say: 'check', profile }, 'done');
+      },
+      async headMaps(setting, items) {
+        return (await all[0]!.ask({ say: 'map', setting: toMessage(setting), items }, 'maps')).maps;
+      },
       rest: async () => undefined,
       dispose,
     };
@@ -87,17 +92,13 @@ class Worker {
     });
   }
 
-  async load(message: ToWorker): Promise<FromWorker & { say: 'ready' }> {
+  /** One message, and the answer to it. */
+  async ask<K extends FromWorker['say']>(message: ToWorker, kind: K): Promise<FromWorker & { say: K }> {
     this.#send(message);
     for (;;) {
       const answer = await this.#next();
-      if (answer.say === 'ready') return answer;
+      if (answer.say === kind) return answer as FromWorker & { say: K };
     }
-  }
-
-  async check(message: ToWorker): Promise<void> {
-    this.#send(message);
-    while ((await this.#next()).say !== 'done');
   }
 
   async *rows(message: ToWorker): AsyncGenerator<Omit<Row, 'key'>> {

@@ -39,6 +39,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
       inForce = interventions;
     },
     async checkProfile() {},
+    headMaps: async () => [],
     async dispose() {},
     language: {
       maxLength: 1000,

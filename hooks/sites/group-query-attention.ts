@@ -86,5 +86,6 @@ function rotaryInside(
     dim,
     cos: inputs[7] || undefined,
     sin: inputs[8] || undefined,
+    tables: true,
   };
 }

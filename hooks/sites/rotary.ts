@@ -34,7 +34,8 @@ function fromNode(scope: Scope, node: Node): Rotary {
   const half = cos === undefined ? undefined : scope.shape(cos)?.at(-1);
   const given = intAttribute(node, 'rotary_embedding_dim', 0);
   const dim = given || (typeof half === 'number' ? half * 2 : undefined);
-  return { by: 'node', interleaved: intAttribute(node, 'interleaved', 0) === 1, dim, cos, sin };
+  const tables = contrib || Boolean(node.inputs[3]);
+  return { by: 'node', interleaved: intAttribute(node, 'interleaved', 0) === 1, dim, cos, sin, tables };
 }
 
 /** Which inputs carry the tensor through the operators a rotation is written with. */
@@ -82,7 +83,7 @@ function writtenOut(scope: Scope, value: string): RotaryUse | undefined {
   if (!region?.nodes.some((node) => node.opType === 'Mul')) return undefined;
   const named = (op: string) => tables.find((table) => trigonometry(scope, table) === op);
   const interleaved = region.nodes.some((node) => stridesByTwo(scope, node));
-  const dim = rotatedWidth(scope, tables, interleaved);
+  const dim = rotatedWidth(scope, tables, interleaved) ?? slicedWidth(scope, region.entry, region.nodes);
   return {
     input: region.entry,
     rotary: {
@@ -109,6 +110,16 @@ function rotatedWidth(scope: Scope, tables: readonly string[], interleaved: bool
   const width = Math.max(...widths);
   if (widths.length === 0) return undefined;
   return interleaved && scope.shape(tables[0]!)?.length === 5 ? width * 2 : width;
+}
+
+/** Channels cut off for the rotation, x[..., :dim], where tables have no known width. */
+function slicedWidth(scope: Scope, entry: string, nodes: readonly Node[]): number | undefined {
+  const cut = nodes.find((node) => {
+    const fromStart = isOp(node, 'Slice') && node.inputs[0] === entry && scope.scalar(node.inputs[1] ?? '') === 0;
+    return fromStart && !stridesByTwo(scope, node);
+  });
+  const width = scope.shape(cut?.outputs[0] ?? '')?.at(-1);
+  return typeof width === 'number' ? width : undefined;
 }
 
 /** How far back from its use a table may be made. */

@@ -54,6 +54,8 @@ export interface Stages {
   readonly heads?: Place | undefined;
   /** After a per-head normalisation of q or k (QK-norm), where there is one. */
   readonly normed?: Place | undefined;
+  /** What enters the rotation; undefined where there is none, or the attention operator rotates. */
+  readonly unrotated?: Place | undefined;
   /** After rotary: hook_rot_q / hook_rot_k. */
   readonly rotated?: Place | undefined;
   /** After joining the cache. */
@@ -90,6 +92,8 @@ export interface Rotary {
   /** Values of the cos and sin tables, or of the gathered cos and sin, where they exist. */
   readonly cos?: string | undefined;
   readonly sin?: string | undefined;
+  /** Whether cos and sin are tables [positions, dim/2] that positions choose from, and not this call's rows of them. */
+  readonly tables?: boolean | undefined;
 }
 
 export interface CachePair {

@@ -19,6 +19,7 @@ export function stagesOf(path: HeadPath): Stages {
     forward.findIndex((step) => step.made === 'norm'),
   );
   const rotated = last('rotary');
+  const turn = rotated ? forward.indexOf(rotated) : -1;
   const withPast = last('cache');
   const repeated = path.steps.find((step) => step.made === 'repeat');
   return {
@@ -26,6 +27,7 @@ export function stagesOf(path: HeadPath): Stages {
     proj: placeOf(proj),
     heads: placeOf(heads),
     normed: placeOf(normed),
+    unrotated: turn > 0 ? placeOf(forward[turn - 1]) : undefined,
     rotated: placeOf(rotated),
     withPast: placeOf(withPast),
     repeated: placeOf(repeated),

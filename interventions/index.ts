@@ -12,6 +12,14 @@ export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { imbalancedAttention } from './imbalanced-attention.ts';
 export { pai } from './pai.ts';
+export { pine } from './pine.ts';
+export {
+  type PromptPieces,
+  type SegmentedPrompt,
+  segmentPrompt,
+  splitAtMarkers,
+  type TextMarkers,
+} from './segment-prompt.ts';
 export { tempScale } from './temp-scale.ts';
 export { visualRedistribution } from './var.ts';
 export { vcd } from './vcd.ts';

@@ -40,14 +40,24 @@ export function lastLogits({ dims, data }: Logits, row = 0): Float32Array {
 }
 
 /** Nats per token over tokens 1 … n−1 of a row without padding, each predicted from those before it. */
-export function meanNll({ dims, data }: Logits, tokens: readonly number[], row = 0): number {
+export function meanNll(logits: Logits, tokens: readonly number[], row = 0): number {
+  return meanNllFrom(logits, tokens, 1, row);
+}
+
+/** The same over tokens `from` … n−1. */
+export function meanNllFrom(
+  { dims, data }: Logits,
+  tokens: readonly number[],
+  from: number,
+  row = 0,
+): number {
   const [, S, V] = dims as [number, number, number];
   let sum = 0;
-  for (let s = 0; s + 1 < tokens.length; s++) {
+  for (let s = from - 1; s + 1 < tokens.length; s++) {
     const logits = data.subarray((row * S + s) * V, (row * S + s + 1) * V);
     const max = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
     const mass = logits.reduce((total, x) => total + Math.exp(x - max), 0);
     sum += Math.log(mass) + max - logits[tokens[s + 1]!]!;
   }
-  return sum / (tokens.length - 1);
+  return sum / (tokens.length - from);
 }

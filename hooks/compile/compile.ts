@@ -19,7 +19,6 @@ import {
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
 import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
 import { PREFIX } from './emitter.ts';
-import type { ExpandedPart } from './expand.ts';
 import { type GraphInputs, GraphRewrite } from './graph-rewrite.ts';
 import type { Edit, Knob, Plan } from './plan.ts';
 
@@ -191,7 +190,7 @@ class RewriteTree {
       });
     }
     const { states } = this.#main;
-    for (const { output } of states) this.#main.addOutput(output, 3);
+    for (const { output, shape } of states) this.#main.addOutput(output, shape.length);
     return states;
   }
 
@@ -244,7 +243,7 @@ class RewriteTree {
 /** First version of the file format with model-local functions. */
 const IR_WITH_FUNCTIONS = 8;
 
-function withFunctions(model: Model, parts: readonly ExpandedPart[]): Model {
+function withFunctions(model: Model, parts: GraphRewrite['expanded']): Model {
   if (parts.length === 0) return model;
   const functions = new Map(parts.flatMap((part) => [...part.functions]));
   const opsets = parts.flatMap((part) => Object.entries(part.opsets));

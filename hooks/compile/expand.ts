@@ -65,11 +65,18 @@ function keepsSinks(edit: KernelEdit, values: Expansion['values']): boolean {
 }
 
 /** Does the plan make a graph that carries something from call to call? */
-export function remembers({ edits = [], remembers = false }: Plan): boolean {
+export function remembers(plan: Plan): boolean {
+  const { edits = [], remembers = false } = plan;
   return (
     remembers ||
+    changesCache(plan) ||
     edits.some((edit) => edit.kind === 'expand' && statesOfEdits(edit.edits, {}, '', 1).length > 0)
   );
+}
+
+/** Does the plan make a graph whose KV cache holds other keys than the untouched model's? */
+export function changesCache({ edits = [] }: Plan): boolean {
+  return edits.some(({ kind }) => kind === 'segments');
 }
 
 /** What an expansion carries from call to call. */

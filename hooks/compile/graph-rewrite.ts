@@ -23,15 +23,16 @@ import {
   type Tensor,
   type ValueInfo,
 } from '../onnx/index.ts';
-import { type HookPoint, isFused, POINT_AXES } from '../points/index.ts';
+import { type HookPoint, isFused, POINT_AXES, pointName } from '../points/index.ts';
 import type { Place, Site, Stages } from '../sites/site.ts';
 import { attendInFront, type FrontBias, sequenceLength, takesBlocks, withBias, withInput } from './bias.ts';
 import { Emitter } from './emitter.ts';
 import { type ExpandedPart, expandFused, expandPattern, expansionOf } from './expand.ts';
 import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
-import type { Carried, Edit, EditContext, ExpandEdit } from './plan.ts';
+import type { Carried, Edit, EditContext, ExpandEdit, SegmentsEdit } from './plan.ts';
 import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
 import { type Derived, headShape, readPoint } from './read.ts';
+import { aroundDocuments, type SegmentsPart, SharedParts, segmentsContext, segmentsOf } from './segments.ts';
 
 /** Inputs of the model that edits may use, by what they are. */
 export type GraphInputs = Pick<EditContext, 'attentionMask' | 'tokens'>;
@@ -49,8 +50,15 @@ export class GraphRewrite {
   readonly #memo = new Map<string, string>();
   readonly #carried: State[] = [];
   readonly #reports: string[] = [];
+  #index: GraphIndex | undefined;
   /** What stands for sites that were written out, with their edited pattern where it was asked for. */
   readonly #expanded = new Map<Site, ExpandedPart>();
+  /** Sites over documents; their own nodes move into a branch when the graph is finished. */
+  readonly #segments = new Map<Site, SegmentsPart>();
+  readonly #shared = new SharedParts();
+  /** Factors on queries by site, and the queries as they were before. */
+  readonly #queryFactors = new Map<Site, string[]>();
+  readonly #unscaled = new Map<string, string>();
 
   /** Biases put in front of operators that can take them block by block. */
   readonly #front = new Map<Node, FrontBias>();
@@ -79,6 +87,12 @@ export class GraphRewrite {
     const carry = (name: string, width: number) => this.#carry(name, width);
     const report = (name: string, value: string, rank: number) => this.#report(name, value, rank);
     this.#context = { emit, attentionMask, tokens, firstToken: first, once, read, carry, report };
+  }
+
+  /** Lookups over the graph as it came. */
+  get #original(): GraphIndex {
+    this.#index ??= new GraphIndex(this.#graph);
+    return this.#index;
   }
 
   #once(key: string, make: () => string): string {
@@ -118,6 +132,7 @@ export class GraphRewrite {
   /** @param patterns sites whose pattern will be tapped */
   applyEdits(edits: readonly Edit[], patterns: ReadonlySet<Site> = new Set()): void {
     const biases = new Map<Site, string[]>();
+    const beyondPadding = new Map<Site, string[]>();
     const expansions = new Map<Site, ExpandEdit[]>();
     for (const edit of edits) {
       if (edit.kind !== 'expand') continue;
@@ -133,6 +148,8 @@ export class GraphRewrite {
       } else if (edit.kind === 'bias') {
         const value = edit.build(this.#context, edit.site);
         biases.set(edit.site, [...(biases.get(edit.site) ?? []), value]);
+        if (edit.hidesPadding) continue;
+        beyondPadding.set(edit.site, [...(beyondPadding.get(edit.site) ?? []), value]);
       } else if (edit.kind === 'operand') {
         const node = this.#current(edit.site.anchor);
         const value = edit.build(this.#context, node.inputs[edit.input] ?? '');
@@ -141,14 +158,13 @@ export class GraphRewrite {
         this.#editLogits(edit.site, (scores) => edit.build(this.#context, scores));
       } else if (edit.kind === 'query-scale') {
         this.#scaleQueries(edit.site, edit.build(this.#context, edit.site));
-      } else this.#write(edit);
+      } else if (edit.kind === 'write') this.#write(edit);
     }
-    for (const [site, values] of biases) {
-      const sum = this.#once(`bias ${values}`, () =>
+    const sumOf = (values: readonly string[]) =>
+      this.#once(`bias ${values}`, () =>
         values.reduce((total, value) => this.#emit.op('Add', [total, value], 'bias')),
       );
-      this.#addBias(site, sum);
-    }
+    for (const [site, values] of biases) this.#addBias(site, sumOf(values));
     // Last, since a site is written out from what its operator reads after all other edits.
     for (const [site, own] of expansions) {
       const part = expandFused(
@@ -159,6 +175,38 @@ export class GraphRewrite {
       this.#expanded.set(site, part);
       this.#emit.nodes.push(...part.nodes);
     }
+    for (const edit of edits) {
+      if (edit.kind !== 'segments') continue;
+      const added = beyondPadding.get(edit.site);
+      this.#attendOverDocuments(edit, added && sumOf(added), patterns.has(edit.site));
+    }
+  }
+
+  #attendOverDocuments(edit: SegmentsEdit, bias: string | undefined, tapped: boolean): void {
+    const { site } = edit;
+    const edited = this.#editedSite(site);
+    const pattern = tapped ? this.#untouchedPattern(site, edited) : undefined;
+    const factors = this.#queryFactors.get(site);
+    const queryScale = factors?.reduce((a, b) => this.#emit.op('Mul', [a, b], 'query_scale'));
+    const unscaled = this.#editedSite(site, (value) => this.#unscaled.get(value) ?? this.#read(value));
+    // What the site makes keeps its own names: edits of it come after.
+    const operands = { ...unscaled, z: site.z, k: { ...unscaled.k, withPast: site.k.withPast } };
+    const context = segmentsContext(this.#context, this.#graph, this.#original, site, this.#shared);
+    this.#segments.set(site, segmentsOf(context, operands, edit, { bias, queryScale, pattern }));
+  }
+
+  /** float32 [B,H,S,T] of a site as it is without documents. */
+  #untouchedPattern(site: Site, edited: Site): string {
+    const known = this.#expanded.get(site)?.results.pattern;
+    if (known !== undefined && isFused(site)) return known;
+    const name = pointName('hook_pattern', site);
+    const { layer, tower, scope, pattern: place } = site;
+    const source = place ? ({ from: 'value', place } as const) : ({ from: 'beside' } as const);
+    const point: HookPoint = { name, kind: 'hook_pattern', layer, tower, scope, site: edited, source };
+    const carrier = place && this.#rewired.get(place.value);
+    const value =
+      carrier === undefined ? readPoint(this.#emit, point, this.#derived) : this.#renormalise(point, carrier);
+    return this.#emit.cast(value, DataType.FLOAT);
   }
 
   #editPattern(site: Site, edits: readonly ExpandEdit[]): void {
@@ -206,14 +254,16 @@ export class GraphRewrite {
   }
 
   /** What written-out sites ask of the model. */
-  get expanded(): readonly ExpandedPart[] {
-    return [...this.#expanded.values()];
+  get expanded(): readonly Pick<ExpandedPart, 'states' | 'functions' | 'opsets'>[] {
+    return [...this.#expanded.values(), ...this.#segments.values(), ...this.#shared.parts];
   }
 
   /** factor: float32 [1|B, 1|H]. */
   #scaleQueries(site: Site, factor: string): void {
     const carrier = queryPlace(site).value;
     let value = this.#read(carrier);
+    this.#queryFactors.set(site, [...(this.#queryFactors.get(site) ?? []), factor]);
+    if (!this.#unscaled.has(carrier)) this.#unscaled.set(carrier, value);
     if (site.biasInside) {
       const node = this.#current(site.anchor);
       const taken = takeOutBias(this.#emit, site, value, node.inputs[3]!);
@@ -321,9 +371,12 @@ export class GraphRewrite {
     return readPoint(this.#emit, this.#asEdited(point), this.#derived);
   }
 
-  /** hook_pattern of a fused site that was written out. */
+  /** hook_pattern of a site that was written out. */
   #editedPattern({ kind, site, source }: HookPoint): string | undefined {
-    if (kind !== 'hook_pattern' || source.from !== 'beside' || !site) return undefined;
+    if (kind !== 'hook_pattern' || !site) return undefined;
+    const overDocuments = this.#segments.get(site)?.pattern;
+    if (overDocuments !== undefined) return overDocuments;
+    if (source.from !== 'beside') return undefined;
     return this.#expanded.get(site)?.results.pattern;
   }
 
@@ -334,16 +387,16 @@ export class GraphRewrite {
     return { ...point, site: this.#editedSite(site) };
   }
 
-  #editedSite(site: Site): Site {
+  #editedSite(site: Site, read = (value: string) => this.#read(value)): Site {
     const anchor = this.#current(site.anchor);
-    const place = (at: Place | undefined) => at && { ...at, value: this.#read(at.value) };
+    const place = (at: Place | undefined) => at && { ...at, value: read(at.value) };
     const stages = ({ packed, ...places }: Stages): Stages => ({
       ...Object.fromEntries(Object.entries(places).map(([stage, at]) => [stage, place(at)])),
-      packed: packed && this.#read(packed),
+      packed: packed && read(packed),
     });
     return {
       ...site,
-      anchor: changeNode(anchor, { inputs: anchor.inputs.map((name) => this.#read(name)) }),
+      anchor: changeNode(anchor, { inputs: anchor.inputs.map(read) }),
       q: stages(site.q),
       k: stages(site.k),
       v: stages(site.v),
@@ -407,20 +460,27 @@ export class GraphRewrite {
       attendInFront(blockwise, node, front, plans, this.#blockRows);
       return [];
     });
-    const emitted = [...this.#emit.nodes, ...blockwise.nodes];
+    const emitted = [...this.#emit.nodes, ...blockwise.nodes, ...this.#shared.nodes];
     const graph = changeGraph(this.#graph, {
       nodes: [...rewired, ...emitted],
       inputs: [...this.#graph.inputs, ...inputs],
       outputs: [...outputs, ...this.#outputs],
       initializers: [...initializers, ...this.#emit.initializers],
     });
-    const order = executionOrder(new GraphIndex(graph));
+    const states = new Map(
+      [...this.#expanded.values()].flatMap((part) => part.states.map(({ input, output }) => [output, input])),
+    );
     return withoutUnused(
-      changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) }),
+      aroundDocuments(sorted(graph), [...this.#segments.values()], states),
       new Set(emitted),
       new Set(this.#emit.initializers),
     );
   }
+}
+
+function sorted(graph: Graph): Graph {
+  const order = executionOrder(new GraphIndex(graph));
+  return changeGraph(graph, { nodes: order.map((position) => graph.nodes[position]!) });
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Plans of taps, knobs and edits, compiled into graphs. */
 export { type Compiled, compile, type Tap } from './compile.ts';
 export { Emitter, type Length } from './emitter.ts';
-export { remembers } from './expand.ts';
-export type { Edit, EditContext, ExpandEdit, Knob, KnobValue, Plan } from './plan.ts';
+export { changesCache, remembers } from './expand.ts';
+export type { Edit, EditContext, ExpandEdit, Knob, KnobValue, Plan, SegmentsEdit } from './plan.ts';
 export { queryPlace } from './query-scale.ts';
 export { MASKED_BELOW } from './read.ts';

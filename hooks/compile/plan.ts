@@ -3,6 +3,7 @@
  * what flows. A plan says nothing of graph forms; compile.ts knows those.
  */
 import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
+import type { Mode } from '../../kernels/lowerings/segments/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
 import type { Emitter } from './emitter.ts';
@@ -14,6 +15,8 @@ export interface Knob {
   readonly elemType: number;
   readonly shape: readonly (number | string)[];
   readonly neutral: KnobValue;
+  /** The value belongs to a sequence: it is fed with its first call, kept beside the cache, and fed again with it. */
+  readonly kept?: boolean | undefined;
 }
 
 export interface KnobValue {
@@ -53,7 +56,13 @@ export interface Carried {
 
 export type Edit =
   /** Add to the logits, before softmax. The value must broadcast to [B,H,S,T]; float32. */
-  | { readonly kind: 'bias'; readonly site: Site; build(context: EditContext, site: Site): string }
+  | {
+      readonly kind: 'bias';
+      readonly site: Site;
+      /** It does nothing but hide padding, which attention that is written out hides by itself. */
+      readonly hidesPadding?: boolean;
+      build(context: EditContext, site: Site): string;
+    }
   /** Multiply the queries, and with them the logits before mask and bias. The value is float32 [1|B, 1|H]. */
   | { readonly kind: 'query-scale'; readonly site: Site; build(context: EditContext, site: Site): string }
   /**
@@ -75,7 +84,24 @@ export type Edit =
       readonly input: number;
       build(context: EditContext, value: string): string;
     }
-  | ExpandEdit;
+  | ExpandEdit
+  | SegmentsEdit;
+
+/**
+ * Attention over interchangeable documents in place of a site's own (kernels/lowerings/segments), where any row of the
+ * batch has two documents or more; else the site runs as it would without, bit for bit. The KV cache then holds other keys
+ * than the untouched model's.
+ */
+export interface SegmentsEdit {
+  readonly kind: 'segments';
+  readonly site: Site;
+  readonly mode: Mode;
+  /** k: documents at most, two or more. */
+  readonly documents: number;
+  /** Names of the knobs bounds [B|1, k + 1] and ties [B|1, k] int64, as LayoutInputs says. */
+  readonly bounds: string;
+  readonly ties: string;
+}
 
 /** Edit logits and probabilities inside an attention, which is written out for it; its other edits stay in force. */
 export interface ExpandEdit {

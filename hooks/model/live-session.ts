@@ -4,7 +4,15 @@
  * next run.
  */
 import { AttuneError } from '../../errors.ts';
-import { compile, type Edit, type Knob, type KnobValue, type Plan, remembers } from '../compile/index.ts';
+import {
+  changesCache,
+  compile,
+  type Edit,
+  type Knob,
+  type KnobValue,
+  type Plan,
+  remembers,
+} from '../compile/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import {
   executionProviderOf,
@@ -195,11 +203,19 @@ export class LiveSession implements OrtSession {
   #setKnobs(session: HookedSession): void {
     const { facts, tracker } = this.#options;
     session.resetKnobs();
-    const remembering = this.#interventions.filter((one) => {
-      return remembers(one.kind.plan(facts, one.kind.variant?.(one)));
-    });
-    const settings = remembering.map(({ intervention, hash }) => `${intervention} ${hash.slice(0, 8)}`);
-    session.collectStates(settings.length > 0 ? settings.join(' and ') : undefined);
+    const plans = this.#interventions.map((one) => ({
+      one,
+      plan: one.kind.plan(facts, one.kind.variant?.(one)),
+    }));
+    const remembering = plans.filter(({ plan }) => remembers(plan));
+    session.collectStates(
+      remembering.length === 0
+        ? undefined
+        : {
+            name: remembering.map(({ one }) => `${one.intervention} ${one.hash.slice(0, 8)}`).join(' and '),
+            ownCache: remembering.some(({ plan }) => changesCache(plan)),
+          },
+    );
     for (const intervention of this.#interventions) {
       for (const [name, value] of Object.entries(intervention.kind.knobs(intervention, facts))) {
         if (session.knobNames.includes(name)) session.setKnob(name, value);

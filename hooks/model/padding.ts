@@ -23,7 +23,7 @@ export function paddingPlan(sites: readonly Site[], hasAttentionMask: boolean): 
   return {
     edits: fused.flatMap((site) => [
       { kind: 'operand', site, input: 5, build: fullLengths },
-      { kind: 'bias', site, build: (context) => paddingBias(context, site) },
+      { kind: 'bias', site, hidesPadding: true, build: (context) => paddingBias(context, site) },
     ]),
   };
 }

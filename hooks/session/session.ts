@@ -6,7 +6,7 @@ import { AttuneError, nearest } from '../../errors.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
 import { dataTypeName } from '../onnx/index.ts';
 import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
-import { StateStore } from './states.ts';
+import { type Settings, StateStore } from './states.ts';
 
 /** Receives the taps of one run, by hook name; float32, axes of POINT_AXES. */
 export type TapListener = (taps: ReadonlyMap<string, OrtTensor>) => void | Promise<void>;
@@ -43,7 +43,7 @@ export class HookedSession implements OrtSession {
   readonly #listeners = new Set<TapListener>();
   readonly #store: StateStore;
   #feeder: KnobFeeder | undefined;
-  #settings: string | undefined;
+  #settings: Settings | undefined;
   #released = false;
 
   /**
@@ -104,9 +104,9 @@ export class HookedSession implements OrtSession {
 
   /**
    * Name the settings under which states are collected: a cache is only continued under the same. Undefined, as at
-   * first, when nothing relies on states: any cache will do, and none is remembered.
+   * first, when nothing relies on states: any cache of the untouched model will do, and none is remembered.
    */
-  collectStates(settings: string | undefined): void {
+  collectStates(settings: Settings | undefined): void {
     this.#settings = settings;
   }
 
@@ -134,12 +134,11 @@ export class HookedSession implements OrtSession {
     const fetches = own ? (fetchesOrOptions as Fetches) : undefined;
     const runOptions = own ? options : (fetchesOrOptions ?? options);
     const wantsTaps = this.#listeners.size > 0 && this.taps.length > 0;
-    const { states } = this.#compiled;
-    const carried = this.#store.before(feeds, states, this.#settings, this.#runtime);
+    const carried = this.#store.before(feeds, this.#compiled, this.#settings, this.#runtime);
     const all = { ...this.#withKnobs(feeds, { ...feeder?.(feeds), ...knobs }), ...carried };
     const fetched = this.#fetchList(fetches, [
       ...(wantsTaps ? this.taps.map(({ output }) => output) : []),
-      ...states.map(({ output }) => output),
+      ...this.#store.wanted(this.#compiled, this.#settings, carried),
       ...reports,
     ]);
     const results = runOptions
@@ -150,7 +149,9 @@ export class HookedSession implements OrtSession {
     for (const [name, tensor] of Object.entries(results)) {
       if (this.outputNames.includes(name)) outputs[name] = this.#toHost(tensor);
     }
-    if (this.#settings !== undefined) this.#store.after(outputs, results, states, this.#settings);
+    if (this.#settings !== undefined) {
+      this.#store.after(outputs, results, this.#compiled, this.#settings, all);
+    }
     const reported = reports.map((name) => [name, this.#toHost(results[name]!)] as const);
     return { outputs, reports: Object.fromEntries(reported) };
   }

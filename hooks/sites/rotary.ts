@@ -115,7 +115,8 @@ function rotatedWidth(scope: Scope, tables: readonly string[], interleaved: bool
 /** Channels cut off for the rotation, x[..., :dim], where tables have no known width. */
 function slicedWidth(scope: Scope, entry: string, nodes: readonly Node[]): number | undefined {
   const cut = nodes.find((node) => {
-    const fromStart = isOp(node, 'Slice') && node.inputs[0] === entry && scope.scalar(node.inputs[1] ?? '') === 0;
+    const fromStart =
+      isOp(node, 'Slice') && node.inputs[0] === entry && scope.scalar(node.inputs[1] ?? '') === 0;
     return fromStart && !stridesByTwo(scope, node);
   });
   const width = scope.shape(cut?.outputs[0] ?? '')?.at(-1);

@@ -35,6 +35,8 @@ export interface State {
   readonly elemType: number;
   /** Of the input; the output has T = P + S for P. */
   readonly shape: readonly (number | string)[];
+  /** The output has elements in one call of a sequence only, whose value all later calls are given. */
+  readonly kept?: boolean | undefined;
 }
 
 /** A value that may be made a graph output. */

@@ -35,16 +35,22 @@ export const plain = defineFamily({
 
 /** Flat, layer by layer. */
 async function observe(subject: Subject, prompt: string) {
-  const { cache } = await subject.model.runWithCache(batchOf([subject.prompt(prompt)]), [
-    '**.hook_pattern',
-    '**.hook_z',
-    '**.hook_resid_post',
-  ]);
+  const ids = subject.prompt(prompt);
+  const { cache } = await subject.model.runWithCache(batchOf([ids]), '**.hook_pattern');
+  const patterns = [...cache.values()];
+  return {
+    attention_last_row: patterns.flatMap(lastPatternRow),
+    first_token_weight: patterns.flatMap(firstTokenWeight),
+    ...(await observeLast(subject, ids)),
+  };
+}
+
+/** Head outputs and residual stream of the last token, flat, layer by layer. */
+export async function observeLast(subject: Subject, ids: readonly number[]) {
+  const { cache } = await subject.model.runWithCache(batchOf([ids]), ['**.hook_z', '**.hook_resid_post']);
   const layers = (kind: string) => [...cache.values()].filter(({ name }) => name.endsWith(kind));
   const { head_dim } = subject.golden.header.model;
   return {
-    attention_last_row: layers('hook_pattern').flatMap(lastPatternRow),
-    first_token_weight: layers('hook_pattern').flatMap(firstTokenWeight),
     head_z_last: layers('hook_z').flatMap((z) => lastHeads(z, head_dim)),
     residual_last: layers('hook_resid_post').flatMap(({ dims, data }) => [...data.subarray(-dims[2]!)]),
   };

@@ -95,7 +95,9 @@ function layout(mode: Mode): Primitive {
       emit('Range', [emit('Squeeze', [from]), emit('Squeeze', [to]), emit.int(1)]);
 
     const begin = column('first', 1); // [B, 1]
-    const limits = emit.as('limits', 'Min', [emit('Add', ['bounds', begin]), 'T']);
+    // Twice: ONNX Runtime's Min takes int64 for 32 bits, which BEYOND and a little more would overflow.
+    const bounded = emit('Min', ['bounds', 'T']);
+    const limits = emit.as('limits', 'Min', [emit('Add', [bounded, begin]), 'T']);
     const starts = emit.slice(limits, 1, emit.ints(0), emit.ints(-1)); // [B, k]
     const ends = emit.slice(limits, 1, emit.ints(1), last);
     const head = emit.slice(limits, 1, emit.ints(0), emit.ints(1)); // [B, 1]

@@ -44,6 +44,8 @@ export interface SegmentedSite {
   /** Value [H]. */
   readonly headSink?: string | undefined;
   readonly rotary: Rotary;
+  /** Value [B|1, H|1], float32: factor on the logits before anything is added; importances are without it. */
+  readonly queryScale?: string | undefined;
   /** Value [B|1, H|1, S, T], float32, added to the logits. */
   readonly bias?: string | undefined;
   readonly zLayout: HeadValue['layout'];
@@ -89,7 +91,10 @@ export function openSite(site: SegmentedSite, branch: string, single: boolean): 
     toFloat(emit, headsFirst(emit, value, N, single), elemType);
   const q = emit('Mul', [byHead(site.q, H), emit.float(site.scale)]);
   const fresh = byHead(site.k, K);
-  const turned = rotate(emit, q, layout.positions, rotary, { heads: H, D });
+  const atBase = rotate(emit, q, layout.positions, rotary, { heads: H, D });
+  const turned = site.queryScale
+    ? emit('Mul', [atBase, emit('Unsqueeze', [site.queryScale, emit.ints(2, 3)])])
+    : atBase;
   const key = rotate(emit, fresh, layout.positions, rotary, { heads: K, D });
   const typed = elemType === DataType.FLOAT ? key : emit('Cast', [key], { to: elemType });
   const join = (before: string | undefined, now: string) =>

@@ -1,0 +1,94 @@
+/**
+ * Prompts with documents from text. Every piece is encoded alone and the ids are joined, special tokens before the first
+ * only: a document is then the same tokens wherever it stands, and no token lies across a border.
+ */
+import { Tensor } from '@huggingface/transformers';
+import { AttuneError } from '../errors.ts';
+import type { DocumentSpan } from './documents.ts';
+
+/** The part of a transformers.js tokenizer that is used. */
+export interface PieceTokenizer {
+  encode(text: string, options?: { add_special_tokens?: boolean }): number[];
+}
+
+export interface PromptPieces {
+  /** Whatever stands before the documents; its special tokens count, so it may be ''. */
+  readonly prefix: string;
+  /** Separators belong inside each document; running numbers would tell where it stands. */
+  readonly documents: readonly string[];
+  readonly suffix: string;
+}
+
+export interface SegmentedPrompt {
+  /** int64 [1, S] */
+  readonly input_ids: Tensor;
+  readonly attention_mask: Tensor;
+  /** For `pine({ documents })`. */
+  readonly documents: readonly DocumentSpan[];
+}
+
+/** @throws AttuneError DOCUMENT_SPANS for a piece without a token */
+export function segmentPrompt(
+  tokenizer: PieceTokenizer,
+  { prefix, documents, suffix }: PromptPieces,
+): SegmentedPrompt {
+  const ids = [...tokenizer.encode(prefix)];
+  const spans = documents.map((text, i): DocumentSpan => {
+    const from = ids.length;
+    ids.push(...tokenizer.encode(text, { add_special_tokens: false }));
+    if (from > 0 && ids.length > from) return [from, ids.length];
+    throw new AttuneError('DOCUMENT_SPANS', {
+      at: `document ${i}, ${JSON.stringify(text.slice(0, 80))}`,
+      found: from === 0 ? 'no token before it' : 'no token in it',
+      expected: 'at least one',
+    });
+  });
+  ids.push(...tokenizer.encode(suffix, { add_special_tokens: false }));
+  const tensor = (values: readonly number[]) =>
+    new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+  return { input_ids: tensor(ids), attention_mask: tensor(ids.map(() => 1)), documents: spans };
+}
+
+export interface TextMarkers {
+  /** What begins a document, and belongs to it. */
+  readonly begin: string | readonly string[];
+  /** What follows the last document, and belongs to the suffix. */
+  readonly end: string;
+}
+
+/**
+ * A text taken apart at markers.
+ * @throws AttuneError DOCUMENT_MARKERS
+ */
+export function splitAtMarkers(text: string, { begin, end }: TextMarkers): PromptPieces {
+  const begins = typeof begin === 'string' ? [begin] : begin;
+  const missing = [...begins, end].find((marker) => marker === '');
+  const starts = [...text].length === 0 || missing !== undefined ? [] : startsOf(text, begins);
+  const last = starts.length === 0 ? -1 : text.indexOf(end, starts[0]! + 1);
+  const inside = starts.filter((start) => start < last);
+  if (inside.length > 0) {
+    return {
+      prefix: text.slice(0, inside[0]),
+      documents: inside.map((start, i) => text.slice(start, inside[i + 1] ?? last)),
+      suffix: text.slice(last),
+    };
+  }
+  throw new AttuneError('DOCUMENT_MARKERS', {
+    at: JSON.stringify(text.slice(0, 80)),
+    found:
+      missing === ''
+        ? 'an empty marker'
+        : starts.length === 0
+          ? 'no beginning of a document'
+          : 'no end marker after it',
+    expected: `${begins.map((marker) => JSON.stringify(marker)).join(' or ')}, then ${JSON.stringify(end)}`,
+  });
+}
+
+function startsOf(text: string, begins: readonly string[]): number[] {
+  const starts = new Set<number>();
+  for (const marker of begins) {
+    for (let at = text.indexOf(marker); at >= 0; at = text.indexOf(marker, at + 1)) starts.add(at);
+  }
+  return [...starts].sort((a, b) => a - b);
+}

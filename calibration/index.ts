@@ -20,6 +20,7 @@ export type { CalibrationItem, Objective } from './search/objective.ts';
 export type { SearchResult, Trial } from './search/search.ts';
 export { splitItems } from './search/split.ts';
 export type { ZeroTuningSearch } from './search/zerotuning.ts';
+export { findSinks, type PromptStreams, promptStreams, type SinkReport } from './sink-dimensions.ts';
 export {
   type HeadData,
   type HeadStatisticsOptions,

@@ -24,7 +24,7 @@ const USAGE: Usage = {
   summary: 'find heads and strengths of an intervention on a task, and keep them as a profile',
   flags: {
     model: { type: 'string', value: '<folder|id>', description: 'a decoder in Hub layout' },
-    intervention: { type: 'string', value: '<name>', description: 'zerotuning or act' },
+    intervention: { type: 'string', value: '<name>', description: 'zerotuning, act or var' },
     task: {
       type: 'string',
       value: '<name|file>',
@@ -100,6 +100,7 @@ const USAGE: Usage = {
     'attune calibrate --model models/Qwen2.5-0.5B-Instruct --intervention zerotuning --task copa --samples 300 --out copa.profile.json',
     'attune calibrate --model models/tiny --intervention zerotuning --unsupervised --task my-reviews.task.json --data reviews/',
     'attune calibrate --model models/tiny --intervention act --task boolq --task copa --layers 2-7 --json',
+    'attune calibrate --model models/llava --intervention var --task pope --data pope/ --samples 16',
     'attune eval --model models/Qwen2.5-0.5B-Instruct --task copa --profile copa.profile.json',
   ],
 };
@@ -126,6 +127,7 @@ export async function calibrateCommand(
     return 0;
   }
   const name = one(args, 'model');
+  if (args.text('intervention') === 'var') return varCommand(args, name, world);
   const method = methodOf(args);
   const out = args.text('out') ?? `${basename(resolve(name))}.${method.intervention}.profile.json`;
   const seed = args.integer('seed') ?? 0;
@@ -182,6 +184,24 @@ export async function calibrateCommand(
   return 0;
 }
 
+/** Needs no search: what VAR wants to know is in the residual stream. */
+async function varCommand(args: Arguments, name: string, world: CalibrateWorld): Promise<number> {
+  const { calibrateVar, refuseSearchFlags, varSummary } = await import('./calibrate-var.ts');
+  refuseSearchFlags(args, SEARCH_FLAGS);
+  const out = args.text('out') ?? `${basename(resolve(name))}.var.profile.json`;
+  const done = await calibrateVar(args, name);
+  write(out, `${JSON.stringify(done.profile, null, 2)}\n`);
+  const search = { settings: 0, samples: done.samples };
+  const document = { profile: out, heldOut: null, search, sinks: done.sinks };
+  world.stdout.write(args.flag('json') ? `${JSON.stringify(document)}\n` : varSummary(done, out, name));
+  return 0;
+}
+
+const SEARCH_FLAGS = [
+  ...['held-out', 'metric', 'layers', 'groups', 'unit', 'probe', 'fraction', 'up', 'down'],
+  ...['beta', 'alpha', 'tau', 'statistics', 'margin', 'batch-tokens'],
+];
+
 function one(args: Arguments, flag: string): string {
   const value = args.text(flag);
   if (value !== undefined) return value;
@@ -213,7 +233,7 @@ function methodOf(args: Arguments): Method {
     };
     return { intervention, objective: unsupervised ? 'entropy' : 'accuracy', options: given(options) };
   }
-  if (intervention !== 'act') throw refuse('intervention', `"${intervention}"`, 'zerotuning or act');
+  if (intervention !== 'act') throw refuse('intervention', `"${intervention}"`, 'zerotuning, act or var');
   foreign(args, intervention, ['groups', 'unit', 'probe', 'fraction', 'up', 'down']);
   if (unsupervised) {
     throw refuse('unsupervised', 'act', 'zerotuning; heads of act are chosen by accuracy');

@@ -6,6 +6,7 @@ import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
+import { visionSuite } from './vision/suite.ts';
 
 export const SUITES: readonly Suite[] = [
   graphSuite,
@@ -13,6 +14,7 @@ export const SUITES: readonly Suite[] = [
   kernelsSuite,
   calibrationSuite,
   evalSuite,
+  visionSuite,
 ];
 
 /** @throws AttuneError SUITE_UNKNOWN with the nearest name */

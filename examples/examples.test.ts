@@ -10,6 +10,12 @@ const FOLDER = dirname(fileURLToPath(import.meta.url));
 const PROMISES: Record<string, RegExp[]> = {
   '01-look-inside.ts': [/28 hook points/, /blocks\.1\.attn\.hook_pattern: [01]\.\d{3} /, /ablated:/],
   '02-zerotuning.ts': [/γ = 4: next ".+" p [01]\.\d{4}, entropy/, /afterwards: /, /as before: true/],
+  '06-hallucination.ts': [
+    /sinks: dimensions \d+.*τ = \d/,
+    /untouched: \d+ of \d+ things named are not there/,
+    /PAI: \d+ of/,
+    /VHD, layer 3: \d/,
+  ],
   '05-calibrate.ts': [
     /layer 4: to the first token/,
     /\d settings on 30 items: /,

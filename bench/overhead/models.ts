@@ -13,7 +13,7 @@ import type { Clock } from '../paired.ts';
 export type Variant = 'nothing on' | 'one γ' | 'γ per head';
 
 /** Spinning threads use processor time while they wait, which only a quiet machine may count. */
-function sessionOptions(clock: Clock): object {
+export function sessionOptions(clock: Clock): object {
   return clock === 'wall' ? {} : { extra: { session: { intra_op: { allow_spinning: '0' } } } };
 }
 
@@ -69,7 +69,7 @@ function interventionsOf(variant: Variant): Intervention[] {
 }
 
 /** The session with `open` awaited before each run. */
-function withDoor(session: OrtSession, open: () => Promise<void>): OrtSession {
+export function withDoor(session: OrtSession, open: () => Promise<void>): OrtSession {
   return new Proxy(session, {
     get(target, property) {
       if (property === 'run') {

@@ -188,7 +188,7 @@ describe('what is refused, before anything is measured', () => {
     [['--data', path('empty.jsonl')], /DATA_EMPTY/],
     [['--task', path('open.json')], /ARGUMENT_INVALID: at --task.*acc and entropy alone/],
     [['--model', './nowhere'], /MODEL_LOAD.*nowhere/],
-    [['--intervention', 'pine'], /ARGUMENT_INVALID.*"pine".*zerotuning or act/],
+    [['--intervention', 'pine'], /ARGUMENT_INVALID.*"pine".*zerotuning, act or var/],
   ])('%j', async (argv, message) => {
     await expect(calibrated(...flags('never.json'), ...argv)).rejects.toThrow(message);
     expect(existsSync(path('never.json'))).toBe(false);

@@ -63,7 +63,9 @@ export function causalLanguageModel(
       const ids = prompt.length > 0 ? prompt : [prefixToken];
       if (picture && ids.length > room)
         throw tooLong(`a prompt with a picture of ${ids.length} tokens`, room);
-      const decode = (tokens: number[]) => tokenizer.decode(tokens, { skip_special_tokens: true });
+      // An answer may end before it begins, and the tokenizer refuses an empty list.
+      const decode = (tokens: number[]) =>
+        tokens.length === 0 ? '' : tokenizer.decode(tokens, { skip_special_tokens: true });
       const written = await writeGreedily(model, ids.slice(-room), {
         until,
         maxTokens,

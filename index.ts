@@ -15,11 +15,13 @@ export { AttuneError, isAttuneError } from './errors.ts';
 export type { Activation, AttunedModel, HookFunction, Intervention } from './hooks/model/index.ts';
 export {
   act,
+  beamSearch,
   defineIntervention,
   headAblation,
   headScale,
   imbalancedAttention,
   interventionFromJSON,
+  opera,
   pai,
   pine,
   segmentPrompt,

@@ -1,6 +1,7 @@
 /** All suites: one folder each, listed here. */
 import { AttuneError, nearest } from '../errors.ts';
 import { calibrationSuite } from './calibration/suite.ts';
+import { decodingSuite } from './decoding/suite.ts';
 import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
@@ -13,6 +14,7 @@ export const SUITES: readonly Suite[] = [
   overheadSuite,
   kernelsSuite,
   calibrationSuite,
+  decodingSuite,
   evalSuite,
   visionSuite,
 ];

@@ -1,5 +1,6 @@
 /** Training-free interventions on attention, one file per method. */
 export { act } from './act.ts';
+export { beamSearch } from './beam-search.ts';
 export {
   canonicalJson,
   defineIntervention,
@@ -11,6 +12,7 @@ export { eachRow } from './each-row.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { imbalancedAttention } from './imbalanced-attention.ts';
+export { opera } from './opera.ts';
 export { pai } from './pai.ts';
 export { pine } from './pine.ts';
 export {

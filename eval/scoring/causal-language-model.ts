@@ -11,6 +11,7 @@ import { AttuneError } from '../../errors.ts';
 import { writeGreedily } from './greedy.ts';
 import type { Cost, EncodedPicture, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
+import { searches, writeBySearch } from './search.ts';
 import { groupByPrefix, groupEqual, type PrefixGroup } from './shared-prefix.ts';
 import { tokenLogProbability } from './token-log-probability.ts';
 
@@ -66,7 +67,8 @@ export function causalLanguageModel(
       // An answer may end before it begins, and the tokenizer refuses an empty list.
       const decode = (tokens: number[]) =>
         tokens.length === 0 ? '' : tokenizer.decode(tokens, { skip_special_tokens: true });
-      const written = await writeGreedily(model, ids.slice(-room), {
+      const write = searches(model) === undefined ? writeGreedily : writeBySearch;
+      const written = await write(model, ids.slice(-room), {
         until,
         maxTokens,
         eos,
@@ -77,6 +79,7 @@ export function causalLanguageModel(
     },
 
     async logLikelihoods(requests) {
+      refuseSearch(model);
       const rows = requests.map((request) => toRow(request, maxLength));
       const inputs = rows.map((row) => row.inputs);
       const groups = share ? groupByPrefix(inputs) : groupEqual(inputs);
@@ -94,6 +97,17 @@ export function causalLanguageModel(
       };
     },
   };
+}
+
+/** A search chooses what is written and changes no log-likelihood: to score it by these would show nothing. */
+function refuseSearch(model: CausalModel): void {
+  const search = searches(model);
+  if (search === undefined) return;
+  throw new AttuneError('SCORE_BY_SEARCH', {
+    at: search,
+    found: 'a task that compares log-likelihoods',
+    expected: 'a task whose answers are written, which is what a search changes',
+  });
 }
 
 /** As lm-evaluation-harness cuts: keep the last maxLength inputs, which must hold the whole continuation. */

@@ -133,6 +133,30 @@ export class AttuneHandle {
   }
 
   /**
+   * Run `work` (one call or a whole generation) with hook points at hand that it may listen to: what flows there is fetched only
+   * while someone listens.
+   *
+   * @param work gets `listen`, which takes a function of the values of a run, by name, and returns one that ends it
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  async watch<T>(
+    filter: string | readonly string[],
+    work: (listen: (listener: (values: ReadonlyMap<string, Activation>) => void) => () => void) => Promise<T>,
+  ): Promise<T> {
+    const names = new Set(selectNames(filter, this.hookNames));
+    const taps = this.facts.points.filter(({ name }) => names.has(name));
+    return this.#live.within({ key: `taps ${[...names].join()}`, taps }, (session) =>
+      work((listener) =>
+        session.listen((values) =>
+          listener(
+            new Map([...values].map(([name, tensor]) => [name, activation(name, tensor, this.facts)])),
+          ),
+        ),
+      ),
+    );
+  }
+
+  /**
    * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns a
    * tensor replaces the value; one that returns nothing only reads. See function-hooks.ts for how, and the cost.
    *

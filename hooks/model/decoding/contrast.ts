@@ -7,6 +7,7 @@ import { AttuneError } from '../../../errors.ts';
 import type { Intervention } from '../intervention.ts';
 import type { LiveSession } from '../live-session.ts';
 import type { RequestState, RequestTracker } from '../request.ts';
+import { cacheOf } from './cache.ts';
 import type { Contrast, ContrastContext, ModelInputs, ModelTensor } from './decoding.ts';
 
 export type Forward = (inputs: ModelInputs) => Promise<Record<string, unknown>>;
@@ -143,21 +144,6 @@ function continued(
     past_key_values: own.past,
     ...(num_logits_to_keep ? { num_logits_to_keep } : {}),
   };
-}
-
-/** Outputs present… as the inputs past… of the next call; the class gives its length, as transformers.js's cache does. */
-function cacheOf(outputs: Record<string, unknown>): object {
-  const cache: Record<string, ModelTensor> = Object.create({
-    get_seq_length(this: Record<string, ModelTensor>) {
-      return Object.values(this)[0]?.dims.at(-2) ?? 0;
-    },
-  });
-  for (const [name, tensor] of Object.entries(outputs)) {
-    if (!name.startsWith('present')) continue;
-    cache[name.replace(/^present(?=_)/, 'past').replace(/^present(?!_)/, 'past_key_values')] =
-      tensor as ModelTensor;
-  }
-  return cache;
 }
 
 /** [B,S,V] scores; positions of the two streams are matched from the end. */

@@ -51,6 +51,7 @@ export type Decoding = Contrast | Search;
 export interface SearchModel {
   (inputs: ModelInputs): Promise<Record<string, unknown>>;
   readonly attune: AttuneHandle;
+  prepare_inputs_for_generation?(ids: bigint[][], inputs: object, config: object): ModelInputs;
   // biome-ignore lint/suspicious/noExplicitAny: transformers.js types its configuration so
   readonly config: any;
   // biome-ignore lint/suspicious/noExplicitAny: see above

@@ -1,4 +1,7 @@
 /** Decoding interventions: second streams and searches on top of transformers.js generation. */
+export { type BeamRequest, beamRequest } from './beam-options.ts';
+export { BeamRows, type RowResult, sequencesOf } from './beam-rows.ts';
+export { type Cache, newestToken, rebuild, type TokenSlice } from './cache.ts';
 export type {
   Contrast,
   ContrastContext,
@@ -8,4 +11,5 @@ export type {
   Search,
   SearchModel,
 } from './decoding.ts';
+export { bestOf, type Extension, Hypotheses, largestLogits, logSumExp } from './hypotheses.ts';
 export { installDecoding } from './install.ts';

@@ -34,3 +34,4 @@ export { type Journal, openJournal } from './sweep/journal.ts';
 export type { Measurement } from './sweep/measure.ts';
 export type { Request } from './sweep/passes.ts';
 export { type Setting, Sweep, type SweepItem, type SweepOptions } from './sweep/sweep.ts';
+export { type VisionDivergence, visionDivergence } from './vision-divergence.ts';

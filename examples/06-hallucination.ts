@@ -25,7 +25,7 @@ const folder = fileURLToPath(new URL('../testbed/models/worlds-vlm', import.meta
 const processor = await AutoProcessor.from_pretrained(folder);
 await using model = await attune(AutoModelForImageTextToText as never, folder, { dtype: 'fp32' });
 
-const items = pictureItems('caption', 'calibration', 6, 0);
+const items = pictureItems('caption', 'calibration', 3, 0);
 const prompts = await Promise.all(
   items.map(async ({ prompt, scene }) => {
     const { data, width, height } = render(scene);

@@ -6,13 +6,20 @@ import { execFile } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../hooks/onnx/index.ts';
+import type { LoweringChoice, Method } from '../../kernels/costs/choose.ts';
 import type { Edit } from '../../kernels/lowerings/edits.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import { fusedAttention } from '../../kernels/lowerings/fused.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
 import { type Lowered, lowered } from '../../kernels/lowerings/lowered.ts';
-import { createRunner, type Feed, type RunnableGraph, type Runner } from '../../kernels/verify/runner.ts';
+import {
+  createRunner,
+  type ExecutionProvider,
+  type Feed,
+  type RunnableGraph,
+  type Runner,
+} from '../../kernels/verify/runner.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, Suite } from '../suite.ts';
 
@@ -36,67 +43,119 @@ const CALLS = [
 
 interface Contender {
   readonly name: string;
-  readonly lowering: 'fused' | 'expanded';
+  /** What of the cost table it measures; absent where it is no method. */
+  readonly method?: Method;
+  readonly lowering: LoweringChoice;
   readonly edits: readonly Edit[];
   /** Knob values other than neutral, by local name: filled over the given shape. */
   readonly knobs?: (shape: Shape) => Record<string, { dims: number[]; value: number }>;
   readonly note: string;
 }
 
+const gammas = (heads: (shape: Shape) => number) => (shape: Shape) => ({
+  log_weight: { dims: [1, heads(shape)], value: 0.3 },
+});
+const ONE_GAMMA = gammas(() => 1);
+const GAMMA_PER_HEAD = gammas(({ H }) => H);
+const LOG_WEIGHTS: readonly Edit[] = [{ kind: 'logWeights', keys: 'first' }];
+
 const CONTENDERS: readonly Contender[] = [
   {
     name: 'fused headScale',
+    method: 'headScale',
     lowering: 'fused',
     edits: [{ kind: 'headScale' }],
     note: 'one Mul over the output',
   },
   {
-    name: 'fused logWeights, one γ',
-    lowering: 'fused',
-    edits: [{ kind: 'logWeights', keys: 'first' }],
-    knobs: () => ({ log_weight: { dims: [1, 1], value: 0.3 } }),
-    note: 'bias [1, 1, S, T]',
+    name: 'expanded headScale',
+    method: 'headScale',
+    lowering: 'expanded',
+    edits: [{ kind: 'headScale' }],
+    note: 'bound by passes over the scores',
   },
   {
-    name: 'fused logWeights, γ per head',
+    name: 'fused in blocks, one γ',
+    method: 'logWeights',
+    lowering: 'fused-blocks',
+    edits: LOG_WEIGHTS,
+    knobs: ONE_GAMMA,
+    note: 'the operator by 128 rows and the keys up to them: skips what the causal order hides',
+  },
+  {
+    name: 'fused in blocks, γ per head',
+    method: 'logWeights per head',
+    lowering: 'fused-blocks',
+    edits: LOG_WEIGHTS,
+    knobs: GAMMA_PER_HEAD,
+    note: 'as with one γ; a bias [1, H, 128, T] per block',
+  },
+  {
+    name: 'fused in one call, one γ',
+    method: 'logWeights',
     lowering: 'fused',
-    edits: [{ kind: 'logWeights', keys: 'first' }],
-    knobs: ({ H }) => ({ log_weight: { dims: [1, H], value: 0.3 } }),
+    edits: LOG_WEIGHTS,
+    knobs: ONE_GAMMA,
+    note: 'bias [1, 1, S, T], read once per head',
+  },
+  {
+    name: 'fused in one call, γ per head',
+    method: 'logWeights per head',
+    lowering: 'fused',
+    edits: LOG_WEIGHTS,
+    knobs: GAMMA_PER_HEAD,
     note: 'bias [1, H, S, T]: bound by reading H·S·T floats',
   },
   { name: 'expanded, no edit', lowering: 'expanded', edits: [], note: 'bound by passes over the scores' },
   {
-    name: 'expanded logWeights, γ per head',
+    name: 'expanded, one γ',
+    method: 'logWeights',
     lowering: 'expanded',
-    edits: [{ kind: 'logWeights', keys: 'first' }],
-    knobs: ({ H }) => ({ log_weight: { dims: [1, H], value: 0.3 } }),
+    edits: LOG_WEIGHTS,
+    knobs: ONE_GAMMA,
+    note: 'one more pass over the scores',
+  },
+  {
+    name: 'expanded, γ per head',
+    method: 'logWeights per head',
+    lowering: 'expanded',
+    edits: LOG_WEIGHTS,
+    knobs: GAMMA_PER_HEAD,
     note: 'one more pass over the scores',
   },
   {
     name: 'expanded ACT, frozen',
+    method: 'act frozen',
     lowering: 'expanded',
     edits: [{ kind: 'act', stats: 'frozen', exclude: 'initial' }],
     note: 'two small products and two passes',
   },
   {
     name: 'expanded ACT, running',
+    method: 'act running',
     lowering: 'expanded',
     edits: [{ kind: 'act', stats: 'running', exclude: 'initial' }],
     note: 'q·k twice: sinks need all rows first',
   },
   {
     name: 'expanded VAR',
+    method: 'var',
     lowering: 'expanded',
     edits: [{ kind: 'var', semantics: 'paper' }],
     note: 'two small products and two passes',
   },
 ];
 
-const BOUNDS = { fused: { decode: 1.03, prefill: 1.1 }, expanded: { decode: 1.2, prefill: 1.9 } } as const;
+/** The operator in one call stands beside its blocks for comparison; what is used has the bound. */
+const BOUNDS: Readonly<Record<LoweringChoice, { decode?: number; prefill?: number }>> = {
+  fused: {},
+  'fused-blocks': { decode: 1.03, prefill: 1.1 },
+  expanded: { decode: 1.2, prefill: 1.9 },
+};
 
 const PEAK = join(import.meta.dirname, `peak${extname(import.meta.filename)}`);
 
-let runner: Promise<Runner> | undefined;
+const runners = new Map<ExecutionProvider, Promise<Runner>>();
 
 const memory: Case = {
   case: 'expanded at T = 8192, 32 heads: peak MB above the inputs',
@@ -108,26 +167,42 @@ const memory: Case = {
   },
 };
 
-const cases: Case[] = SHAPES.flatMap((shape) =>
-  CALLS.flatMap((call) =>
-    CONTENDERS.map((contender) => ({
-      case: `${shape.name}, ${call.name}, ${contender.name}`,
-      bound: BOUNDS[contender.lowering][call.S === 1 ? 'decode' : 'prefill'],
+/** What each case measures: the key of a row of the cost table. */
+export const MEASURED = new Map<
+  string,
+  { ep: string; shape: string; S: number; T: number; contender: Contender }
+>();
+
+const PLACES = [
+  ...SHAPES.flatMap((shape) => CALLS.map((call) => ({ ep: 'cpu', shape, call }) as const)),
+  // One thread without spinning takes its time: the smaller shape tells what wasm prefers.
+  ...CALLS.filter(({ S }) => S <= 512).map((call) => ({ ep: 'wasm', shape: SHAPES[1]!, call }) as const),
+];
+
+const cases: Case[] = PLACES.flatMap(({ ep, shape, call }) =>
+  CONTENDERS.map((contender): Case => {
+    const name = `${ep === 'cpu' ? '' : `${ep}, `}${shape.name}, ${call.name}, ${contender.name}`;
+    MEASURED.set(name, { ep, shape: shape.name, S: call.S, T: call.S + call.past, contender });
+    const bound = BOUNDS[contender.lowering][call.S === 1 ? 'decode' : 'prefill'];
+    return {
+      case: name,
+      ...(ep === 'cpu' && bound !== undefined ? { bound } : {}),
       run: async ({ clock, effort }) => {
-        runner ??= createRunner('cpu', { threads: 0 });
-        const bench = await runner;
+        const known = runners.get(ep) ?? createRunner(ep, { threads: 0 });
+        runners.set(ep, known);
+        const bench = await known;
         const feeds = feedsOf(shape, call);
         const parts = lower(contender, shape);
         const all = { ...feeds, ...knobFeeds(parts, contender, shape), ...stateFeeds(parts, call.past) };
         const plain = await bench.prepare(graphOf([untouched(shape)], feeds), feeds);
         const edited = await bench.prepare(graphOf(parts, all), all);
-        const pairs = Math.max(1, Math.round(call.pairs * effort));
+        const pairs = Math.max(1, Math.round(call.pairs * effort * (ep === 'cpu' ? 1 : 0.5)));
         const result = compare(await paired(plain, edited, { pairs, warmUp: 2 }), clock);
         const { baselineMs, ms, ratio } = result;
         return { baselineMs, ms, ratio, note: `${contender.note}; ${spread(result)}` };
       },
-    })),
-  ),
+    };
+  }),
 );
 
 export const kernelsSuite: Suite = {
@@ -135,8 +210,8 @@ export const kernelsSuite: Suite = {
   summary: 'one attention site, untouched against lowered',
   cases: [memory, ...cases],
   async close() {
-    await (await runner)?.[Symbol.asyncDispose]();
-    runner = undefined;
+    for (const runner of runners.values()) await (await runner)[Symbol.asyncDispose]();
+    runners.clear();
   },
 };
 
@@ -162,7 +237,8 @@ function lower({ lowering, edits }: Contender, shape: Shape): Lowered[] {
   }
   const z = { value: 'z', layout: 'BS(ND)' } as const;
   const S = [{ value: 'q', axis: 1 }];
-  return [fusedAttention({ ...site, H: shape.H, S, T: [{ scalar: 'total' }], z }, edits)];
+  const blockRows = lowering === 'fused' ? 0 : undefined;
+  return [fusedAttention({ ...site, H: shape.H, S, T: [{ scalar: 'total' }], z }, edits, { blockRows })];
 }
 
 function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): Record<string, Feed> {

@@ -1,5 +1,6 @@
 /** attune bench: measure a suite against its bounds on this machine. */
 
+import { writeCosts } from '../../bench/kernels/costs.ts';
 import type { Clock } from '../../bench/paired.ts';
 import { exitCode, type Row, runSuite } from '../../bench/suite.ts';
 import { findSuite, SUITES } from '../../bench/suites.ts';
@@ -19,11 +20,20 @@ const USAGE: Usage = {
       value: '<wall|cpu>',
       description: 'wall time (default), or processor time of the process, for machines that are shared',
     },
-    effort: { type: 'string', value: '<n>', description: 'n times as many repetitions; default 1' },
+    'write-costs': {
+      type: 'boolean',
+      description: 'of the suite kernels: put the ratios into the table lowerings are chosen by',
+    },
+    effort: {
+      type: 'string',
+      value: '<n>',
+      description: 'n times as many repetitions, 0.2 for a glance; default 1',
+    },
   },
   examples: [
     'attune bench graph',
     'attune bench overhead --clock cpu --json > overhead.json',
+    'attune bench kernels --clock cpu --write-costs',
     `attune bench overhead --case 'one γ, prefill 2048'`,
   ],
 };
@@ -38,12 +48,25 @@ export async function benchCommand(argv: readonly string[]): Promise<number> {
   }
   const report = await runSuite(findSuite(name), {
     clock: clockOf(args.text('clock')),
-    effort: args.integer('effort', 1) ?? 1,
+    effort: effortOf(args.text('effort')),
     cases: args.list('case'),
     onRow: (row) => process.stderr.write(progress(row)),
   });
+  if (args.flag('write-costs')) {
+    if (name !== 'kernels') {
+      throw new AttuneError('ARGUMENT_INVALID', { at: '--write-costs', found: name, expected: 'kernels' });
+    }
+    process.stderr.write(`wrote ${writeCosts(report)}\n`);
+  }
   process.stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : reportText(report));
   return exitCode(report);
+}
+
+/** @throws AttuneError ARGUMENT_INVALID */
+function effortOf(text = '1'): number {
+  const effort = Number(text);
+  if (effort > 0 && Number.isFinite(effort)) return effort;
+  throw new AttuneError('ARGUMENT_INVALID', { at: '--effort', found: text, expected: 'a number above 0' });
 }
 
 function clockOf(text = 'wall'): Clock {

@@ -1,5 +1,6 @@
 /** attune inspect: what attention a model has and what can be hooked, without running it. */
 import { writeFileSync } from 'node:fs';
+import { choiceAt, METHODS } from '../../hooks/compile/index.ts';
 import { type OnnxFile, openModel, opsetVersion } from '../../hooks/onnx/index.ts';
 import { type HookPoint, locatePoints, POINT_AXES } from '../../hooks/points/index.ts';
 import { type Recognition, recognise, type Site } from '../../hooks/sites/index.ts';
@@ -16,6 +17,11 @@ const USAGE: Usage = {
       type: 'string',
       value: '<name>',
       description: 'which graph of the folder, such as decoder_model_merged',
+    },
+    ep: {
+      type: 'string',
+      value: '<name>',
+      description: 'execution provider lowerings are chosen for; default cpu',
     },
     json: { type: 'boolean', description: 'one JSON document on stdout' },
     points: { type: 'boolean', description: 'list every hook point, and why one is not available' },
@@ -43,6 +49,8 @@ export interface Inspection {
   readonly config: Record<string, unknown> | undefined;
   readonly recognition: Recognition;
   readonly points: readonly HookPoint[];
+  /** Execution provider lowerings are chosen for. */
+  readonly ep: string;
 }
 
 export async function inspectCommand(argv: readonly string[]): Promise<number> {
@@ -55,7 +63,7 @@ export async function inspectCommand(argv: readonly string[]): Promise<number> {
   const graph = findGraph(target, args.text('file') ?? mainGraph(target));
   const file = await openModel(graph);
   try {
-    const inspection = inspect(file, graph);
+    const inspection = inspect(file, graph, args.text('ep'));
     const html = args.text('html');
     if (html !== undefined) {
       writeFileSync(html, inspectPage(inspection));
@@ -85,7 +93,7 @@ function mainGraph(target: string): string | undefined {
   return preferred.find((name) => all.some((path) => path.endsWith(name)));
 }
 
-export function inspect(file: OnnxFile, graph: string): Inspection {
+export function inspect(file: OnnxFile, graph: string, ep = 'cpu'): Inspection {
   const { model, source } = file;
   const config = readConfig(graph);
   const recognition = recognise(model, { source, ...(config ? { config } : {}) });
@@ -98,6 +106,7 @@ export function inspect(file: OnnxFile, graph: string): Inspection {
     config,
     recognition,
     points: locatePoints(recognition),
+    ep,
   };
 }
 
@@ -106,7 +115,7 @@ function nodeLabel(node: { name: string; outputs: readonly string[] }): string {
 }
 
 /** The document of `--json`. */
-export function inspectionJson({ file, producer, opset, recognition, points }: Inspection) {
+export function inspectionJson({ file, producer, opset, recognition, points, ep }: Inspection) {
   const available = points.filter(({ source }) => source.from !== 'nowhere');
   const missing = points.filter(({ source }) => source.from === 'nowhere');
   return {
@@ -132,6 +141,7 @@ export function inspectionJson({ file, producer, opset, recognition, points }: I
       past: site.past && { k: site.past.k, v: site.past.v },
       present: site.present && { k: site.present.k, v: site.present.v },
       nodes: site.nodes.map(nodeLabel),
+      lowerings: lowerings(site, ep, opset),
     })),
     refused: recognition.refused.map(({ node, reason, code, level }) => ({ node, reason, code, level })),
     points: available.map(({ name }) => name),
@@ -143,7 +153,7 @@ export function inspectionJson({ file, producer, opset, recognition, points }: I
 }
 
 function inspectionText(inspection: Inspection, show: { points: boolean; explain: boolean }): string {
-  const { file, producer, opset, irVersion, nodeCount, config, recognition, points } = inspection;
+  const { file, producer, opset, irVersion, nodeCount, config, recognition, points, ep } = inspection;
   const lines = [
     file,
     `  producer ${producer || 'unknown'} · IR ${irVersion} · opset ${opset ?? '?'} · ${nodeCount} nodes` +
@@ -152,6 +162,7 @@ function inspectionText(inspection: Inspection, show: { points: boolean; explain
   ];
   if (recognition.sites.length === 0) lines.push('No attention sites.');
   else lines.push(...siteTable(recognition.sites));
+  lines.push(...loweringTable(recognition.sites, ep, opset));
   const available = points.filter(({ source }) => source.from !== 'nowhere');
   lines.push('', ...pointSummary(available, points.length));
   if (show.points) {
@@ -211,6 +222,30 @@ function siteTable(sites: readonly Site[]): string[] {
     title,
     ...table.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()),
   ];
+}
+
+/** How each method is computed at a site, and why so. */
+function lowerings(site: Site, ep: string, opset = 0) {
+  return Object.fromEntries(
+    METHODS.map((method) => [method, choiceAt(site, method, { ep, opset })] as const),
+  );
+}
+
+/** Sites of one form choose alike and share a paragraph. */
+function loweringTable(sites: readonly Site[], ep: string, opset: number | undefined): string[] {
+  const byForm = new Map(sites.map((site) => [site.form, site]));
+  return [...byForm].flatMap(([form, site]) => [
+    '',
+    `Lowerings of ${form} on ${ep}, ratios to the untouched operator while decoding and for prompts:`,
+    ...Object.entries(lowerings(site, ep, opset)).map(([method, { lowering, why, measured }]) => {
+      const ratios = measured.map((one) => `${one.lowering} ${times(one.decode)}/${times(one.prefill)}`);
+      return `  ${method.padEnd(20)} ${lowering.padEnd(13)} ${[why, ...ratios].join(' · ')}`;
+    }),
+  ]);
+}
+
+function times(ratio: number): string {
+  return Number.isFinite(ratio) ? ratio.toFixed(2) : '–';
 }
 
 function pointSummary(available: readonly HookPoint[], total: number): string[] {

@@ -5,7 +5,7 @@ import { loadFixture } from '../../testbed/fixtures/load.ts';
 import { DataType, openModel } from '../onnx/index.ts';
 import { completeFeeds, type Feeds, type HookedSession, startSession } from '../session/index.ts';
 import { recognise } from '../sites/index.ts';
-import { compile } from './compile.ts';
+import { compile, type KernelOptions } from './compile.ts';
 import { relativeDifference, runtime } from './fixture-runs.test-support.ts';
 import type { Edit, Plan } from './plan.ts';
 
@@ -61,13 +61,17 @@ describe.each([
     const fixture = loadFixture(name);
     const file = await openModel(join(fixture.folder, 'onnx/model.onnx'));
     const recognition = recognise(file.model, { source: file.source });
-    const start = async (plan: Plan, blockRows: number) => {
-      const session = await startSession(file, compile(recognition, plan, { blockRows }), { runtime });
+    const start = async (plan: Plan, how: KernelOptions) => {
+      const session = await startSession(file, compile(recognition, plan, how), { runtime });
       sessions.push(session);
       return session;
     };
     const plan = planOf(recognition.sites.filter(({ attention }) => attention === 'self'));
-    const [plain, whole, blocks] = [await start({}, 0), await start(plan, 0), await start(plan, 2)];
+    const [plain, whole, blocks] = [
+      await start({}, {}),
+      await start(plan, { lowering: 'fused' }),
+      await start(plan, { lowering: 'fused-blocks', blockRows: 2 }),
+    ];
     const run = async (session: HookedSession, feeds: Feeds, weight: number) => {
       if (session !== plain) session.setKnob(KNOB, { dims: [1, 1, 1, 1], data: Float32Array.of(weight) });
       return session.run(feeds);

@@ -52,11 +52,6 @@ export interface FrontBias {
   readonly rows: string;
 }
 
-/** Whether blocks of rows apply: the operator's own attention, in a graph new enough for what they are made of. */
-export function takesBlocks({ form }: Site, opset: number): boolean {
-  return (form === 'P1a' || form === 'P1b') && opset >= 13;
-}
-
 /**
  * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
  * @param node as it is after all edits @param shared plans of this graph by what they depend on
@@ -66,14 +61,14 @@ export function attendInFront(
   node: Node,
   { site, own, bias, rows }: FrontBias,
   shared: Map<string, RowBlocks>,
-  blockRows: number,
+  blockRows: number | undefined,
 ): void {
-  const [seqlens, total] = [node.inputs[5]!, node.inputs[6]!];
-  const key = `${seqlens} ${total} ${rows}`;
+  const total = node.inputs[6]!;
+  const key = `${total} ${rows}`;
   let blocks = shared.get(key);
   if (!blocks) {
     const T = emit('Reshape', [emit('Cast', [total], { to: DataType.INT64 }), emit.ints(1)]);
-    blocks = planRowBlocks(emit, node, { S: rows, T, size: blockRows });
+    blocks = planRowBlocks(emit, { S: rows, T, size: blockRows });
     shared.set(key, blocks);
   }
   const position = BIAS_INPUT[site.form]!;
@@ -90,6 +85,22 @@ export function sequenceLength(emit: Emitter, graph: Graph, site: Site): string 
   if (decoderSelf && ids) return emit.length(ids.name, 1);
   const fourD = site.q.operand?.layout === 'BHSD' || (site.form === 'P5' && site.q.heads?.layout === 'BHSD');
   return emit.length(site.anchor.inputs[0]!, fourD ? 2 : 1);
+}
+
+/**
+ * S and T of a decoder's self-attention from what the graph is fed, so that all layers share them: int64 [1] each.
+ * @returns undefined where the graph's inputs do not tell
+ */
+export function decoderLengths(
+  emit: Emitter,
+  graph: Graph,
+  { tower, attention }: Site,
+  attentionMask: string | undefined,
+): { readonly S: string; readonly T: string } | undefined {
+  const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
+  const mask = graph.inputs.some(({ name }) => name === attentionMask) ? attentionMask : undefined;
+  if (!ids || !mask || tower !== 'decoder' || attention !== 'self') return undefined;
+  return { S: emit.length(ids.name, 1), T: emit.length(mask, 1) };
 }
 
 export function withInput(node: Node, position: number, value: string): Node {

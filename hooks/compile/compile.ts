@@ -5,8 +5,8 @@
  * as one: edits apply to both, and a tap becomes an output of both branches and so of the If.
  */
 import { AttuneError } from '../../errors.ts';
+import type { LoweringChoice } from '../../kernels/costs/choose.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
-import { BLOCK_ROWS } from '../../kernels/lowerings/row-blocks.ts';
 import {
   changeModel,
   type Graph,
@@ -19,7 +19,7 @@ import {
 import { type HookPoint, POINT_AXES } from '../points/index.ts';
 import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
 import { PREFIX } from './emitter.ts';
-import { type GraphInputs, GraphRewrite } from './graph-rewrite.ts';
+import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
 import type { Edit, Knob, Plan } from './plan.ts';
 
 export interface Tap {
@@ -39,15 +39,23 @@ export interface Compiled {
   readonly reports?: readonly string[];
 }
 
-export interface CompileOptions {
-  /** Execution provider the graph is for, as ONNX Runtime calls it. Default cpu. */
-  readonly ep?: string | undefined;
-  /** Rows a GroupQueryAttention with a bias takes at a time from a long prompt; 0: never. Default by `ep`. */
+/** How attention is computed, where there is a choice. */
+export interface KernelOptions {
+  /** How attention with something in front of its softmax is computed; default by the cost table. */
+  readonly lowering?: LoweringChoice | undefined;
+  /** Rows of a block under 'fused-blocks'. Default BLOCK_ROWS. */
   readonly blockRows?: number | undefined;
+  /** Bytes of scores that attention written out holds at a time. Default BLOCK_BYTES, 16 MiB. */
+  readonly scoreBytes?: number | undefined;
 }
 
-/** Providers whose GroupQueryAttention takes several rows and a cache, and was found to give the same. */
-const BLOCKWISE = ['cpu', 'wasm'];
+export interface CompileOptions extends KernelOptions {
+  /** Execution provider the graph is for, as ONNX Runtime calls it. Default cpu. */
+  readonly ep?: string | undefined;
+}
+
+/** Providers whose GroupQueryAttention can give its probabilities; webgpu and cuda refuse. */
+const OPEN = ['cpu', 'wasm'];
 
 /** Name of the [B,T] mask of real tokens in Hub exports. */
 const ATTENTION_MASK = 'attention_mask';
@@ -59,11 +67,12 @@ const ATTENTION_MASK = 'attention_mask';
 export function compile(
   { model, sites }: Pick<Recognition, 'model' | 'sites'>,
   plan: Plan,
-  { ep = 'cpu', blockRows = BLOCKWISE.includes(ep) ? BLOCK_ROWS : 0 }: CompileOptions = {},
+  { ep = 'cpu', lowering, blockRows, scoreBytes }: CompileOptions = {},
 ): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
   if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
-  const tree = new RewriteTree(model, blockRows);
+  const traits = { ep, lowering, blockRows, scoreBytes, givesPattern: OPEN.includes(ep) };
+  const tree = new RewriteTree(model, traits);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const point of [...taps, ...everywhere.flatMap(pointsOf)]) {
     for (const one of [point, ...(point.twins ?? [])]) tree.at(one.scope).enableSum(one);
@@ -109,17 +118,17 @@ function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
 class RewriteTree {
   readonly #model: Model;
   readonly #opset: number;
-  readonly #blockRows: number;
+  readonly #provider: ProviderTraits;
   readonly #main: GraphRewrite;
   readonly #branches = new Map<string, { step: ScopeStep; rewrite: GraphRewrite }>();
   /** Taps that come out of an If: rank and name, per position of the If. */
   readonly #outputs = new Map<number, [number, string][]>();
 
-  constructor(model: Model, blockRows: number) {
+  constructor(model: Model, provider: ProviderTraits) {
     this.#model = model;
     this.#opset = opsetVersion(model) ?? 1;
-    this.#blockRows = blockRows;
-    this.#main = new GraphRewrite(model.graph, this.#opset, this.#inputs, PREFIX, blockRows);
+    this.#provider = provider;
+    this.#main = new GraphRewrite(model.graph, this.#opset, this.#inputs, PREFIX, provider);
   }
 
   get #inputs(): GraphInputs {
@@ -150,7 +159,7 @@ class RewriteTree {
     if (existing) return existing.rewrite;
     const graph = branchGraph(step);
     const prefix = `${PREFIX}/${step.attribute}`;
-    const rewrite = new GraphRewrite(graph, this.#opset, this.#inputs, prefix, this.#blockRows);
+    const rewrite = new GraphRewrite(graph, this.#opset, this.#inputs, prefix, this.#provider);
     this.#branches.set(key, { step, rewrite });
     return rewrite;
   }

@@ -14,6 +14,7 @@ import type { State } from '../../kernels/lowerings/lowered.ts';
 import { changeNode, DataType } from '../onnx/index.ts';
 import { pointName } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
+import { attendRow, pastCounts, type RowAct, rowAct } from './act-row.ts';
 import { operandsOf, rowsOf } from './operands.ts';
 import { choose, joined, type Part, renamed } from './part.ts';
 import { editedPattern } from './pattern.ts';
@@ -30,17 +31,46 @@ export interface Expansion {
   readonly active: string | undefined;
   /** [B, T], 0 at padding. */
   readonly attentionMask: string | undefined;
+  /** Rows seen before are counted from the mask, and are no state. */
+  readonly counted: boolean;
+  /** Bytes of scores held at a time. Default BLOCK_BYTES. */
+  readonly scoreBytes?: number | undefined;
+  /** For calls of one row that need no more than the operator's own probabilities. */
+  readonly row: RowAct | undefined;
 }
 
-/** All edits of one site together. */
-export function expansionOf(context: EditContext, site: Site, edits: readonly ExpandEdit[]): Expansion {
+export interface Lengths {
+  /** Rows of a call and keys with the cache, int64 [1]: the same values for all layers they are the same for. */
+  readonly S: string;
+  readonly T: string;
+}
+
+/**
+ * All edits of one site together.
+ * @param lengths where they are known before the site's own values are
+ * @param givesPattern whether GroupQueryAttention can give its probabilities here
+ */
+export function expansionOf(
+  context: EditContext,
+  site: Site,
+  edits: readonly ExpandEdit[],
+  lengths: Lengths | undefined,
+  givesPattern: boolean,
+): Expansion {
   const { emit, attentionMask } = context;
   const active = edits.map((edit) => edit.active?.(context, site));
+  const all = edits.flatMap((edit) => edit.edits);
+  const given: Record<string, string> = Object.assign({}, ...edits.map((edit) => edit.values(context, site)));
+  const counted =
+    lengths !== undefined && all.some((edit) => edit.kind === 'act' && edit.stats === 'running');
+  if (counted) given.past_column_count = pastCounts(context, lengths.S, lengths.T, site.window);
   return {
     name: `attune.${pointName('hook_pattern', site).replace('.hook_pattern', '')}`,
     opset: emit.opset,
-    edits: edits.flatMap((edit) => edit.edits),
-    values: Object.assign({}, ...edits.map((edit) => edit.values(context, site))),
+    edits: all,
+    values: given,
+    counted,
+    row: lengths && givesPattern ? rowAct(context, site, all, given, lengths) : undefined,
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
@@ -66,11 +96,14 @@ function keepsSinks(edit: KernelEdit, values: Expansion['values']): boolean {
 
 /** Does the plan make a graph that carries something from call to call? */
 export function remembers(plan: Plan): boolean {
+  const place = { values: {}, name: '', counted: false };
   const { edits = [], remembers = false } = plan;
   return (
     remembers ||
     changesCache(plan) ||
-    edits.some((edit) => edit.kind === 'expand' && statesOfEdits(edit.edits, {}, '', 1).length > 0)
+    edits.some(
+      (edit) => edit.kind === 'expand' && statesOfEdits({ ...place, edits: edit.edits }, 1).length > 0,
+    )
   );
 }
 
@@ -81,13 +114,13 @@ export function changesCache({ edits = [] }: Plan): boolean {
 
 /** What an expansion carries from call to call. */
 function statesOfEdits(
-  edits: readonly KernelEdit[],
-  values: Expansion['values'],
-  name: string,
+  { edits, values, name, counted }: Pick<Expansion, 'edits' | 'values' | 'name' | 'counted'>,
   H: number,
 ): State[] {
   return edits.flatMap((edit) => {
-    if (!keepsSinks(edit, values)) return statesOf(edit, name, H);
+    if (!keepsSinks(edit, values)) {
+      return statesOf(edit, name, H).filter(({ input }) => !(counted && input.endsWith('_count')));
+    }
     const shape = ['B', H, 'P'];
     return { input: `${name}.past_sinks`, output: `${name}.present_sinks`, elemType: DataType.FLOAT, shape };
   });
@@ -103,7 +136,7 @@ function statesOfEdits(
 export function expandFused(site: Site, expansion: Expansion, tapPattern: boolean): ExpandedPart {
   const { name, opset, edits } = expansion;
   checkEdits(expansion, edits);
-  const states = statesOfEdits(edits, expansion.values, name, site.numHeads);
+  const states = statesOfEdits(expansion, site.numHeads);
   const rows: Rows = (emit) => rowsOf(emit, site);
   const outputs = outputsOf(site);
   const types = { ...outputs.types, ...stateTypes(states, name) };
@@ -118,7 +151,9 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
     const results = Object.entries(outputs.values).map(([key, value]) => [key, rename.get(value)!]);
     return joined([unchanged], { ...Object.fromEntries(results), ...idleStates(expansion, states) });
   });
-  const final = renamed(part, finalNames(part, outputs.values, states, name));
+  const row = expansion.row && oneRow(site, expansion, expansion.row, states, types, part);
+  const every = row ?? part;
+  const final = renamed(every, finalNames(every, outputs.values, states, name));
   const opsets = opsetsFor(opset);
   if (!tapPattern) return { ...final, states, opsets };
   const beside = withStates(
@@ -140,7 +175,7 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
 export function expandPattern(site: Site, expansion: Expansion, pattern: string): ExpandedPart {
   const { name, opset, edits, attentionMask } = expansion;
   checkEdits(expansion, edits);
-  const states = statesOfEdits(edits, expansion.values, name, site.numHeads);
+  const states = statesOfEdits(expansion, site.numHeads);
   const types = { pattern: DataType.FLOAT, ...stateTypes(states, name) };
   const emit = emitter(opset, `${name}.`);
   const float = emit('Cast', [pattern], { to: DataType.FLOAT });
@@ -154,6 +189,25 @@ export function expandPattern(site: Site, expansion: Expansion, pattern: string)
   const whole = joined([{ nodes: emit.nodes, functions: emit.functions }, part], part.results);
   const final = renamed(whole, finalNames(whole, {}, states, name));
   return { ...final, states, opsets: opsetsFor(opset) };
+}
+
+/** A short way for calls of one row, where the edits are active, beside what all other calls take. */
+function oneRow(
+  site: Site,
+  { name, opset, values, active }: Expansion,
+  row: RowAct,
+  states: readonly State[],
+  results: Readonly<Record<string, number>>,
+  otherwise: Part,
+): Part {
+  const start = emitter(opset, `${name}.one.`);
+  const condition = active === undefined ? row.applies : start('And', [row.applies, active]);
+  const past = Object.fromEntries(
+    states.map(({ input }) => [input.slice(input.lastIndexOf('.') + 1), input]),
+  );
+  const lean = attendRow(`${name}.row`, opset, site, row, { ...values, ...past });
+  const choice = choose({ name: `${name}.rows`, opset, condition, results }, lean, otherwise);
+  return joined([start, choice], choice.results);
 }
 
 /** Values and types of what a fused operator gives. */
@@ -187,7 +241,7 @@ function finalNames(
 }
 
 /** The expanded lowering at a fused site. */
-function attend(site: Site, { opset, attentionMask }: Expansion, tapPattern: boolean): Write {
+function attend(site: Site, { opset, attentionMask, scoreBytes }: Expansion, tapPattern: boolean): Write {
   return (name, edits, values) => {
     const operands = operandsOf(site, { name, opset, keys: attentionMask });
     const emit = emitter(opset, `${name}.in.`);
@@ -204,7 +258,7 @@ function attend(site: Site, { opset, attentionMask }: Expansion, tapPattern: boo
         present: cached,
         z: { value: `${name}.output`, layout: operands.zLayout },
       },
-      { edits, tapPattern },
+      { edits, tapPattern, blockBytes: scoreBytes },
     );
     const tap = (key: string) => attention.taps.find((one) => one.name === key)?.value;
     const results = {

@@ -3,6 +3,7 @@
  * the result is sorted. Sub-graphs have a rewrite of their own (compile.ts).
  */
 import { AttuneError } from '../../errors.ts';
+import type { LoweringChoice } from '../../kernels/costs/choose.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
 import type { RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
@@ -25,9 +26,17 @@ import {
 } from '../onnx/index.ts';
 import { type HookPoint, isFused, POINT_AXES, pointName } from '../points/index.ts';
 import type { Place, Site, Stages } from '../sites/site.ts';
-import { attendInFront, type FrontBias, sequenceLength, takesBlocks, withBias, withInput } from './bias.ts';
+import {
+  attendInFront,
+  decoderLengths,
+  type FrontBias,
+  sequenceLength,
+  withBias,
+  withInput,
+} from './bias.ts';
+import { choiceAt } from './choice.ts';
 import { Emitter } from './emitter.ts';
-import { type ExpandedPart, expandFused, expandPattern, expansionOf } from './expand.ts';
+import { type ExpandedPart, type Expansion, expandFused, expandPattern, expansionOf } from './expand.ts';
 import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
 import type { Carried, Edit, EditContext, ExpandEdit, SegmentsEdit } from './plan.ts';
 import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
@@ -36,6 +45,18 @@ import { aroundDocuments, type SegmentsPart, SharedParts, segmentsContext, segme
 
 /** Inputs of the model that edits may use, by what they are. */
 export type GraphInputs = Pick<EditContext, 'attentionMask' | 'tokens'>;
+
+/** What a graph is for, and how its attention shall be computed. */
+export interface ProviderTraits {
+  readonly ep: string;
+  readonly lowering: LoweringChoice | undefined;
+  /** Rows of a block under 'fused-blocks'. */
+  readonly blockRows: number | undefined;
+  /** Bytes of scores that attention written out holds at a time. */
+  readonly scoreBytes: number | undefined;
+  /** Its GroupQueryAttention can give its probabilities (qk_output). */
+  readonly givesPattern: boolean;
+}
 
 export class GraphRewrite {
   readonly #graph: Graph;
@@ -62,23 +83,23 @@ export class GraphRewrite {
 
   /** Biases put in front of operators that can take them block by block. */
   readonly #front = new Map<Node, FrontBias>();
-  readonly #blockRows: number;
+  readonly #provider: ProviderTraits;
   readonly #prefix: string;
 
   /**
    * @param prefix keeps names of nested graphs apart, since a sub-graph sees the values around it
-   * @param blockRows rows of a block where a GroupQueryAttention takes a bias in blocks; 0: never
+   * @param provider what its GroupQueryAttention can do
    */
   constructor(
     graph: Graph,
     opset: number,
     { attentionMask, tokens }: GraphInputs,
     prefix: string,
-    blockRows: number,
+    provider: ProviderTraits,
   ) {
     this.#graph = graph;
     this.#prefix = prefix;
-    this.#blockRows = blockRows;
+    this.#provider = provider;
     this.#emit = new Emitter(graph, opset, prefix);
     const emit = this.#emit;
     const once = (key: string, make: () => string) => this.#once(key, make);
@@ -134,10 +155,10 @@ export class GraphRewrite {
     const biases = new Map<Site, string[]>();
     const beyondPadding = new Map<Site, string[]>();
     const expansions = new Map<Site, ExpandEdit[]>();
-    for (const edit of edits) {
-      if (edit.kind !== 'expand') continue;
+    const expand = (edit: ExpandEdit) => {
       expansions.set(edit.site, [...(expansions.get(edit.site) ?? []), edit]);
-    }
+    };
+    for (const edit of edits) if (edit.kind === 'expand') expand(edit);
     for (const edit of edits) {
       if (edit.kind === 'expand') {
         // Those of one site go together, where the first of them stands.
@@ -164,14 +185,14 @@ export class GraphRewrite {
       this.#once(`bias ${values}`, () =>
         values.reduce((total, value) => this.#emit.op('Add', [total, value], 'bias')),
       );
-    for (const [site, values] of biases) this.#addBias(site, sumOf(values));
+    const overDocuments = new Set(edits.flatMap((edit) => (edit.kind === 'segments' ? [edit.site] : [])));
+    for (const [site, values] of biases) {
+      const writtenOut = this.#addBias(site, sumOf(values));
+      if (writtenOut && !expansions.has(site) && !overDocuments.has(site)) expand(writtenOut);
+    }
     // Last, since a site is written out from what its operator reads after all other edits.
     for (const [site, own] of expansions) {
-      const part = expandFused(
-        this.#editedSite(site),
-        expansionOf(this.#context, site, own),
-        patterns.has(site),
-      );
+      const part = expandFused(this.#editedSite(site), this.#expansion(site, own), patterns.has(site));
       this.#expanded.set(site, part);
       this.#emit.nodes.push(...part.nodes);
     }
@@ -214,7 +235,7 @@ export class GraphRewrite {
     const e = this.#emit;
     const value = this.#read(place.value);
     const bhst = toBHST(e, { ...place, value }, site.numHeads);
-    const part = expandPattern(site, expansionOf(this.#context, site, edits), bhst);
+    const part = expandPattern(site, this.#expansion(site, edits), bhst);
     this.#expanded.set(site, part);
     e.nodes.push(...part.nodes);
     const edited = part.results.pattern!;
@@ -253,6 +274,12 @@ export class GraphRewrite {
     return [...this.#carried, ...this.expanded.flatMap(({ states }) => states)];
   }
 
+  #expansion(site: Site, edits: readonly ExpandEdit[]): Expansion {
+    const lengths = decoderLengths(this.#emit, this.#graph, site, this.#context.attentionMask);
+    const { givesPattern, scoreBytes } = this.#provider;
+    return { ...expansionOf(this.#context, site, edits, lengths, givesPattern), scoreBytes };
+  }
+
   /** What written-out sites ask of the model. */
   get expanded(): readonly Pick<ExpandedPart, 'states' | 'functions' | 'opsets'>[] {
     return [...this.#expanded.values(), ...this.#segments.values(), ...this.#shared.parts];
@@ -273,8 +300,11 @@ export class GraphRewrite {
     this.#rewire(carrier, scaleQueries(this.#emit, site, value, factor));
   }
 
-  /** bias: float32, broadcastable to [B,H,S,T]. */
-  #addBias(site: Site, bias: string): void {
+  /**
+   * @param bias float32, broadcastable to [B,H,S,T]
+   * @returns an edit that writes the site out where the bias does anything, if that is how it shall be computed
+   */
+  #addBias(site: Site, bias: string): ExpandEdit | undefined {
     const e = this.#emit;
     const elemType = site.elemType ?? DataType.FLOAT;
     const typed =
@@ -283,14 +313,21 @@ export class GraphRewrite {
         : this.#once(`cast ${elemType} ${bias}`, () => e.cast(bias, elemType));
     if (!isFused(site)) {
       this.#editLogits(site, (scores) => e.op('Add', [scores, typed], 'scores'));
-      return;
+      return undefined;
     }
     const rows = sequenceLength(e, this.#graph, site);
     const node = this.#current(site.anchor);
     this.#changed.set(site.anchor, withBias(this.#context, site, node, typed, rows));
-    if (this.#blockRows > 0 && takesBlocks(site, e.opset)) {
+    const { lowering } = choiceAt(site, 'logWeights', { ...this.#provider, opset: e.opset });
+    if (lowering === 'expanded') {
+      const largest = e.op('ReduceMax', [e.op('Abs', [bias], 'size')], 'largest', { keepdims: 0 });
+      const active = e.op('Greater', [largest, e.scalar(0)], 'biased');
+      return { kind: 'expand', site, edits: [], values: () => ({}), active: () => active };
+    }
+    if (lowering === 'fused-blocks') {
       this.#front.set(site.anchor, { site, own: node.inputs[10] ?? '', bias, rows });
     }
+    return undefined;
   }
 
   /** Of an unfused site; [B,H,S,T] in its own element type. */
@@ -457,7 +494,7 @@ export class GraphRewrite {
       const node = unchanged ? current : changeNode(current, { inputs });
       const front = this.#front.get(original);
       if (!front) return [node];
-      attendInFront(blockwise, node, front, plans, this.#blockRows);
+      attendInFront(blockwise, node, front, plans, this.#provider.blockRows);
       return [];
     });
     const emitted = [...this.#emit.nodes, ...blockwise.nodes, ...this.#shared.nodes];

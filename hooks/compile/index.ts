@@ -1,5 +1,7 @@
 /** Plans of taps, knobs and edits, compiled into graphs. */
-export { type Compiled, compile, type Tap } from './compile.ts';
+export { type Choice, type LoweringChoice, METHODS, type Method } from '../../kernels/costs/choose.ts';
+export { choiceAt } from './choice.ts';
+export { type Compiled, type CompileOptions, compile, type KernelOptions, type Tap } from './compile.ts';
 export { Emitter, type Length } from './emitter.ts';
 export { changesCache, remembers } from './expand.ts';
 export type { Edit, EditContext, ExpandEdit, Knob, KnobValue, Plan, SegmentsEdit } from './plan.ts';

@@ -4,6 +4,7 @@
  * constructor takes and its public property `sessions` exposes.
  */
 import { AttuneError } from '../../errors.ts';
+import type { KernelOptions } from '../compile/index.ts';
 import { openModel } from '../onnx/index.ts';
 import { type Feeds, inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
 import { installDecoding } from './decoding/index.ts';
@@ -40,6 +41,11 @@ export interface AttachOptions {
   readonly session?: string;
   /** ONNX Runtime to use instead of onnxruntime-node (in Node) or onnxruntime-web. */
   readonly runtime?: Runtime;
+  /**
+   * How attention is computed: which lowering, and how many bytes of scores attention that is written out may hold at a
+   * time. Default: the lowering measured cheapest (kernels/costs), 16 MiB.
+   */
+  readonly kernels?: KernelOptions;
   /** Passed to InferenceSession.create. */
   readonly session_options?: Readonly<Record<string, unknown>>;
   readonly subfolder?: string;
@@ -68,7 +74,8 @@ export async function from_pretrained<M extends TransformersModel>(
   idOrFolder: string,
   options: AttachOptions & Readonly<Record<string, unknown>> = {},
 ): Promise<M & AttunedModel> {
-  const { interventions, prepare, padding, session, runtime, session_options, ...transformers } = options;
+  const { interventions, prepare, padding, session, runtime, kernels, session_options, ...transformers } =
+    options;
   const model = await modelClass.from_pretrained(idOrFolder, {
     ...transformers,
     session_options: THROWAWAY,
@@ -126,7 +133,11 @@ export async function wrap<M extends TransformersModel>(
     facts,
     runtime,
     tracker,
-    session: { host, session: { ...providers(plain, runtime === host), ...options.session_options } },
+    session: {
+      host,
+      kernels: options.kernels,
+      session: { ...providers(plain, runtime === host), ...options.session_options },
+    },
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
   });

@@ -192,7 +192,7 @@ export class LiveSession implements OrtSession {
     if (this.#current?.key === key) return this.#current.session;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const compiled = compile(facts.recognition, this.#plan(), { ep });
+    const compiled = compile(facts.recognition, this.#plan(), { ...options.kernels, ep });
     if (this.#current && !this.#overlay) await this.#current.session.release();
     const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
     this.#current = { key, session };

@@ -1,6 +1,6 @@
 /** From an opened model and a plan to a running session, weights left where they are. */
 import { AttuneError } from '../../errors.ts';
-import { type Compiled, compile, type Plan } from '../compile/index.ts';
+import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
 import {
   assemble,
   checkExternalFiles,
@@ -27,6 +27,8 @@ export interface SessionOptions {
    * 'copy' hands over the whole model as bytes (wasm). Default: by runtime and source.
    */
   readonly weights?: 'reference' | 'copy';
+  /** How attention is computed; by default the lowering measured cheapest, in 16 MiB of scores. */
+  readonly kernels?: KernelOptions | undefined;
   /** States of caches, to be shared by the sessions of one model. */
   readonly states?: StateStore;
 }
@@ -43,7 +45,7 @@ export async function createSession(
 ): Promise<HookedSession> {
   const runtime = options.runtime ?? (await loadRuntime());
   const ep = executionProviderOf(runtime, options.session);
-  return startSession(file, compile(recognition, plan, { ep }), { ...options, runtime });
+  return startSession(file, compile(recognition, plan, { ...options.kernels, ep }), { ...options, runtime });
 }
 
 /** The session of a graph that was compiled already. */

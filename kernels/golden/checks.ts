@@ -4,6 +4,7 @@
  */
 import type { Problem, Solution } from '../problem.ts';
 import type { Tensor } from '../reference/tensor.ts';
+import { checkRecycled, checkStreaming } from './checks/cache.ts';
 import { checkCompensation, checkTempscale } from './checks/context.ts';
 import { checkImbalanced } from './checks/imbalanced.ts';
 import { checkAct, checkPine, checkZeroTuning } from './checks/language.ts';
@@ -37,6 +38,10 @@ export function checkGolden(golden: GoldenCase, solve: Solve): Promise<Compariso
       return checkImbalanced(golden.content, solve);
     case 'tempscale':
       return checkTempscale(golden.content, solve);
+    case 'streamingllm':
+      return checkStreaming(golden.content, solve);
+    case 'recycled_attention':
+      return checkRecycled(golden.content, solve);
     case 'retrieval_heads':
       return golden.content.kind === 'compensation' ? checkCompensation(golden.content, solve) : undefined;
     default:

@@ -4,7 +4,7 @@
  */
 import { DataType, type Node } from '../../hooks/onnx/index.ts';
 import type { Emit, Output } from './emit.ts';
-import { attendInBlocks, type RowBlocks } from './row-blocks.ts';
+import { attendInBlocks, canTakeBlocks, type RowBlocks } from './row-blocks.ts';
 
 export interface BiasedOperator {
   readonly node: Node;
@@ -34,11 +34,11 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
   const pick = (outputs: readonly string[]): Output[] => wanted.map((output) => [outputs[output]!, elemType]);
   const whole = (e: Emit) => pick(e.copy(node, wholeInputs(e, operator, typed), 3));
   emit.either(
-    blocks.pays,
+    blocks.long,
     (e) => {
       const largest = e('ReduceMax', [e('Abs', [bias])], { keepdims: 0 });
       const types = e.either(
-        e('Greater', [largest, e.float(0)]),
+        e('And', [e('Greater', [largest, e.float(0)]), canTakeBlocks(e, node, blocks)]),
         (inner) =>
           pick(attendInBlocks(inner, node, blocks, elemType, blockBias(operator, typed), operator.D)),
         whole,

@@ -94,7 +94,7 @@ export function fusedAttention(
     const [S, T] = [length(emit, site.S), length(emit, site.T)];
     const inBlocks = blockRows > 0 && node.opType === 'GroupQueryAttention';
     const place = { node, position: biasInput(site), elemType: site.elemType, S, bias };
-    const blocks = inBlocks ? planRowBlocks(emit, node, { S, T, size: blockRows }) : undefined;
+    const blocks = inBlocks ? planRowBlocks(emit, { S, T, size: blockRows }) : undefined;
     attendBiased(emit, { ...place, blocks });
   } else emit.copy(node, node.inputs, outputs);
   if (scaled) {

@@ -14,40 +14,33 @@ export const BLOCK_ROWS = 128;
 
 const INPUT = { q: 0, k: 1, v: 2, pastK: 3, pastV: 4, seqlens: 5, total: 6, positions: 9, bias: 10 };
 
-/** int64 [1] each, but `pays`. */
+/** What decides whether a call is taken in blocks; the rest is worked out where one is. */
 export interface RowBlocks {
-  /** Keys before this call. */
-  readonly past: string;
-  /** Number of blocks, rows of the first one, and rows of each other. */
-  readonly count: string;
-  readonly first: string;
-  readonly rows: string;
-  /** bool scalar: the call is one that blocks can take and that has at least two. */
-  readonly pays: string;
+  /** Rows of the call, and keys with the cache: int64 [1]. */
+  readonly S: string;
+  readonly T: string;
+  /** Rows of a block, about. */
+  readonly size: number;
+  /** bool [1]: there are rows for two blocks. */
+  readonly long: string;
+}
+
+export function planRowBlocks(
+  emit: Emit,
+  { S, T, size = BLOCK_ROWS }: { S: string; T: string; size?: number | undefined },
+): RowBlocks {
+  return { S, T, size, long: emit('GreaterOrEqual', [S, emit.ints(2 * size)]) };
 }
 
 /**
- * @param S rows of the call @param T keys with the cache; int64 [1]
- * @param size rows of a block, about
+ * bool [1]: the operator takes several rows and a cache for a batch of one only; and rows that end in padding are counted
+ * from the front, which those of a block would not be.
  */
-export function planRowBlocks(
-  emit: Emit,
-  node: Node,
-  { S, T, size = BLOCK_ROWS }: { S: string; T: string; size?: number | undefined },
-): RowBlocks {
-  const one = emit.ints(1);
-  const count = emit('Max', [emit('Div', [S, emit.ints(size)]), one]);
-  const rows = emit('Div', [S, count]);
-  const first = emit('Sub', [S, emit('Mul', [emit('Sub', [count, one]), rows])]);
-  // Rows that end in padding are counted from the front by the operator: their blocks would not be.
-  const seqlens = emit('Cast', [node.inputs[INPUT.seqlens]!], { to: DataType.INT64 });
-  const single = emit('Equal', [emit('Size', [seqlens]), emit.int(1)]);
-  const full = emit('Equal', [
-    emit.reduce('ReduceMax', emit('Reshape', [seqlens, emit.ints(-1)]), 0),
-    emit('Sub', [T, one]),
-  ]);
-  const several = emit('Squeeze', [emit('And', [emit('Greater', [count, one]), full])]);
-  return { past: emit('Sub', [T, S]), count, first, rows, pays: emit('And', [single, several]) };
+export function canTakeBlocks(emit: Emit, node: Node, { T }: RowBlocks): string {
+  const seqlens = emit('Reshape', [node.inputs[INPUT.seqlens]!, emit.ints(-1)]);
+  const last = emit('Cast', [emit.slice(seqlens, 0, emit.ints(0), emit.ints(1))], { to: DataType.INT64 });
+  const full = emit('Equal', [emit('Add', [last, emit.ints(1)]), T]);
+  return emit('And', [emit('Equal', [emit('Size', [seqlens]), emit.int(1)]), full]);
 }
 
 /** A piece of the bias for a block: rows [from, to) of the call against keys [0, end), or none. */
@@ -61,11 +54,16 @@ export type BlockBias = (emit: Emit, from: string, to: string, end: string) => s
 export function attendInBlocks(
   emit: Emit,
   node: Node,
-  { past, count, first, rows }: RowBlocks,
+  { S, T, size }: RowBlocks,
   elemType: number,
   bias: BlockBias,
   D?: number,
 ): [z: string, presentK: string, presentV: string] {
+  const past = emit('Sub', [T, S]);
+  const count = emit('Div', [S, emit.ints(size)]);
+  const rows = emit('Div', [S, count]);
+  const others = emit('Sub', [count, emit.ints(1)]);
+  const first = emit('Sub', [S, emit('Mul', [others, rows])]);
   const positions = node.inputs[INPUT.positions] && rowPositions(emit, node.inputs[INPUT.positions]!, past);
 
   const [H, K] = [intAttribute(node, 'num_heads', 0), intAttribute(node, 'kv_num_heads', 0)];
@@ -108,7 +106,7 @@ export function attendInBlocks(
       ];
     },
   );
-  const trips = emit('Squeeze', [emit('Sub', [count, emit.ints(1)])]);
+  const trips = emit('Squeeze', [others]);
   const [presentK, presentV, stacked] = emit.many(3, 'Loop', [trips, '', key, value], { body });
   // [n, 1, rows, N·D] to [1, n·rows, N·D]
   const rest = emit('Unsqueeze', [emit('Flatten', [stacked!], { axis: 3 }), emit.ints(0)]);

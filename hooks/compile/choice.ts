@@ -1,0 +1,30 @@
+/** Which lowering what is done at a site is given: the cost table's choice among those the site's form has. */
+import {
+  type Choice,
+  candidatesFor,
+  chooseLowering,
+  type LoweringChoice,
+  type Method,
+} from '../../kernels/costs/choose.ts';
+import type { Site } from '../sites/site.ts';
+
+/** Operator set the lowerings are written for. */
+const OLDEST_OPSET = 13;
+
+export interface ChoiceOptions {
+  readonly ep: string;
+  readonly opset: number;
+  /** Forced, where the site has it; where not, the table chooses. */
+  readonly lowering?: LoweringChoice | undefined;
+}
+
+export function choiceAt({ form }: Site, method: Method, { ep, opset, lowering }: ChoiceOptions): Choice {
+  const groupQuery = form === 'P1a' || form === 'P1b';
+  const fused = !form.startsWith('P6');
+  const all = candidatesFor(method, { ep, groupQuery, fused });
+  // com.microsoft.Attention keeps its projections to itself, and older graphs lack what the lowerings are made of.
+  const candidates = all.filter((one) => one === 'fused' || (opset >= OLDEST_OPSET && form !== 'P4'));
+  const forced = lowering !== undefined && candidates.includes(lowering) ? lowering : undefined;
+  if (candidates.length === 0) return { lowering: 'expanded', why: 'the only one that can', measured: [] };
+  return chooseLowering({ ep, method, candidates, forced });
+}

@@ -16,6 +16,11 @@ const PROMISES: Record<string, RegExp[]> = {
     /PAI: \d+ of/,
     /VHD, layer 3: \d/,
   ],
+  '03-position-bias.ts': [
+    /3 documents/,
+    /untouched: (.* [01]\.\d{3} \| ){3}/,
+    /pine: .*; logits differ by 0\.000[0-9] at most/,
+  ],
   '05-calibrate.ts': [
     /layer 4: to the first token/,
     /\d settings on 30 items: /,

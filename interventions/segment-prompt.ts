@@ -4,7 +4,6 @@
  */
 import { Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../errors.ts';
-import type { DocumentSpan } from './documents.ts';
 
 /** The part of a transformers.js tokenizer that is used. */
 export interface PieceTokenizer {
@@ -24,7 +23,7 @@ export interface SegmentedPrompt {
   readonly input_ids: Tensor;
   readonly attention_mask: Tensor;
   /** For `pine({ documents })`. */
-  readonly documents: readonly DocumentSpan[];
+  readonly documents: [start: number, end: number][];
 }
 
 /** @throws AttuneError DOCUMENT_SPANS for a piece without a token */
@@ -33,7 +32,7 @@ export function segmentPrompt(
   { prefix, documents, suffix }: PromptPieces,
 ): SegmentedPrompt {
   const ids = [...tokenizer.encode(prefix)];
-  const spans = documents.map((text, i): DocumentSpan => {
+  const spans = documents.map((text, i): [number, number] => {
     const from = ids.length;
     ids.push(...tokenizer.encode(text, { add_special_tokens: false }));
     if (from > 0 && ids.length > from) return [from, ids.length];

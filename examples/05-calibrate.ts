@@ -18,7 +18,7 @@ await using model = await attune(AutoModelForCausalLM, folder, { dtype: 'fp32' }
 
 // An item: prompts with what may follow them, in tokens, and how right the model is by its log-likelihoods.
 const encode = (text: string, special = false) => tokenizer.encode(text, { add_special_tokens: special });
-const items = textItems('documents', 'calibration', 60).map(
+const items = textItems('documents', 'calibration', 30).map(
   ({ id, cluster, prompt, choices, gold }): CalibrationItem => ({
     id,
     cluster,
@@ -29,7 +29,7 @@ const items = textItems('documents', 'calibration', 60).map(
 );
 
 // Which heads look at the first token, and how widely do they look?
-const sequences = items.map(({ requests }) => requests[0]!.context.slice(0, 64)).slice(0, 20);
+const sequences = items.map(({ requests }) => requests[0]!.context.slice(0, 64)).slice(0, 8);
 const { sink, entropy } = await headStatistics(model.attune.facts, ['sink', 'entropy'], {
   sequences,
   isPunctuation: (token) => isPunctuation(tokenizer.decode([token])),
@@ -42,12 +42,12 @@ for (const [layer, row] of sink!.entries()) {
   console.log(`layer ${layer}: to the first token ${cells.join(', ')}`);
 }
 
-// Search on 30 items, report on 30 others. The search needs no answers if told to go by entropy.
+// Search on 15 items, report on 15 others: enough to show how, not to choose by. The search needs no answers if told to go by entropy.
 const { interventions, search, heldOut } = await calibrate(
   model.attune.facts,
   items,
-  { intervention: 'zerotuning', objective: 'entropy', options: { up: [1.5, 2], down: [0.6, 0.4] } },
-  { samples: 30, heldOut: 30, seed: 0 },
+  { intervention: 'zerotuning', objective: 'entropy', options: { up: [2], down: [0.5] } },
+  { samples: 15, heldOut: 15, seed: 0 },
 );
 console.log(`${search.settings} settings on ${search.samples} items: ${JSON.stringify(interventions[0])}`);
 console.log(

@@ -45,22 +45,22 @@ function prompts(n: number, S: number, answer: number, vocabulary: number): Swee
 }
 
 const SETUPS: Readonly<Record<string, Setup>> = {
-  'testbed model, all 20 heads × 6 γ, 24 prompts of 96 tokens': {
-    file: async () => `${testbed}onnx/model.onnx`,
+  'testbed model, all 20 heads × 6 γ, 8 prompts of 96 tokens': {
+    file: async () => `${testbed}onnx/model_gqa.onnx`,
     config: {},
-    items: prompts(24, 96, 2, 1280),
+    items: prompts(8, 96, 2, 1280),
     layers: [0, 1, 2, 3, 4],
     gammas: [0.25, 0.5, 1.5, 2, 3, 4],
     sampled: 6,
   },
-  'Qwen2.5-0.5B shape in int4, 70 heads of 5 layers, a prompt of 96 tokens': {
+  'Qwen2.5-0.5B shape in int4, 42 heads of 3 layers, a prompt of 64 tokens': {
     file: async () => `${await qwenInt4Folder()}/onnx/model_q4.onnx`,
     config: {},
-    items: prompts(1, 96, 2, 100_000),
+    items: prompts(1, 64, 2, 100_000),
     // Evenly from bottom to top, so that what is shared below them is what all layers share on average.
-    layers: [1, 6, 12, 17, 23],
+    layers: [4, 12, 20],
     gammas: [2],
-    sampled: 5,
+    sampled: 3,
   },
 };
 

@@ -36,7 +36,8 @@ export interface PassOptions {
   readonly share: boolean;
   /**
    * Layers that are run for every row. All but the last token of a context predict nothing, and without predictions the
-   * last of those layers is its keys and values only: with few layers that is worth a call of its own.
+   * last layer is its keys and values only. Where that is the only layer, it is worth a call of its own; with more, the
+   * call costs about what it saves.
    */
   readonly layers: number;
 }
@@ -51,14 +52,8 @@ export function passesOf(requests: readonly Request[], { share, layers }: PassOp
     const whole = wholeTexts(requests, members, share);
     if (!share) return whole;
     const stepped = tokenByToken(requests, members);
-    const split = contextFirst(stepped);
-    const saved = split === stepped ? 0 : split.ids.length / layers;
-    const plans: [Step[], number][] = [
-      [whole, tokens(whole)],
-      [[stepped], tokens([stepped])],
-      [[split], tokens([split]) - saved],
-    ];
-    return plans.reduce((best, next) => (next[1] < best[1] ? next : best))[0];
+    if (layers === 1 && stepped.ids.length > 2 * SINGLE_TOKEN_COST) return [contextFirst(stepped)];
+    return tokens([stepped]) < tokens(whole) ? [stepped] : whole;
   });
 }
 
@@ -101,7 +96,6 @@ function wholeTexts(requests: readonly Request[], members: readonly number[], sh
 
 /** The same with the context's last token in a call of its own, after one that fills the cache and predicts nothing. */
 function contextFirst(step: Step): Step {
-  if (step.ids.length < 2) return step;
   const predictions = step.predictions.map((prediction) => ({ ...prediction, position: 0 }));
   const last: Step = { ids: step.ids.slice(-1), predictions, prompt: 0, next: step.next };
   return { ids: step.ids.slice(0, -1), predictions: [], next: [last] };

@@ -65,6 +65,28 @@ interface Parts {
   fill(): Promise<Part>;
 }
 
+export interface OpenOptions extends SessionOptions {
+  /** Settings will leave the layers below this one alone; they are then computed once for all rows. Default 0. */
+  readonly layer?: number;
+  /** What compileFor gave, where it was called already. */
+  readonly compiled?: Compiled;
+}
+
+/**
+ * The edited graph for settings of one kind, with logits at wanted positions.
+ * @throws AttuneError SWEEP_NEEDS_REQUEST, SWEEP_NO_LOGITS, INTERVENTION_REFUSED
+ */
+export function compileFor(facts: ModelFacts, like: Intervention | undefined): Compiled {
+  if (like?.kind.feed) {
+    throw new AttuneError('SWEEP_NEEDS_REQUEST', {
+      found: `${like.intervention}, whose numbers depend on each request`,
+      expected: 'an intervention that its specification describes',
+    });
+  }
+  const plan = like?.kind.plan(facts, like.kind.variant?.(like)) ?? {};
+  return withWantedRows(compile(facts.recognition, plan));
+}
+
 export class SweepSession implements AsyncDisposable {
   readonly #facts: ModelFacts;
   readonly #runtime: Runtime;
@@ -80,22 +102,13 @@ export class SweepSession implements AsyncDisposable {
 
   /**
    * @param like a setting of the kind that will be run; undefined for the untouched model
-   * @param layer settings will leave the layers below this one alone; they are then computed once for all rows
    * @throws AttuneError SWEEP_NEEDS_REQUEST, INTERVENTION_REFUSED, SESSION_FAILED
    */
   static async open(
     facts: ModelFacts,
     like: Intervention | undefined,
-    { layer = 0, runtime, session }: SessionOptions & { readonly layer?: number } = {},
+    { layer = 0, compiled = compileFor(facts, like), runtime, session }: OpenOptions = {},
   ): Promise<SweepSession> {
-    if (like?.kind.feed) {
-      throw new AttuneError('SWEEP_NEEDS_REQUEST', {
-        found: `${like.intervention}, whose numbers depend on each request`,
-        expected: 'an intervention that its specification describes',
-      });
-    }
-    const plan = like?.kind.plan(facts, like.kind.variant?.(like)) ?? {};
-    const compiled = withWantedRows(compile(facts.recognition, plan));
     const cut = layer > 0 ? cutBefore(compiled, facts, layer) : undefined;
     const options = { runtime: runtime ?? (await loadRuntime()), ...(session && { session }) };
     const start = async (part: Compiled): Promise<Part> => ({

@@ -21,7 +21,7 @@ const items: SweepItem[] = [
   {
     id: 'choices',
     requests: [[7], [9, 4], [9, 8, 11]].map((continuation) => ({
-      context: [1, 20, 31, 5, 17, 40, 12, 3, 25, 8, 14, 22, 9, 30],
+      context: [1, 20, 31, 5, 17, 40, 12, 3, 25, 8, 14, 22, 9, 30, 2, 19, 27, 6, 11, 33],
       continuation,
     })),
   },

@@ -5,14 +5,14 @@
  */
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
-import { remembers } from '../../hooks/compile/index.ts';
+import { type Compiled, remembers } from '../../hooks/compile/index.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
 import { identify } from '../model-identity.ts';
 import { type Journal, memoryJournal } from './journal.ts';
 import { firstLayer } from './layers.ts';
 import { type Measurement, measure } from './measure.ts';
 import { passesOf, type Request, type Step } from './passes.ts';
-import { type SessionOptions, SweepSession } from './sweep-session.ts';
+import { compileFor, type SessionOptions, SweepSession } from './sweep-session.ts';
 
 export interface SweepItem {
   readonly id: string;
@@ -44,6 +44,7 @@ export class Sweep implements AsyncDisposable {
   readonly #options: SweepOptions;
   readonly #journal: Journal;
   readonly #sessions = new Map<string, SweepSession>();
+  readonly #graphs = new Map<string, Compiled>();
   #identity: Promise<string> | undefined;
 
   /** @param facts of the model (model.attune.facts) */
@@ -129,7 +130,10 @@ export class Sweep implements AsyncDisposable {
     const known = this.#sessions.get(id);
     if (known) return known;
     const { runtime, session, cut = true } = this.#options;
+    const compiled = this.#graphs.get(graphOf(like)) ?? compileFor(this.facts, like);
+    this.#graphs.set(graphOf(like), compiled);
     const fresh = await SweepSession.open(this.facts, like, {
+      compiled,
       ...(runtime && { runtime }),
       ...(session && { session }),
       layer: cut ? layer : 0,

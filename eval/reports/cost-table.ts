@@ -2,14 +2,16 @@
 import type { TimeCost } from '../runner/costs.ts';
 import type { RunReport } from '../runner/report.ts';
 import { html, type Markup } from './markup.ts';
+import { shortNames } from './model-names.ts';
 
 export function costTable(runs: readonly RunReport[], costs: readonly TimeCost[]): Markup {
   const several = new Set(runs.map(({ model }) => model)).size > 1;
+  const short = shortNames(runs.map(({ model }) => model));
   const lines = runs.map(({ model, task, intervention, cost }, i) => {
     const { ms, overhead, prefillMsPerToken, decodeMsPerToken, peakBytes } = costs[i]!;
     const first = runs[i - 1]?.task !== task || runs[i - 1]?.model !== model;
     const compared = overhead.low !== null && overhead.high !== null && Number.isFinite(overhead.value);
-    return html`<tr class="${first && 'first'}">${several && html`<td>${model}</td>`}<td>${first && task}</td><td>${intervention}</td>
+    return html`<tr class="${first && 'first'}">${several && html`<td>${first && short(model)}</td>`}<td>${first && task}</td><td>${intervention}</td>
 <td class="n">${cost.tokens.toLocaleString('en')}</td><td class="n">${ratio(cost.unsharedTokens / cost.tokens)}</td>
 <td class="n">${(ms / 1000).toFixed(2)}</td><td class="n">${compared && ratio(overhead.value)}</td>
 <td class="n soft">${compared && `[${overhead.low!.toFixed(2)} … ${overhead.high!.toFixed(2)}]`}</td>

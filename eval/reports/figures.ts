@@ -8,14 +8,16 @@ import type { HeadMaps } from './document.ts';
 import { headMap, scaleOf } from './head-map.ts';
 import { type IntervalRow, intervalPlot } from './interval-plot.ts';
 import { html, type Markup } from './markup.ts';
+import { sharesTasks, shortNames } from './model-names.ts';
 import { differenceUnit, isShare, number, range, signed, unit } from './numbers.ts';
 
 /** A plot for each metric: differences where interventions were compared, else values. */
 export function effectPlots(runs: readonly RunReport[], compared: boolean): Markup[] {
-  const several = new Set(runs.map(({ model }) => model)).size > 1;
+  const several = sharesTasks(runs);
+  const short = shortNames(runs.map(({ model }) => model));
   const parts = runs.map((run) => ({
     ...run,
-    group: several ? `${run.task}, ${run.model}` : run.task,
+    group: several ? `${run.task}, ${short(run.model)}` : run.task,
     series: seriesOf(runs, run),
   }));
   return plots(parts, compared, true);
@@ -117,11 +119,12 @@ function tasksWith(
   runs: readonly RunReport[],
   parts: (run: RunReport) => unknown,
 ): { title: string; own: RunReport[] }[] {
-  const several = new Set(runs.map(({ model }) => model)).size > 1;
+  const several = sharesTasks(runs);
+  const short = shortNames(runs.map(({ model }) => model));
   const groups = new Map<string, RunReport[]>();
   for (const run of runs) {
     if (parts(run) === undefined) continue;
-    const title = several ? `${run.task}, ${run.model}` : run.task;
+    const title = several ? `${run.task}, ${short(run.model)}` : run.task;
     groups.set(title, [...(groups.get(title) ?? []), run]);
   }
   return [...groups].map(([title, own]) => ({ title, own }));
@@ -130,6 +133,7 @@ function tasksWith(
 /** A row of maps for each model and quantity, settings side by side on one scale. */
 export function headMaps(heads: readonly HeadMaps[]): Markup[] {
   const several = new Set(heads.map(({ model }) => model)).size > 1;
+  const short = shortNames(heads.map(({ model }) => model));
   return [...new Set(heads.map(({ model }) => model))].flatMap((model) => {
     const own = heads.filter((entry) => entry.model === model);
     const names = [...new Set(own.flatMap(({ maps }) => maps.map(({ name }) => name)))];
@@ -141,7 +145,7 @@ export function headMaps(heads: readonly HeadMaps[]): Markup[] {
         shown.map(({ rows }) => rows),
         shown[0]!.neutral,
       );
-      const title = `${several ? `${model}: ` : ''}${name}`;
+      const title = `${several ? `${short(model)}: ` : ''}${name}`;
       return html`<h3>${title}</h3><div class="maps">${shown.map(({ intervention, rows }) => headMap(intervention, rows, scale))}</div>`;
     });
   });

@@ -4,6 +4,7 @@ import { metricKinds } from '../scoring/metrics.ts';
 import type { Item, Option } from '../tasks/item.ts';
 import type { Change, Changes } from './changes.ts';
 import { html, Markup } from './markup.ts';
+import { sharesTasks, shortNames } from './model-names.ts';
 
 /** Items shown for each direction (of answers, of texts that got better or worse), and characters of a text. */
 const MOST_ANSWERS = 100;
@@ -14,8 +15,9 @@ export function itemBrowser(changes: readonly Changes[]): Markup {
   return html`<input type="search" placeholder="Search prompts, options and answers" aria-label="Search items" id="find">
 ${changes.map(({ task, intervention, model, metric, gained, lost }) => {
   const { binary } = metricKinds[metric];
-  const several = new Set(changes.map((change) => change.model)).size > 1;
-  return html`<details><summary>${task}${several && `, ${model}`}, ${intervention}:
+  const several = sharesTasks(changes);
+  const short = shortNames(changes.map((change) => change.model));
+  return html`<details><summary>${task}${several && `, ${short(model)}`}, ${intervention}:
 <span class="good">${gained.length} ${binary ? 'wrong → right' : 'better'}</span>, <span class="bad">${lost.length} ${binary ? 'right → wrong' : 'worse'}</span> <span class="soft">by ${metric}</span></summary>
 ${side(gained, binary ? 'From wrong to right' : 'Better, by most first', intervention, binary ? MOST_ANSWERS : MOST_TEXTS)}
 ${side(lost, binary ? 'From right to wrong' : 'Worse, by most first', intervention, binary ? MOST_ANSWERS : MOST_TEXTS)}</details>`;

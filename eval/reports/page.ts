@@ -8,6 +8,7 @@ import type { ReadableReport } from './document.ts';
 import { effectPlots, headMaps, positionCurves, sliceSections } from './figures.ts';
 import { itemBrowser } from './item-browser.ts';
 import { html, type Markup, Markup as Raw } from './markup.ts';
+import { shortNames } from './model-names.ts';
 import { resultTable } from './result-table.ts';
 import { STYLE } from './style.ts';
 
@@ -20,7 +21,7 @@ export function reportPage(report: ReadableReport): string {
   );
   const changes = sets.flatMap(changesOf);
   const compared = interventions.size > 0;
-  const title = `${names.join(', ')}: ${models.map(({ name }) => name.split('/').at(-1)).join(', ')}`;
+  const title = `${names.join(', ')}: ${models.map(({ name }) => shortNames(models.map((model) => model.name))(name)).join(', ')}`;
   const curves = positionCurves(runs);
   const slices = sliceSections(runs);
   return html`${new Raw('<!doctype html>')}

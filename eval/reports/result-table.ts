@@ -1,10 +1,12 @@
 /** Every number of the report with its uncertainty, one line for a run and a metric. */
 import type { RunReport } from '../runner/report.ts';
 import { html, type Markup } from './markup.ts';
+import { shortNames } from './model-names.ts';
 import { number, probability, range, signed, unit } from './numbers.ts';
 
 export function resultTable(runs: readonly RunReport[]): Markup {
   const several = new Set(runs.map(({ model }) => model)).size > 1;
+  const short = shortNames(runs.map(({ model }) => model));
   const compared = runs.some(({ delta }) => Object.keys(delta).length > 0);
   const left = runs.some(({ skipped, truncated }) => skipped + truncated > 0);
   const lines = runs.flatMap((run, i) =>
@@ -12,7 +14,7 @@ export function resultTable(runs: readonly RunReport[]): Markup {
       const delta = run.delta[metric as keyof typeof run.delta];
       const previous = runs[i - 1];
       const first = k === 0 && (previous?.task !== run.task || previous.model !== run.model);
-      return html`<tr class="${first && 'first'}">${several && html`<td>${first && run.model}</td>`}<td>${first && run.task}</td><td>${k === 0 && run.intervention}</td>
+      return html`<tr class="${first && 'first'}">${several && html`<td>${first && short(run.model)}</td>`}<td>${first && run.task}</td><td>${k === 0 && run.intervention}</td>
 <td>${metric}${unit(metric)}</td><td class="n">${run.n}</td><td class="n">${number(metric, value.value)} <span class="soft">[${range(metric, value)}]</span></td>
 ${
   compared &&

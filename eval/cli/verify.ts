@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { AttuneError } from '../../errors.ts';
 import { LOWERINGS, type LoweringName, verifyGolden } from '../../kernels/verify.ts';
 import { verifyEndToEnd } from '../verify/index.ts';
+import { otherFamilies } from '../verify/other-families.ts';
 import { checkStatistics } from '../verify/vectors.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 
@@ -116,7 +117,7 @@ async function vectors(args: Arguments): Promise<Report> {
     golden: given.length > 0 ? given : [OWN_VECTORS],
     ep: executionProvider(args),
     lowerings: lowerings.length > 0 ? lowerings : undefined,
-    others: checkStatistics,
+    others: (golden) => checkStatistics(golden) ?? otherFamilies(golden),
     onResult: (one) => progress(`${one.pass ? 'ok' : 'FAILED'} ${one.lowering} ${one.family} ${one.case}`),
   });
 }

@@ -83,6 +83,11 @@ export function cutBefore(
   const elemType = decoder[0]!.elemType ?? DataType.FLOAT;
   const info = (name: string) => makeValueInfo(name, elemType, [`${name}:B`, `${name}:S`, `${name}:M`]);
   const trunkNodes = ancestors(index, [...carried, ...lower]);
+  // The trunk has one row: what it reads of the cache must be its own.
+  const foreign = [...trunkNodes].flatMap(reads).find((name) => {
+    return index.isInput(name) && name.startsWith('past') && ofLayer(name) >= layer;
+  });
+  if (foreign !== undefined) return undefined;
   return {
     carried,
     trunk: part(compiled, trunkNodes, {

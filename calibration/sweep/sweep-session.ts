@@ -168,7 +168,11 @@ export class SweepSession implements AsyncDisposable {
       this.#runtime,
       part,
       { ids, pastLength, rows },
-      { ...past?.branch, ...this.#repeated(below.carried, rows) },
+      {
+        ...this.#repeated(usedBy(part, past?.trunk ?? {}), rows),
+        ...past?.branch,
+        ...this.#repeated(below.carried, rows),
+      },
     );
     const outputs = await part.session.run(feeds, fetched(part.session, keep, fill ? [] : ['logits']));
     const branch = keep ? this.#repeated(asPast(outputs), this.#rows / rows) : {};
@@ -219,6 +223,13 @@ export class SweepSession implements AsyncDisposable {
     const { branch, trunk } = this.#parts;
     for (const part of [branch, trunk, this.#fill]) await part?.session.release();
   }
+}
+
+/** Exports may read the length of the past off the first layer's cache, which is the trunk's. */
+function usedBy({ inputs }: Part, tensors: Feeds): Feeds {
+  return Object.fromEntries(
+    inputs.flatMap(({ name }): [string, OrtTensor][] => (tensors[name] ? [[name, tensors[name]]] : [])),
+  );
 }
 
 function logitsOf({ dims, data, type }: OrtTensor): Pick<Answer, 'logits' | 'V'> {

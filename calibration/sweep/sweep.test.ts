@@ -87,7 +87,8 @@ test.each([
   ['gemma3-gqa', true],
   ['gpt2', true],
   ['phi3-gqa', true],
-  ['llama-opset23', true],
+  // Its layers each read the length of the past off their own cache.
+  ['llama-opset23', false],
 ] as const)('%s: a row is what the setting gives alone', async (name, cuts) => {
   const one = await model(name);
   const allowed = SETTINGS.filter((setting) => {

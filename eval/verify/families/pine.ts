@@ -44,7 +44,11 @@ export const documents = defineFamily({
       };
       yield* await compareSuffix(`untouched ${order}`, plain, prompt, suffix, subject);
       let at = prefix_ids.length;
-      const spans = pieces.map(({ length }): [number, number] => [at, (at += length)]);
+      const spans = pieces.map(({ length }): [number, number] => {
+        const start = at;
+        at += length;
+        return [start, at];
+      });
       yield* await subject.under([pine({ documents: spans })], async () => {
         const seen = await observeLast(subject, prompt);
         return [

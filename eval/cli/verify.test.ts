@@ -39,7 +39,7 @@ function golden(name: string, ids: readonly number[]): string {
       last_logits: { shape: [1, 1], data: [new Array<number>(vocab_size).fill(0)] },
       greedy: [{ ids, fragile: [] }],
     },
-    pine: [],
+    streaming: [],
   };
   writeFileSync(path, JSON.stringify(content));
   return path;
@@ -56,7 +56,7 @@ test('what agrees passes: exit 0, and with --json one document', async () => {
     '--json',
   );
   const report = JSON.parse(stdout);
-  expect(report).toMatchObject({ passed: 2, failed: 0, notBuilt: ['pine'] });
+  expect(report).toMatchObject({ passed: 2, failed: 0, notBuilt: ['streaming'] });
   expect(report.cases[1]).toEqual({
     family: 'left_padding',
     case: 'one greedy',
@@ -75,7 +75,7 @@ test('what differs fails: exit 1, and the page names it', async () => {
   const { code, stdout } = await attune('verify', '--end-to-end', path, '--weights', model.folder);
   expect(code).toBe(1);
   expect(stdout).toMatch(
-    /FAILED as given left_padding: one greedy: off by 1\nnot built: pine\n1 passed, 1 failed\n$/,
+    /FAILED as given left_padding: one greedy: off by 1\nnot built: streaming\n1 passed, 1 failed\n$/,
   );
 });
 

@@ -1,6 +1,6 @@
 /** Every example runs from start to end and prints what it promises. */
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -29,9 +29,11 @@ const PROMISES: Record<string, RegExp[]> = {
   ],
 };
 
-test('every example has its promises', () => {
+test('every example has its promises, and README links it', () => {
   const examples = readdirSync(FOLDER).filter((name) => /^\d.*\.ts$/.test(name));
   expect(examples.sort()).toEqual(Object.keys(PROMISES).sort());
+  const readme = readFileSync(join(FOLDER, '..', 'README.md'), 'utf8');
+  expect(examples.filter((name) => !readme.includes(`](examples/${name})`))).toEqual([]);
 });
 
 test.each(Object.entries(PROMISES))('%s', async (name, promises) => {

@@ -26,6 +26,8 @@ interface Setup {
   readonly gammas: readonly number[];
   /** Settings timed one by one. */
   readonly sampled: number;
+  /** Log-likelihoods of two tokens may differ by so much. */
+  readonly tolerance: number;
 }
 
 const testbed = fileURLToPath(new URL('../../testbed/models/worlds-lm/', import.meta.url));
@@ -52,6 +54,7 @@ const SETUPS: Readonly<Record<string, Setup>> = {
     layers: [0, 1, 2, 3, 4],
     gammas: [0.25, 0.5, 1.5, 2, 3, 4],
     sampled: 6,
+    tolerance: 1e-4,
   },
   'Qwen2.5-0.5B shape in int4, 42 heads of 3 layers, a prompt of 64 tokens': {
     file: async () => `${await qwenInt4Folder()}/onnx/model_q4.onnx`,
@@ -61,6 +64,9 @@ const SETUPS: Readonly<Record<string, Setup>> = {
     layers: [4, 12, 20],
     gammas: [2],
     sampled: 3,
+    // Its products round activations to 8 bits: what differs in the last place of a float may come to lie a step apart. One
+    // text run whole and the same text run in two parts differ by 6e-3, without any sweep.
+    tolerance: 0.2,
   },
 };
 
@@ -118,7 +124,7 @@ async function measured(
         found[i]!.map((one) => one.logLikelihoods),
       ),
     );
-    check(Math.max(...worst));
+    check(Math.max(...worst), setup.tolerance);
     const mean = alone.reduce((sum, sample) => sum + sample[clock], 0) / alone.length;
     const [baselineMs, ms] = [mean * settings.length, together[clock]];
     return {
@@ -136,14 +142,11 @@ function difference(a: readonly (readonly number[])[], b: readonly (readonly num
   return Math.max(...a.flatMap((row, i) => row.map((value, j) => Math.abs(value - b[i]![j]!))));
 }
 
-/** Log-likelihoods of a few tokens, float32. */
-const TOLERANCE = 1e-3;
-
-function check(worst: number): void {
-  if (worst <= TOLERANCE) return;
+function check(worst: number, tolerance: number): void {
+  if (worst <= tolerance) return;
   throw new AttuneError('BENCH_DISAGREES', {
     found: `log-likelihoods that differ by ${worst}`,
-    expected: `at most ${TOLERANCE} between a sweep and settings one by one`,
+    expected: `at most ${tolerance} between a sweep and settings one by one`,
   });
 }
 

@@ -1,0 +1,132 @@
+/**
+ * Runs the studies and writes what docs/results.md shows:
+ *   npm run testbed:results -- [text] [pictures] [--items 600] [--choose 120] [--workers 1]
+ *
+ * testbed/results/profiles/     what `attune calibrate` found on the calibration split
+ * testbed/results/<study>.json  settings chosen, and the report of the test split
+ * docs/results.md               the tables between its markers
+ *
+ * Everything goes through the command line, as a user would; a second call goes on where the first was interrupted.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Candidate, type Method, STUDIES, type Study } from './studies.ts';
+import { type Run, tablesOf } from './tables.ts';
+
+const HERE = 'testbed/results';
+const PROFILES = join(HERE, 'profiles');
+const SCRATCH = '.attune/results';
+
+/** One attune command with --json; progress stays on the terminal. @throws Error with the command that failed */
+async function attune(...argv: string[]): Promise<unknown> {
+  process.stderr.write(`attune ${argv.join(' ')}\n`);
+  const child = spawn(process.execPath, ['--import', 'tsx', 'eval/cli/main.ts', ...argv, '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let out = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString();
+  });
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  if (code !== 0) throw new Error(`exit code ${code}: attune ${argv.join(' ')}`);
+  return JSON.parse(out);
+}
+
+const flags = (candidates: readonly Candidate[]): string[] => [
+  ...candidates.flatMap(({ intervention }) => ['--intervention', intervention]),
+  ...candidates.flatMap(({ params }) => ['--params', JSON.stringify(params)]),
+];
+
+export interface Chosen {
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  /** What each candidate scored on the calibration split, in their order; absent where there was nothing to choose. */
+  readonly scores?: readonly number[];
+}
+
+/** The candidate with the best metric on the calibration split; the first of equals. */
+async function choose(
+  study: Study,
+  task: Study['tasks'][number],
+  method: Method,
+  limit: string,
+): Promise<{ candidate: Candidate; chosen: Chosen }> {
+  const { candidates, name } = method;
+  const [only] = candidates;
+  if (candidates.length === 1) return { candidate: only!, chosen: { method: name, params: only!.params } };
+  const report = (await attune(
+    ...['eval', '--model', study.model, '--task', task.name, '--split', 'calibration', '--limit', limit],
+    ...['--out', join(SCRATCH, `${task.name}.${name}.calibration`), ...flags(candidates)],
+  )) as { runs: Run[] };
+  const scores = report.runs.slice(1).map(({ metrics }) => metrics[task.metric]!.value);
+  const candidate = candidates[scores.indexOf(Math.max(...scores))]!;
+  return { candidate, chosen: { method: name, params: candidate.params, scores } };
+}
+
+async function profileOf(study: Study, task: string, intervention: string): Promise<string> {
+  const path = join(PROFILES, `${task}.${intervention}.profile.json`);
+  if (!existsSync(path)) {
+    await attune(
+      ...['calibrate', '--model', study.model, '--intervention', intervention, '--task', task],
+      ...['--samples', '300', '--held-out', '200', '--seed', '0', '--out', path],
+    );
+  }
+  return path;
+}
+
+interface Result {
+  readonly task: string;
+  readonly chosen: readonly Chosen[];
+  readonly runs: readonly Run[];
+}
+
+async function run(
+  study: Study,
+  options: { items: number; choose: string; workers: string },
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const task of study.tasks) {
+    const profiles: string[] = [];
+    for (const intervention of task.calibrated)
+      profiles.push(await profileOf(study, task.name, intervention));
+    const picked: Awaited<ReturnType<typeof choose>>[] = [];
+    for (const method of task.methods) picked.push(await choose(study, task, method, options.choose));
+    const limit = String(Math.min(task.items, options.items));
+    const { runs } = (await attune(
+      ...['eval', '--model', study.model, '--task', task.name, '--split', 'test', '--limit', limit],
+      ...['--workers', options.workers, '--out', join(SCRATCH, `${task.name}.test`)],
+      ...profiles.flatMap((path) => ['--profile', path]),
+      ...flags(picked.map(({ candidate }) => candidate)),
+    )) as { runs: Run[] };
+    results.push({ task: task.name, chosen: picked.map(({ chosen }) => chosen), runs });
+  }
+  return results;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    items: { type: 'string', default: '600' },
+    choose: { type: 'string', default: '120' },
+    workers: { type: 'string', default: '1' },
+  },
+});
+mkdirSync(PROFILES, { recursive: true });
+const wanted = STUDIES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+for (const study of wanted) {
+  const results = await run(study, { ...values, items: Number(values.items) });
+  // Times of this machine would change with every run; they are what `attune bench` is for.
+  const lasting = results.map(({ runs, ...rest }) => ({
+    ...rest,
+    runs: runs.map(({ cost: _, ...one }) => one),
+  }));
+  writeFileSync(join(HERE, `${study.name}.json`), `${JSON.stringify(lasting, null, 1)}\n`);
+  const path = 'docs/results.md';
+  const page = readFileSync(path, 'utf8');
+  const [from, to] = [`<!-- ${study.name} -->`, `<!-- /${study.name} -->`];
+  const [before, rest] = page.split(from) as [string, string];
+  const [, after] = rest.split(to) as [string, string];
+  writeFileSync(path, `${before}${from}\n\n${tablesOf(lasting)}\n\n${to}${after}`);
+}

@@ -1,0 +1,113 @@
+/**
+ * What is compared on the testbed, as data: tasks, methods, and the settings a method may choose from. Settings are chosen on
+ * the calibration split by a rule written here; the test split is looked at once, with the chosen ones.
+ */
+
+export interface Candidate {
+  readonly intervention: string;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+/** A method with one setting that nobody chose, or with several to choose from on the calibration split. */
+export interface Method {
+  readonly name: string;
+  readonly candidates: readonly Candidate[];
+}
+
+export interface Study {
+  readonly name: 'text' | 'pictures';
+  readonly model: string;
+  /** Each with its own search and table. `calibrated`: methods that `attune calibrate` searches. */
+  readonly tasks: readonly {
+    readonly name: string;
+    readonly metric: string;
+    readonly items: number;
+    readonly calibrated: readonly ('zerotuning' | 'act')[];
+    readonly methods: readonly Method[];
+  }[];
+}
+
+const candidates = (intervention: string, ...params: Candidate['params'][]): Candidate[] =>
+  params.map((one) => ({ intervention, params: one }));
+
+const BOTH = ['zerotuning', 'act'] as const;
+
+/** PINE and the baselines that fall out of it have nothing to choose. */
+const ORDER: readonly Method[] = [
+  { name: 'PINE', candidates: candidates('pine', { mode: 'pine' }) },
+  { name: 'NIA', candidates: candidates('pine', { mode: 'nia' }) },
+  { name: 'PCW', candidates: candidates('pine', { mode: 'pcw' }) },
+  { name: 'SP', candidates: candidates('pine', { mode: 'sp' }) },
+];
+
+const SINK_TAUS = [4, 5, 6];
+
+/** Grids around the papers' values; the paper's own setting is always among them. */
+const VISION: readonly Method[] = [
+  {
+    name: 'VAR',
+    candidates: SINK_TAUS.flatMap((tau) =>
+      candidates('var', ...[0.3, 0.6, 0.9].map((p) => ({ dimensions: 'CALIBRATED', tau, p, rho: 0.5 }))),
+    ),
+  },
+  { name: 'VHR', candidates: candidates('vhr', { alpha: 1.25 }, { alpha: 1.5 }, { alpha: 2 }) },
+  {
+    name: 'imbalanced',
+    candidates: candidates(
+      'imbalanced-attention',
+      { alpha: 0.35, beta: 0.2 },
+      { alpha: 0.7, beta: 0.4 },
+      { alpha: 1.4, beta: 0.8 },
+    ),
+  },
+  {
+    name: 'PAI',
+    candidates: candidates(
+      'pai',
+      { alpha: 0.2, gamma: 1.1 },
+      { alpha: 0.5, gamma: 1.1 },
+      { alpha: 0.5, gamma: 1.5 },
+    ),
+  },
+  { name: 'VCD', candidates: candidates('vcd', { alpha: 0.5 }, { alpha: 1 }) },
+];
+
+const text = (name: string, items: number, methods: readonly Method[] = []) => ({
+  name,
+  metric: 'acc',
+  items,
+  calibrated: BOTH,
+  methods,
+});
+
+const picture = (name: string, metric: string, items: number, extra: readonly Method[] = []) => ({
+  name,
+  metric,
+  items,
+  calibrated: [],
+  methods: [...VISION, ...extra],
+});
+
+export const STUDIES: readonly Study[] = [
+  {
+    name: 'text',
+    model: 'testbed/models/worlds-lm',
+    tasks: [
+      text('worlds-sentiment', 600),
+      text('worlds-topic', 600),
+      text('worlds-choice', 600, ORDER),
+      text('worlds-documents', 600, ORDER),
+      text('worlds-judge', 600, ORDER),
+    ],
+  },
+  {
+    name: 'pictures',
+    model: 'testbed/models/worlds-vlm',
+    tasks: [
+      picture('worlds-existence-random-written', 'acc', 600),
+      picture('worlds-existence-popular-written', 'acc', 600),
+      picture('worlds-existence-adversarial-written', 'acc', 600),
+      picture('worlds-captions-medium', 'f1', 500),
+    ],
+  },
+];

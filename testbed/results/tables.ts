@@ -1,0 +1,106 @@
+/** Results as Markdown: a table a task, every number with its interval, every effect with its paired test. */
+
+interface Figure {
+  readonly value: number;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
+export interface Run {
+  readonly task: string;
+  readonly intervention: string;
+  readonly specification: readonly Readonly<Record<string, unknown>>[];
+  readonly n: number;
+  readonly metrics: Readonly<Record<string, Figure>>;
+  readonly delta: Readonly<Record<string, Figure & { p: number | null; pHolm?: number | null }>>;
+  readonly unparsable: number;
+  readonly positions?: readonly { position: number | string; metrics: Readonly<Record<string, Figure>> }[];
+  readonly cost?: unknown;
+}
+
+const percent = (x: number): string => (100 * x).toFixed(1);
+
+const interval = ({ low, high }: Figure, write: (x: number) => string): string =>
+  low === null || high === null ? '' : ` [${write(low)}, ${write(high)}]`;
+
+/** Shares in percent; a length in words. */
+const figure = (name: string, value: Figure): string => {
+  const write = name === 'length' ? (x: number) => x.toFixed(1) : percent;
+  return `${write(value.value)}${interval(value, write)}`;
+};
+
+const signed = (x: number): string => `${x > 0 ? '+' : ''}${percent(x)}`;
+
+function effect(name: string, run: Run): string {
+  const delta = run.delta[name];
+  if (!delta) return '';
+  const p = delta.pHolm ?? delta.p;
+  const write = name === 'length' ? (x: number) => `${x > 0 ? '+' : ''}${x.toFixed(1)}` : signed;
+  return `${write(delta.value)}${interval(delta, write)}${p === null ? '' : `, p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}`}`;
+}
+
+const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+
+/** Largest minus smallest value over the places of the right answer. */
+function spread(run: Run, metric: string): string {
+  const values = (run.positions ?? []).map(({ metrics }) => metrics[metric]?.value ?? Number.NaN);
+  return values.length < 2 ? '' : percent(Math.max(...values) - Math.min(...values));
+}
+
+function taskTables(runs: readonly Run[]): string {
+  const [untouched] = runs as [Run, ...Run[]];
+  const names = Object.keys(untouched.metrics);
+  const places = untouched.positions ?? [];
+  const main = names.map((name) =>
+    table(
+      [
+        '',
+        `${name}, %`.replace('length, %', 'length, words'),
+        'against untouched',
+        ...(places.length ? ['by place', 'spread'] : []),
+      ],
+      runs.map((run) => [
+        run.intervention,
+        figure(name, run.metrics[name]!),
+        run === untouched ? '' : effect(name, run),
+        ...(places.length
+          ? [
+              (run.positions ?? []).map(({ metrics }) => percent(metrics[name]!.value)).join(' '),
+              spread(run, name),
+            ]
+          : []),
+      ]),
+    ),
+  );
+  return main.join('\n\n');
+}
+
+/** @param results of one study, in the order of its tasks */
+export function tablesOf(
+  results: readonly {
+    readonly task: string;
+    readonly chosen: readonly {
+      method: string;
+      params: Readonly<Record<string, unknown>>;
+      scores?: readonly number[];
+    }[];
+    readonly runs: readonly Run[];
+  }[],
+): string {
+  return results
+    .map(({ task, chosen, runs }) => {
+      const settings = chosen
+        .filter(({ scores }) => scores !== undefined)
+        .map(({ method, params, scores }) => `${method} \`${JSON.stringify(params)}\` of ${scores!.length}`);
+      const unparsable = Math.max(...runs.map((run) => run.unparsable));
+      return [
+        `### ${task}`,
+        `n = ${runs[0]!.n} of the test split; at most ${unparsable} unparsable in any row.${settings.length ? ` Chosen on the calibration split: ${settings.join('; ')}.` : ''}`,
+        taskTables(runs),
+      ].join('\n\n');
+    })
+    .join('\n\n');
+}

@@ -53,7 +53,9 @@ async function choose(
   method: Method,
   limit: string,
 ): Promise<{ candidate: Candidate; chosen: Chosen }> {
-  const { candidates, name } = method;
+  const { name } = method;
+  const candidates: Candidate[] = [];
+  for (const one of method.candidates) candidates.push(await withSinks(study, task.name, one));
   const [only] = candidates;
   if (candidates.length === 1) return { candidate: only!, chosen: { method: name, params: only!.params } };
   const report = (await attune(
@@ -63,6 +65,23 @@ async function choose(
   const scores = report.runs.slice(1).map(({ metrics }) => metrics[task.metric]!.value);
   const candidate = candidates[scores.indexOf(Math.max(...scores))]!;
   return { candidate, chosen: { method: name, params: candidate.params, scores } };
+}
+
+/** VAR with the sink dimensions and τ of this model. */
+async function withSinks(study: Study, task: string, candidate: Candidate): Promise<Candidate> {
+  if (candidate.intervention !== 'var') return candidate;
+  const path = join(PROFILES, 'worlds-vlm.var.profile.json');
+  if (!existsSync(path)) {
+    await attune(
+      ...['calibrate', '--model', study.model, '--intervention', 'var', '--task', task],
+      ...['--samples', '64', '--out', path],
+    );
+  }
+  const { interventions } = JSON.parse(readFileSync(path, 'utf8')) as {
+    interventions: [Record<string, unknown>];
+  };
+  const { dimensions, tau } = interventions[0];
+  return { ...candidate, params: { dimensions, tau, ...candidate.params } };
 }
 
 async function profileOf(study: Study, task: string, intervention: string): Promise<string> {
@@ -78,6 +97,7 @@ async function profileOf(study: Study, task: string, intervention: string): Prom
 
 interface Result {
   readonly task: string;
+  readonly effects: readonly string[];
   readonly chosen: readonly Chosen[];
   readonly runs: readonly Run[];
 }
@@ -100,7 +120,12 @@ async function run(
       ...profiles.flatMap((path) => ['--profile', path]),
       ...flags(picked.map(({ candidate }) => candidate)),
     )) as { runs: Run[] };
-    results.push({ task: task.name, chosen: picked.map(({ chosen }) => chosen), runs });
+    results.push({
+      task: task.name,
+      effects: task.effects,
+      chosen: picked.map(({ chosen }) => chosen),
+      runs,
+    });
   }
   return results;
 }

@@ -5,6 +5,7 @@
 
 export interface Candidate {
   readonly intervention: string;
+  /** VAR's sink dimensions and τ are added from its own calibration, which reads the residual stream alone. */
   readonly params: Readonly<Record<string, unknown>>;
 }
 
@@ -20,7 +21,10 @@ export interface Study {
   /** Each with its own search and table. `calibrated`: methods that `attune calibrate` searches. */
   readonly tasks: readonly {
     readonly name: string;
+    /** Settings are chosen by it. */
     readonly metric: string;
+    /** Metrics whose effects are tested. */
+    readonly effects: readonly string[];
     readonly items: number;
     readonly calibrated: readonly ('zerotuning' | 'act')[];
     readonly methods: readonly Method[];
@@ -40,16 +44,9 @@ const ORDER: readonly Method[] = [
   { name: 'SP', candidates: candidates('pine', { mode: 'sp' }) },
 ];
 
-const SINK_TAUS = [4, 5, 6];
-
 /** Grids around the papers' values; the paper's own setting is always among them. */
 const VISION: readonly Method[] = [
-  {
-    name: 'VAR',
-    candidates: SINK_TAUS.flatMap((tau) =>
-      candidates('var', ...[0.3, 0.6, 0.9].map((p) => ({ dimensions: 'CALIBRATED', tau, p, rho: 0.5 }))),
-    ),
-  },
+  { name: 'VAR', candidates: candidates('var', { p: 0.3 }, { p: 0.6 }, { p: 0.9 }) },
   { name: 'VHR', candidates: candidates('vhr', { alpha: 1.25 }, { alpha: 1.5 }, { alpha: 2 }) },
   {
     name: 'imbalanced',
@@ -75,6 +72,7 @@ const VISION: readonly Method[] = [
 const text = (name: string, items: number, methods: readonly Method[] = []) => ({
   name,
   metric: 'acc',
+  effects: ['acc'],
   items,
   calibrated: BOTH,
   methods,
@@ -83,6 +81,7 @@ const text = (name: string, items: number, methods: readonly Method[] = []) => (
 const picture = (name: string, metric: string, items: number, extra: readonly Method[] = []) => ({
   name,
   metric,
+  effects: metric === 'f1' ? ['chair_i', 'f1'] : [metric],
   items,
   calibrated: [],
   methods: [...VISION, ...extra],

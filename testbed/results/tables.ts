@@ -50,38 +50,38 @@ function spread(run: Run, metric: string): string {
   return values.length < 2 ? '' : percent(Math.max(...values) - Math.min(...values));
 }
 
-function taskTables(runs: readonly Run[]): string {
+/** One row a method; the effects of the metrics that the study is about, with their paired tests. */
+function taskTable(runs: readonly Run[], effects: readonly string[]): string {
   const [untouched] = runs as [Run, ...Run[]];
   const names = Object.keys(untouched.metrics);
-  const places = untouched.positions ?? [];
-  const main = names.map((name) =>
-    table(
-      [
-        '',
-        `${name}, %`.replace('length, %', 'length, words'),
-        'against untouched',
-        ...(places.length ? ['by place', 'spread'] : []),
-      ],
-      runs.map((run) => [
-        run.intervention,
-        figure(name, run.metrics[name]!),
-        run === untouched ? '' : effect(name, run),
-        ...(places.length
-          ? [
-              (run.positions ?? []).map(({ metrics }) => percent(metrics[name]!.value)).join(' '),
-              spread(run, name),
-            ]
-          : []),
-      ]),
-    ),
+  const placed = (untouched.positions ?? []).length > 1;
+  const [first] = effects as [string, ...string[]];
+  return table(
+    [
+      '',
+      ...names.map((name) => (name === 'length' ? 'length, words' : `${name}, %`)),
+      ...effects.map((name) => `Δ ${name}`),
+      ...(placed ? [`${first} by place`, 'spread'] : []),
+    ],
+    runs.map((run) => [
+      run.intervention,
+      ...names.map((name) => figure(name, run.metrics[name]!)),
+      ...effects.map((name) => (run === untouched ? '' : effect(name, run))),
+      ...(placed
+        ? [
+            (run.positions ?? []).map(({ metrics }) => percent(metrics[first]!.value)).join(' '),
+            spread(run, first),
+          ]
+        : []),
+    ]),
   );
-  return main.join('\n\n');
 }
 
 /** @param results of one study, in the order of its tasks */
 export function tablesOf(
   results: readonly {
     readonly task: string;
+    readonly effects: readonly string[];
     readonly chosen: readonly {
       method: string;
       params: Readonly<Record<string, unknown>>;
@@ -91,7 +91,7 @@ export function tablesOf(
   }[],
 ): string {
   return results
-    .map(({ task, chosen, runs }) => {
+    .map(({ task, effects, chosen, runs }) => {
       const settings = chosen
         .filter(({ scores }) => scores !== undefined)
         .map(({ method, params, scores }) => `${method} \`${JSON.stringify(params)}\` of ${scores!.length}`);
@@ -99,7 +99,7 @@ export function tablesOf(
       return [
         `### ${task}`,
         `n = ${runs[0]!.n} of the test split; at most ${unparsable} unparsable in any row.${settings.length ? ` Chosen on the calibration split: ${settings.join('; ')}.` : ''}`,
-        taskTables(runs),
+        taskTable(runs, effects),
       ].join('\n\n');
     })
     .join('\n\n');

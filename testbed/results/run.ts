@@ -102,15 +102,16 @@ interface Result {
   readonly runs: readonly Run[];
 }
 
-async function run(
+/** Results task by task, so that what is finished is on the page when a run is interrupted. */
+async function* run(
   study: Study,
   options: { items: number; choose: string; workers: string },
-): Promise<Result[]> {
-  const results: Result[] = [];
+): AsyncGenerator<Result> {
   for (const task of study.tasks) {
     const profiles: string[] = [];
-    for (const intervention of task.calibrated)
+    for (const intervention of task.calibrated) {
       profiles.push(await profileOf(study, task.name, intervention));
+    }
     const picked: Awaited<ReturnType<typeof choose>>[] = [];
     for (const method of task.methods) picked.push(await choose(study, task, method, options.choose));
     const limit = String(Math.min(task.items, options.items));
@@ -120,14 +121,25 @@ async function run(
       ...profiles.flatMap((path) => ['--profile', path]),
       ...flags(picked.map(({ candidate }) => candidate)),
     )) as { runs: Run[] };
-    results.push({
+    // Times of this machine would change with every run; they are what `attune bench` is for.
+    const lasting = runs.map(({ cost: _, ...one }) => one);
+    yield {
       task: task.name,
       effects: task.effects,
       chosen: picked.map(({ chosen }) => chosen),
-      runs,
-    });
+      runs: lasting,
+    };
   }
-  return results;
+}
+
+function write({ name }: Study, results: readonly Result[]): void {
+  writeFileSync(join(HERE, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+  const path = 'docs/results.md';
+  const page = readFileSync(path, 'utf8');
+  const [from, to] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const [before, rest] = page.split(from) as [string, string];
+  const [, after] = rest.split(to) as [string, string];
+  writeFileSync(path, `${before}${from}\n\n${tablesOf(results)}\n\n${to}${after}`);
 }
 
 const { values, positionals } = parseArgs({
@@ -141,17 +153,9 @@ const { values, positionals } = parseArgs({
 mkdirSync(PROFILES, { recursive: true });
 const wanted = STUDIES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 for (const study of wanted) {
-  const results = await run(study, { ...values, items: Number(values.items) });
-  // Times of this machine would change with every run; they are what `attune bench` is for.
-  const lasting = results.map(({ runs, ...rest }) => ({
-    ...rest,
-    runs: runs.map(({ cost: _, ...one }) => one),
-  }));
-  writeFileSync(join(HERE, `${study.name}.json`), `${JSON.stringify(lasting, null, 1)}\n`);
-  const path = 'docs/results.md';
-  const page = readFileSync(path, 'utf8');
-  const [from, to] = [`<!-- ${study.name} -->`, `<!-- /${study.name} -->`];
-  const [before, rest] = page.split(from) as [string, string];
-  const [, after] = rest.split(to) as [string, string];
-  writeFileSync(path, `${before}${from}\n\n${tablesOf(lasting)}\n\n${to}${after}`);
+  const results: Result[] = [];
+  for await (const result of run(study, { ...values, items: Number(values.items) })) {
+    results.push(result);
+    write(study, results);
+  }
 }

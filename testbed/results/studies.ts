@@ -92,21 +92,21 @@ export const STUDIES: readonly Study[] = [
     name: 'text',
     model: 'testbed/models/worlds-lm',
     tasks: [
+      text('worlds-documents', 600, ORDER),
+      text('worlds-judge', 600, ORDER),
       text('worlds-sentiment', 600),
       text('worlds-topic', 600),
       text('worlds-choice', 600, ORDER),
-      text('worlds-documents', 600, ORDER),
-      text('worlds-judge', 600, ORDER),
     ],
   },
   {
     name: 'pictures',
     model: 'testbed/models/worlds-vlm',
     tasks: [
-      picture('worlds-existence-random-written', 'acc', 600),
-      picture('worlds-existence-popular-written', 'acc', 600),
       picture('worlds-existence-adversarial-written', 'acc', 600),
       picture('worlds-captions-medium', 'f1', 500),
+      picture('worlds-existence-random-written', 'acc', 600),
+      picture('worlds-existence-popular-written', 'acc', 600),
     ],
   },
 ];

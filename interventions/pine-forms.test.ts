@@ -48,6 +48,46 @@ function ropeOf(config: Record<string, unknown>): Rope {
   };
 }
 
+/** Orders of four and five documents: a fixed sample of the 24 and 120. */
+const LONGER = [
+  [0, 1, 2, 3],
+  [3, 1, 0, 2],
+  [2, 3, 1, 0],
+  [0, 1, 2, 3, 4],
+  [4, 3, 2, 1, 0],
+  [2, 4, 0, 3, 1],
+  [1, 0, 4, 2, 3],
+];
+
+describe.each([
+  { name: 'llama-gqa', dtype: 'q4' },
+  { name: 'qwen2-gqa', dtype: 'q4' },
+  { name: 'qwen2-eager', dtype: 'q4' },
+  { name: 'llama-gqa', dtype: 'fp32' },
+  { name: 'gptj', dtype: 'fp32' },
+])('four and five documents, $name in $dtype', ({ name, dtype }) => {
+  test('one answer whatever their order, prompt and decoding', async () => {
+    const model = await load(name, { dtype });
+    try {
+      const answers = new Map<number, { logits: Float32Array; tokens: number[] }>();
+      for (const order of LONGER) {
+        const { ids, spans, suffix } = documentPrompt(name, order);
+        model.use([pine({ documents: spans.map(([start, end]): [number, number] => [start, end]) })]);
+        const found = lastLogits((await model(batch(ids))).logits, suffix);
+        const tokens = (await greedyTokens(model, batch(ids), 6))[0]!;
+        const first = answers.get(order.length);
+        if (first) {
+          expect(maxDifference(found, first.logits)).toBeLessThan(TOLERANCE);
+          expect(tokens).toEqual(first.tokens);
+        } else answers.set(order.length, { logits: found, tokens });
+      }
+      expect(answers.size).toBe(2);
+    } finally {
+      await model.dispose();
+    }
+  });
+});
+
 describe.each(ROTARY_FORMS)('%s', (name) => {
   let model: TestModel;
   beforeAll(async () => {

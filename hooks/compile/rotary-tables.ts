@@ -4,8 +4,17 @@
  * none has to be known here.
  */
 import { AttuneError } from '../../errors.ts';
-import { changeNode, DataType, type GraphIndex, type Node, subgraphs } from '../onnx/index.ts';
-import type { Rotary, Site } from '../sites/site.ts';
+import {
+  changeNode,
+  DataType,
+  type GraphIndex,
+  makeGraph,
+  makeNode,
+  makeValueInfo,
+  type Node,
+  subgraphs,
+} from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 
 /** float32 values [positions, dim/2]. */
@@ -14,11 +23,17 @@ export interface Tables {
   readonly sin: string;
 }
 
+interface Wanted {
+  readonly count: string;
+  readonly needed: string;
+}
+
 /** Name of the [B, S] positions in Hub exports. */
 const POSITION_IDS = 'position_ids';
 
 /**
  * @param count how many positions are needed, int64 [1]; tables of an operator have their own length
+ * @param needed bool [1]: where false, arithmetic is spared and its tables have no meaning
  * @param once memo of the graph: layers with the same tables share them
  * @throws AttuneError INTERVENTION_REFUSED where the graph does not say how it makes them
  */
@@ -26,7 +41,7 @@ export function rotaryTables(
   emit: Emitter,
   index: GraphIndex,
   site: Site,
-  count: string,
+  { count, needed }: Wanted,
   once: (key: string, make: () => string) => string,
 ): Tables {
   const rotary = site.rotary!;
@@ -39,7 +54,7 @@ export function rotaryTables(
   if (rotary.tables) return { cos: float(cos), sin: float(sin) };
   const table = (value: string) => {
     const source = behindViews(index, value);
-    return once(`table ${source}`, () => evaluated(emit, index, site, rotary, source, count, once));
+    return once(`table ${source}`, () => evaluated(emit, index, site, source, { count, needed }, once));
   };
   return { cos: table(cos), sin: table(sin) };
 }
@@ -59,17 +74,18 @@ function evaluated(
   emit: Emitter,
   index: GraphIndex,
   site: Site,
-  { interleaved, dim, by }: Rotary,
   value: string,
-  count: string,
+  { count, needed }: Wanted,
   once: (key: string, make: () => string) => string,
 ): string {
+  const { interleaved, dim, by } = site.rotary!;
   const { source, nodes } = positionArithmetic(index, site, value);
   const range = once('table positions', () => emit.range(count));
   const positions =
     source === POSITION_IDS
       ? once('table rows', () => emit.op('Unsqueeze', [range, emit.ints(0)], 'rows'))
       : range;
+  const before = emit.nodes.length;
   const names = new Map<string, string>([[source, positions]]);
   for (const node of nodes) {
     for (const output of node.outputs) if (output) names.set(output, emit.name(`table/${output}`));
@@ -86,12 +102,19 @@ function evaluated(
   const width = emit.op('Gather', [emit.op('Shape', [made], 'shape'), emit.ints(-1)], 'width', { axis: 0 });
   const shape = emit.op('Concat', [emit.ints(-1), width], 'shape_of', { axis: 0 });
   const rows = emit.slice(emit.op('Reshape', [made, shape], 'reshape'), 0, emit.ints(0), count);
-  if (by === 'node') return rows; // the operator takes one number for each pair
-  if (interleaved) {
+  const half = () => {
+    if (by === 'node') return rows; // the operator takes one number for each pair
+    if (!interleaved) return emit.slice(rows, 1, emit.ints(0), emit.ints(dim! / 2));
     const [start, end, axis, step] = [0, Number.MAX_SAFE_INTEGER, 1, 2].map((n) => emit.ints(n));
     return emit.op('Slice', [rows, start!, end!, axis!, step!], 'pairs');
-  }
-  return emit.slice(rows, 1, emit.ints(0), emit.ints(dim! / 2));
+  };
+  const table = half();
+  const none = emit.name('no_table');
+  const branch = (name: string, own: Node[], output: string) =>
+    makeGraph(name, { nodes: own, inputs: [], outputs: [makeValueInfo(output, DataType.FLOAT)] });
+  const then = branch('table', emit.nodes.splice(before), table);
+  const unused = makeNode('Identity', [emit.scalar(1)], [none], { name: none });
+  return emit.op('If', [needed], 'table', { then_branch: then, else_branch: branch('none', [unused], none) });
 }
 
 /** Nodes between positions and a value, in order of execution, and the value that holds the positions. */

@@ -9,11 +9,9 @@ import type { State } from '../../kernels/lowerings/lowered.ts';
 import {
   afterDocuments,
   amongDocuments,
-  documentLayout,
-  isOneAfter,
+  layoutOfSeveral,
   type SegmentedSite,
   type SegmentValue,
-  severalDocuments,
   shiftTables,
   type Written,
 } from '../../kernels/lowerings/segments/index.ts';
@@ -76,14 +74,14 @@ export class SharedParts {
   readonly nodes: Node[] = [];
   readonly #functions = new Map<string, FunctionDef>();
   readonly #opsets = new Map<string, number>();
-  readonly #memo = new Map<string, Readonly<Record<string, string>>>();
+  readonly #memo = new Map<string, object>();
 
   get parts() {
     const states: State[] = [];
     return [{ states, functions: this.#functions, opsets: Object.fromEntries(this.#opsets) }];
   }
 
-  once<T extends Readonly<Record<string, string>>>(key: string, opset: number, write: (emit: Emit) => T): T {
+  once<T extends object>(key: string, opset: number, write: (emit: Emit) => T): T {
     const known = this.#memo.get(key);
     if (known) return known as T;
     const emit = emitter(opset, `attune.shared.${this.#memo.size}.`);
@@ -132,15 +130,17 @@ export function segmentsOf(
   const { emit } = context;
   const shared = layoutOf(context, edit);
   const cache = cacheOf(site);
-  const tables = tablesOf(context, site);
+  const tables = tablesOf(context, site, shared.several);
   const remembers = edit.mode === 'pine' && cache !== undefined;
-  const state: State = {
-    input: `${name}.past`,
-    output: `${name}.present`,
+  const { kvHeads: K, headDim: D } = site;
+  const kept = (which: string, ...inner: (number | string)[]): State => ({
+    input: `${name}.past_${which}`,
+    output: `${name}.present_${which}`,
     elemType: DataType.FLOAT,
-    shape: ['B', site.kvHeads, 'P', site.headDim],
+    shape: ['B', K, ...inner, D],
     kept: true,
-  };
+  });
+  const states = remembers ? [kept('documents', 'P'), kept('folded', edit.documents, 'P')] : [];
   const opened = (branch: string) => {
     const inner = emitter(emit.opset, `${name}.${branch}.`);
     const operands = operandsOf(inner, site);
@@ -155,7 +155,8 @@ export function segmentsOf(
       documents: edit.documents,
       ...operands,
       past: cache && { k: cache.k, v: cache.v },
-      pastDocuments: remembers ? state.input : undefined,
+      pastDocuments: states[0]?.input,
+      pastFolded: states[1]?.input,
       scale: site.scale!,
       softcap: site.softcap,
       headSink: site.headSink,
@@ -175,14 +176,7 @@ export function segmentsOf(
   const written = (branch: string, write: (of: SegmentedSite) => Written): Part => {
     const { prelude, segmented } = opened(branch);
     const { nodes, functions, results } = write(segmented);
-    const given = {
-      z: results.z,
-      k: results.k,
-      v: results.v,
-      present: results.documents,
-      pattern: results.pattern,
-    };
-    const known = Object.entries(given).filter((pair): pair is [string, string] => pair[1] !== undefined);
+    const known = Object.entries(results).filter((pair): pair is [string, string] => pair[1] !== undefined);
     return joined([prelude, { nodes, functions }], Object.fromEntries(known));
   };
   const among = written('among', (of) => amongDocuments(of, { tapPattern: pattern !== undefined }));
@@ -192,25 +186,24 @@ export function segmentsOf(
   const outputs: Record<string, string> = { z };
   if (cache) outputs.k = cache.presentK;
   if (cache?.presentV) outputs.v = cache.presentV;
-  if (remembers) outputs.present = state.output;
+  for (const [i, key] of STATES.entries()) if (states[i]) outputs[key] = states[i].output;
   if (pattern !== undefined) outputs.pattern = `${name}.pattern`;
   const types = Object.fromEntries(
     Object.keys(outputs).map((key) => [
       key,
-      key === 'present' || key === 'pattern' ? DataType.FLOAT : elemType,
+      key === 'z' || key === 'k' || key === 'v' ? elemType : DataType.FLOAT,
     ]),
   );
   const parts = after ? [after, among] : [among];
   return {
     outputs,
-    states: remembers ? [state] : [],
+    states,
     opsets: opsetsFor(emit.opset),
     functions: new Map(parts.flatMap((part) => [...part.functions])),
     pattern: outputs.pattern,
     reads: readsOf(parts),
     around(own, extra, apart) {
       const idle = emitter(emit.opset, `${name}.own.`);
-      const none = idle('Expand', [idle.float(0), idle.ints(1, site.kvHeads, 0, site.headDim)]);
       const inside = new Map<string, string>(
         [...Object.values(outputs), ...extra.keys()].map((value) => [
           value,
@@ -221,7 +214,11 @@ export function segmentsOf(
       const ownResults = Object.fromEntries(
         Object.entries(outputs).map(([key, value]) => [key, inside.get(value)!]),
       );
-      if (remembers) ownResults.present = none;
+      const none = (...dims: number[]) => idle('Expand', [idle.float(0), idle.ints(...dims)]);
+      if (remembers) {
+        ownResults.documents = none(1, K, 0, D);
+        ownResults.folded = none(1, K, edit.documents, 0, D);
+      }
       if (pattern !== undefined) ownResults.pattern = pattern;
       const all: Record<string, number> = { ...types };
       const standIns: Record<string, string> = {};
@@ -320,23 +317,36 @@ function standIn(name: string, states: ReadonlyMap<string, string>): string {
   });
 }
 
+/** Results that are kept for later calls. */
+const STATES = ['documents', 'folded'] as const;
+
 /** Layout of the documents and the conditions, once per graph. */
 function layoutOf(context: SegmentsContext, { mode, documents, bounds, ties }: SegmentsEdit) {
   const { rows: S, columns: T, first, shared } = context;
-  return shared.once(`documents ${mode} ${documents}`, context.emit.opset, (emit) => {
-    const layout = documentLayout(emit, mode, { bounds, ties, first, S, T });
-    const [several] = emit.call(severalDocuments, bounds);
-    const [one] = emit.call(isOneAfter, several!, layout.limits, S, T);
-    return { ...layout, several: several!, one: one! };
+  return shared.once(`documents ${mode} ${documents}`, context.emit.opset, (emit) =>
+    layoutOfSeveral(emit, mode, { bounds, ties, first, S, T }),
+  );
+}
+
+function tablesOf({ emit, index, columns, once, shared }: SegmentsContext, site: Site, needed: string) {
+  const { cos, sin } = rotaryTables(emit, index, site, { count: columns, needed }, once);
+  return shared.once(`tables ${cos} ${sin}`, emit.opset, (e) => {
+    // What is made only where it is needed is not divided elsewhere.
+    const shifts = site.rotary!.tables ? shiftTables(e, cos, sin) : whereNeeded(e, needed, cos, sin);
+    return { cos, sin, ...shifts };
   });
 }
 
-function tablesOf(context: SegmentsContext, site: Site) {
-  const { cos, sin } = rotaryTables(context.emit, context.index, site, context.columns, context.once);
-  const shifts = context.shared.once(`shifts ${cos} ${sin}`, context.emit.opset, (emit) =>
-    shiftTables(emit, cos, sin),
-  );
-  return { cos, sin, ...shifts };
+function whereNeeded(emit: Emit, needed: string, cos: string, sin: string): ReturnType<typeof shiftTables> {
+  const made = emit.graph([], (inner) => {
+    return Object.values(shiftTables(inner, cos, sin)).map((value) => [value, DataType.FLOAT] as const);
+  });
+  const none = emit.graph([], (inner) => {
+    return [1, 2].map(() => [inner('Identity', [cos]), DataType.FLOAT] as const);
+  });
+  const branches = { then_branch: made, else_branch: none };
+  const [shiftCos, shiftSin] = emit.many(2, 'If', [needed], branches);
+  return { shiftCos: shiftCos!, shiftSin: shiftSin! };
 }
 
 interface Cache {

@@ -10,16 +10,14 @@ import {
   afterDocuments,
   amongDocuments,
   documentLayout,
-  isOneAfter,
   type SegmentedSite,
-  severalDocuments,
   shiftTables,
   type Written,
 } from '../lowerings/segments/index.ts';
 import type { Problem, Solution } from '../problem.ts';
 import { rePosition, rotaryTables } from '../reference/re-position.ts';
 import { basePositions, documentSpans } from '../reference/segments.ts';
-import { tensor } from '../reference/tensor.ts';
+import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
 import { feed, flat, rows } from './feeds.ts';
 import type { Feed, Runner } from './runner.ts';
 import { runParts, SITE } from './site-graph.ts';
@@ -58,8 +56,6 @@ export async function solveSegments(
     S: tokens,
     T: columns,
   });
-  const [several] = emit.call(severalDocuments, 'bounds');
-  const [one] = emit.call(isOneAfter, several!, layout.limits, tokens, columns);
   const site: SegmentedSite = {
     name: SITE,
     opset,
@@ -74,6 +70,7 @@ export async function solveSegments(
     v: { value: 'v', layout: 'BS(ND)' },
     past: { k: 'past_k', v: 'past_v' },
     pastDocuments: 'past_documents',
+    pastFolded: 'past_folded',
     scale: problem.scale ?? 1 / Math.sqrt(D),
     softcap: problem.softcap,
     headSink: problem.headSink ? 'head_sink' : undefined,
@@ -99,7 +96,7 @@ export async function solveSegments(
       return { ...graph, nodes: [...part.nodes] };
     };
     const [after, other] = written.map(branch);
-    const [z] = emit.many(1, 'If', [one!], { then_branch: after!, else_branch: other! });
+    const [z] = emit.many(1, 'If', [layout.one], { then_branch: after!, else_branch: other! });
     emit.as('z', 'Identity', [z!]);
   }
   const nodes = tapPattern ? [...emit.nodes.slice(0, -1), ...among.nodes, emit.nodes.at(-1)!] : emit.nodes;
@@ -130,6 +127,7 @@ export async function solveSegments(
     past_k: rows(turned, 0, past, elemType),
     past_v: rows(v, 0, past, elemType),
     past_documents: rows(k, from, to, DataType.FLOAT),
+    past_folded: feed(folded(turned, spans, documents, past > 0)),
     bounds: feed(
       tensor(
         [1, documents + 1],
@@ -145,4 +143,13 @@ export async function solveSegments(
   if (problem.headSink) feeds.head_sink = feed(problem.headSink);
   const plan = { edits: [], knobs: {} };
   return runParts(runner, { problem, plan, parts: [part], feeds, elemType });
+}
+
+/** Keys of the documents side by side, [1, K, k, N, D], as the first call of a sequence leaves them. */
+function folded(turned: Tensor, spans: readonly [number, number][], k: number, made: boolean): Tensor {
+  const [B, K, T, D] = turned.shape as [number, number, number, number];
+  const N = made ? Math.max(0, ...spans.map(([start, end]) => end - start)) : 0;
+  return build([B, K, k, N, D], (b, h, j, o, d) => {
+    return at(turned, b!, h!, Math.min((spans[j!]?.[0] ?? 0) + o!, T - 1), d!);
+  });
 }

@@ -27,10 +27,10 @@ export function amongDocuments(
   { tapPattern = false, blockBytes = BLOCK_BYTES }: AmongOptions = {},
 ): Written {
   const { layout, rotary, mode, pastDocuments } = site;
-  const opened = openSite(site, tapPattern ? 'tapped' : 'among', false);
+  const opened = openSite(site, tapPattern ? 'tapped' : 'among');
   const { emit } = opened;
   // Documents are part of the first call, whose queries are all columns.
-  const now = emit.slice(opened.fresh, 2, layout.from, layout.to);
+  const now = emit.slice(opened.fresh, 2, layout.freshFrom, layout.freshTo);
   const documents = pastDocuments ? emit('Concat', [pastDocuments, now], { axis: 2 }) : now;
   const ranking: Argument[] = [
     ['q', opened.q],
@@ -57,10 +57,11 @@ export function amongDocuments(
   ];
   const [z, pattern] = callFunction(emit, site, given, bodyOf(mode, tapPattern));
   const results = {
-    z: closeSite(emit, site, z!, false),
+    z: closeSite(emit, site, z!),
     k: opened.keys,
     v: site.past?.v === undefined ? undefined : opened.values,
     documents: now,
+    folded: emit('Gather', [opened.k, layout.fold], { axis: 2 }),
     pattern,
   };
   return { nodes: emit.nodes, functions: emit.functions, results };

@@ -6,12 +6,11 @@ export { afterDocuments } from './after.ts';
 export { type AmongOptions, amongDocuments } from './among.ts';
 export {
   documentLayout,
-  isOneAfter,
   type Layout,
   type LayoutInputs,
+  layoutOfSeveral,
   MODES,
   type Mode,
-  severalDocuments,
 } from './layout.ts';
 export { type Rotary, shiftTables } from './rotate.ts';
 export type { SegmentedSite, SegmentValue, Written } from './site.ts';

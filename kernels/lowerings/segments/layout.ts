@@ -11,7 +11,7 @@
  */
 import { DataType } from '../../../hooks/onnx/index.ts';
 import { BEYOND } from '../edits.ts';
-import { type Emit, HIDDEN, type Primitive, primitive } from '../emit.ts';
+import { type Emit, type Primitive, primitive } from '../emit.ts';
 
 export const MODES = ['pine', 'nia', 'pcw', 'sp'] as const;
 export type Mode = (typeof MODES)[number];
@@ -33,31 +33,49 @@ export interface Layout {
   readonly average: string;
   /** [B, 1, 1, k, k] bool: of equally important documents, does x come before j? */
   readonly earlier: string;
-  /** int64 [1] each: first and one past the last of the W columns; the first row after the documents of some batch row. */
+  /** int64 [1]: the first of the W columns. */
   readonly from: string;
-  readonly to: string;
+  /** int64 [1] each: rows of this call that are among the W columns; none after the first call. */
+  readonly freshFrom: string;
+  readonly freshTo: string;
+  /** int64 [1]: the first row after the documents of some batch row. */
   readonly tail: string;
-  /** [k + 2] int64: what comes before the documents, each document, what comes after, in the first batch row. */
-  readonly sizes: string;
-  /** [1, 1, 1, T] float: 0 at real keys of the first batch row, very low at padding. */
-  readonly padding: string;
+  /**
+   * Of the first batch row, whose documents are folded into a table of k rows and N columns, N the longest: [k, N] int64
+   * columns, N = 0 after the first call; [T] int64, where each key is among the keys before and after the documents, then the
+   * table, then one that is hidden; int64 [1] each, the first real column, the documents' first, the first after them.
+   */
+  readonly fold: string;
+  readonly unfold: string;
+  readonly begin: string;
+  readonly start: string;
+  readonly end: string;
+  /** bool [1]: is the call one token of one row after the documents? What decoding one sequence is. */
+  readonly one: string;
 }
 
-const OUTPUTS = [
-  'limits',
-  'positions',
-  'own',
-  'rowStart',
-  'rowEnd',
-  'lengths',
-  'average',
-  'earlier',
-  'from',
-  'to',
-  'tail',
-  'sizes',
-  'padding',
-] as const satisfies readonly (keyof Layout)[];
+const INT = DataType.INT64;
+const TYPES = {
+  limits: INT,
+  positions: INT,
+  own: DataType.FLOAT,
+  rowStart: INT,
+  rowEnd: INT,
+  lengths: DataType.FLOAT,
+  average: DataType.FLOAT,
+  earlier: DataType.BOOL,
+  from: INT,
+  freshFrom: INT,
+  freshTo: INT,
+  tail: INT,
+  fold: INT,
+  unfold: INT,
+  begin: INT,
+  start: INT,
+  end: INT,
+  one: DataType.BOOL,
+} as const satisfies Record<keyof Layout, number>;
+const NAMES = Object.keys(TYPES) as (keyof Layout)[];
 
 export interface LayoutInputs {
   /** [B|1, k + 1] int64, counted from the first real token: starts of the documents, end of the last; BEYOND: none. */
@@ -71,9 +89,34 @@ export interface LayoutInputs {
   readonly T: string;
 }
 
-export function documentLayout(emit: Emit, mode: Mode, { bounds, ties, first, S, T }: LayoutInputs): Layout {
-  const values = emit.call(layoutOf[mode], bounds, ties, first, S, T);
-  return Object.fromEntries(OUTPUTS.map((name, i) => [name, values[i]!])) as Record<keyof Layout, string>;
+export function documentLayout(emit: Emit, mode: Mode, inputs: LayoutInputs): Layout {
+  const { bounds, ties, first, S, T } = inputs;
+  return named(emit.call(layoutOf[mode], bounds, ties, first, S, T));
+}
+
+/**
+ * The layout where any row of the batch has two documents or more, `several`: bool [1]; else nothing is computed, and no value
+ * of it may be used.
+ */
+export function layoutOfSeveral(
+  emit: Emit,
+  mode: Mode,
+  inputs: LayoutInputs,
+): Layout & { readonly several: string } {
+  const [several] = emit.call(severalDocuments, inputs.bounds);
+  const laid = emit.graph([], (inner) => {
+    const layout = documentLayout(inner, mode, inputs);
+    return NAMES.map((name) => [layout[name], TYPES[name]] as const);
+  });
+  const unlaid = emit.graph([], (inner) =>
+    NAMES.map((name) => [inner('Cast', [inner.ints(0)], { to: TYPES[name] }), TYPES[name]] as const),
+  );
+  const branches = { then_branch: laid, else_branch: unlaid };
+  return { ...named(emit.many(NAMES.length, 'If', [several!], branches)), several: several! };
+}
+
+function named(values: readonly string[]): Layout {
+  return Object.fromEntries(NAMES.map((name, i) => [name, values[i]!])) as Record<keyof Layout, string>;
 }
 
 const layoutOf = Object.fromEntries(MODES.map((mode) => [mode, layout(mode)])) as Record<Mode, Primitive>;
@@ -82,7 +125,7 @@ function layout(mode: Mode): Primitive {
   const signature = {
     name: `DocumentLayout_${mode}`,
     inputs: ['bounds', 'ties', 'first', 'S', 'T'],
-    outputs: OUTPUTS,
+    outputs: NAMES,
     doc: 'Documents of each batch row: limits, base positions and membership of rows, lengths, order of ties (kernels/lowerings/segments/layout.ts).',
   };
   return primitive(signature, (emit) => {
@@ -133,7 +176,10 @@ function layout(mode: Mode): Primitive {
     const lowest = emit('Reshape', [emit('ReduceMin', [head], { keepdims: 0 }), emit.ints(1)]);
     const from = emit.as('from', 'Min', [lowest, emit('Sub', ['T', emit.ints(1)])]);
     const highest = emit('Reshape', [emit('ReduceMax', [end], { keepdims: 0 }), emit.ints(1)]);
-    const to = emit.as('to', 'Max', [highest, emit('Add', [from, emit.ints(1)])]);
+    const to = emit('Max', [highest, emit('Add', [from, emit.ints(1)])]);
+    const fresh = (x: string) => emit('Max', [emit('Sub', [x, past]), emit.ints(0)]);
+    emit.as('freshFrom', 'Identity', [fresh(from)]);
+    emit.as('freshTo', 'Identity', [fresh(to)]);
     const keys = within(column(column(range(from, to), 0), 2)); // [B, W, k]
     const length = emit('Max', [float(sizes), emit.float(1)]);
     emit.as('average', 'Div', [float(keys), column(length, 1)]);
@@ -146,15 +192,40 @@ function layout(mode: Mode): Primitive {
     emit.as('earlier', 'Unsqueeze', [ranks, emit.ints(1, 2)]);
 
     const one = (x: string) => emit('Reshape', [emit.slice(x, 0, emit.ints(0), emit.ints(1)), emit.ints(-1)]);
-    emit.as('sizes', 'Concat', [one(head), one(sizes), emit('Sub', ['T', one(end)])], { axis: 0 });
-    const hidden = emit('Less', [range(emit.ints(0), 'T'), one(begin)]);
-    const padding = emit('Where', [hidden, emit.float(HIDDEN), emit.float(0)]);
-    emit.as('padding', 'Unsqueeze', [padding, emit.ints(0, 1, 2)]);
+    const [origin, opening, closing] = [one(begin), one(head), one(end)];
+    emit.as('begin', 'Identity', [origin]);
+    emit.as('start', 'Identity', [opening]);
+    emit.as('end', 'Identity', [closing]);
+    const longest = emit('ReduceMax', [one(sizes)], { keepdims: 1 }); // N
+    const isFirst = int64(emit('Equal', [past, emit.ints(0)]));
+    const offsets = range(emit.ints(0), emit('Mul', [longest, isFirst]));
+    const places = emit('Add', [column(one(starts), 1), offsets]); // [k, N]
+    emit.as('fold', 'Min', [places, emit('Sub', ['T', emit.ints(1)])]);
+    const t = range(emit.ints(0), 'T');
+    const outside = emit('Add', [emit('Sub', [opening, origin]), emit('Sub', ['T', closing])]);
+    const k = emit.dim('ties', 1);
+    const lines = emit('Mul', [range(emit.ints(0), k), longest]); // where each document's keys begin in the table
+    const moves = emit('Add', [emit('Sub', [lines, one(starts)]), outside]); // [k]
+    const memberOf = emit('And', [
+      emit('GreaterOrEqual', [column(t, 1), one(starts)]),
+      emit('Less', [column(t, 1), one(ends)]),
+    ]); // [T, k]
+    const folded = emit('Add', [t, sum(emit('Mul', [int64(memberOf), moves]), 1)]);
+    const behind = emit('Sub', [emit('Sub', [t, emit('Sub', [closing, opening])]), origin]);
+    const real = emit('Where', [
+      emit('Less', [t, opening]),
+      emit('Sub', [t, origin]),
+      emit('Where', [emit('Less', [t, closing]), folded, behind]),
+    ]);
+    const hidden = emit('Add', [outside, emit('Mul', [k, longest])]);
+    emit.as('unfold', 'Where', [emit('Less', [t, origin]), hidden, real]);
+    const single = emit('Equal', [emit('Mul', [emit.dim('limits', 0), 'S']), emit.ints(1)]);
+    emit.as('one', 'And', [single, emit('GreaterOrEqual', [past, closing])]);
   });
 }
 
 /** bool [1]: does any row of a batch have two documents or more? From `bounds` [B|1, k + 1], k ≥ 2. */
-export const severalDocuments = primitive(
+const severalDocuments = primitive(
   {
     name: 'SeveralDocuments',
     inputs: ['bounds'],
@@ -166,22 +237,5 @@ export const severalDocuments = primitive(
     const third = emit.slice('bounds', 1, emit.ints(2), emit.ints(3));
     const longest = emit('ReduceMax', [emit('Sub', [third, second])], { keepdims: 0 });
     emit.as('several', 'Greater', [emit('Reshape', [longest, emit.ints(1)]), emit.ints(0)]);
-  },
-);
-
-/** Whether a call is one row, one token, after the documents: what decoding one sequence is. */
-export const isOneAfter = primitive(
-  {
-    name: 'IsOneAfterDocuments',
-    inputs: ['several', 'limits', 'S', 'T'],
-    outputs: ['one'],
-    doc: 'several [1] bool, limits [B, k + 1], S and T [1] int64 → [1] bool.',
-  },
-  (emit) => {
-    const past = emit('Sub', ['T', 'S']);
-    const end = emit('Reshape', [emit('ReduceMax', ['limits'], { keepdims: 0 }), emit.ints(1)]);
-    const single = emit('Equal', [emit('Mul', [emit.dim('limits', 0), 'S']), emit.ints(1)]);
-    const after = emit('GreaterOrEqual', [past, end]);
-    emit.as('one', 'And', ['several', emit('And', [single, after])]);
   },
 );

@@ -21,7 +21,7 @@ interface Heads {
   readonly D: number;
 }
 
-/** @param x [B, N, S, D] float @param positions [B, S] int64 */
+/** @param x [B, N, S, D] or [B, S, N·D] float @param positions [B, S] int64 */
 export function rotate(emit: Emit, x: string, positions: string, rotary: Rotary, heads: Heads): string {
   return embedding(emit, [x, positions, rotary.cos, rotary.sin], rotary, heads);
 }

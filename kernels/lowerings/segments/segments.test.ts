@@ -59,8 +59,8 @@ function decided({ q, k, edit }: Problem): boolean {
 }
 
 test.each([
-  { runner: cpu, runs: 150 },
-  { runner: wasm, runs: 30 },
+  { runner: cpu, runs: 120 },
+  { runner: wasm, runs: 20 },
 ] satisfies { runner: Runner; runs: number }[])(
   'PINE equals the reference on $runner.ep, $runs layouts',
   async ({ runner, runs }) => {

@@ -37,8 +37,12 @@ export interface SegmentedSite {
   readonly v: SegmentValue;
   /** [B, K, P, D]: keys that an earlier call gave as `k`, and values. */
   readonly past?: { readonly k: string; readonly v?: string | undefined } | undefined;
-  /** [B, K, W, D] float32: what the first call gave as `documents`; empty in that call. */
+  /**
+   * What the first call gave as `documents` [B, K, W, D] and `folded` [B, K, k, N, D], float32; without columns in that
+   * call. For mode 'pine' with a cache.
+   */
   readonly pastDocuments?: string | undefined;
+  readonly pastFolded?: string | undefined;
   readonly scale: number;
   readonly softcap?: number | undefined;
   /** Value [H]. */
@@ -60,10 +64,10 @@ export interface Written {
   readonly functions: ReadonlyMap<string, FunctionDef>;
   /**
    * z in the site's layout and type; k the keys of all T positions, rotated, [B, K, T, D]; v likewise where the site
-   * joins its own cache; documents [B, K, W, D] float32, unrotated, without columns after the first call; pattern
-   * [B, H, S, T] where asked for.
+   * joins its own cache; documents [B, K, W, D], unrotated, and folded [B, K, k, N, D], rotated, the first batch row's
+   * documents side by side, both float32 and without columns after the first call; pattern [B, H, S, T] where asked for.
    */
-  readonly results: Readonly<Record<'z' | 'k' | 'documents', string>> & {
+  readonly results: Readonly<Record<'z' | 'k' | 'documents' | 'folded', string>> & {
     readonly v?: string | undefined;
     readonly pattern?: string | undefined;
   };
@@ -83,12 +87,10 @@ export interface Opened {
   readonly v: string;
 }
 
-/** @param single the call is one token of one row, so that axes of size one need no transposition */
-export function openSite(site: SegmentedSite, branch: string, single: boolean): Opened {
+export function openSite(site: SegmentedSite, branch: string): Opened {
   const { H, K, D, elemType, rotary, layout, past } = site;
   const emit = emitter(site.opset, `${site.name}.${branch}.`);
-  const byHead = (value: SegmentValue, N: number) =>
-    toFloat(emit, headsFirst(emit, value, N, single), elemType);
+  const byHead = (value: SegmentValue, N: number) => toFloat(emit, headsFirst(emit, value, N), elemType);
   const q = emit('Mul', [byHead(site.q, H), emit.float(site.scale)]);
   const fresh = byHead(site.k, K);
   const atBase = rotate(emit, q, layout.positions, rotary, { heads: H, D });
@@ -100,30 +102,21 @@ export function openSite(site: SegmentedSite, branch: string, single: boolean): 
   const join = (before: string | undefined, now: string) =>
     before === undefined ? now : emit('Concat', [before, now], { axis: 2 });
   const keys = join(past?.k, typed);
-  const values = join(past?.v, headsFirst(emit, site.v, K, single && past?.v !== undefined));
+  const values = join(past?.v, headsFirst(emit, site.v, K));
   const k = toFloat(emit, keys, elemType);
   return { emit, q, turned, fresh, keys, values, k, v: toFloat(emit, values, elemType) };
 }
 
 /** [B, N, S, D]; E for D of values. */
-function headsFirst(emit: Emit, { value, layout }: SegmentValue, N: number, single: boolean): string {
+function headsFirst(emit: Emit, { value, layout }: SegmentValue, N: number): string {
   if (layout === 'BNSD') return value;
-  if (single) return emit('Reshape', [value, emit.ints(1, N, 1, -1)]);
   const split = layout === 'BSND' ? value : emit('Reshape', [value, emit.ints(0, 0, N, -1)]);
   return emit('Transpose', [split], { perm: [0, 2, 1, 3] });
 }
 
 /** z [B, H, S, E] float in the layout and type of the site. */
-export function closeSite(
-  emit: Emit,
-  { zLayout, elemType }: SegmentedSite,
-  z: string,
-  single: boolean,
-): string {
-  let flat = z;
-  if (zLayout === 'BS(ND)') {
-    const shape = single ? emit.ints(1, 1, -1) : emit.ints(0, 0, -1);
-    flat = emit('Reshape', [single ? z : emit('Transpose', [z], { perm: [0, 2, 1, 3] }), shape]);
-  }
+export function closeSite(emit: Emit, { zLayout, elemType }: SegmentedSite, z: string): string {
+  const heads = () => emit('Transpose', [z], { perm: [0, 2, 1, 3] });
+  const flat = zLayout === 'BNSD' ? z : emit('Reshape', [heads(), emit.ints(0, 0, -1)]);
   return elemType === DataType.FLOAT ? flat : emit('Cast', [flat], { to: elemType });
 }

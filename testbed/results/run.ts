@@ -1,6 +1,6 @@
 /**
  * Runs the studies and writes what docs/results.md shows:
- *   npm run testbed:results -- [text] [pictures] [--items 600] [--choose 120] [--workers 1]
+ *   npm run testbed:results -- [text] [pictures] [--items 600] [--choose 120] [--workers 1] [--threads 1]
  *
  * testbed/results/profiles/     what `attune calibrate` found on the calibration split
  * testbed/results/<study>.json  settings chosen, and the report of the test split
@@ -13,7 +13,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Candidate, type Method, STUDIES, type Study } from './studies.ts';
-import { type Run, tablesOf } from './tables.ts';
+import { type Comparison, type Run, tablesOf } from './tables.ts';
 
 const HERE = 'testbed/results';
 const PROFILES = join(HERE, 'profiles');
@@ -39,6 +39,16 @@ const flags = (candidates: readonly Candidate[]): string[] => [
   ...candidates.flatMap(({ params }) => ['--params', JSON.stringify(params)]),
 ];
 
+const threadFlag = (threads: string | undefined): string[] =>
+  threads === undefined ? [] : ['--threads', threads];
+
+interface Options {
+  readonly items: number;
+  readonly choose: string;
+  readonly workers: string;
+  readonly threads: string | undefined;
+}
+
 export interface Chosen {
   readonly method: string;
   readonly params: Readonly<Record<string, unknown>>;
@@ -51,7 +61,7 @@ async function choose(
   study: Study,
   task: Study['tasks'][number],
   method: Method,
-  limit: string,
+  { choose: limit, threads }: Options,
 ): Promise<{ candidate: Candidate; chosen: Chosen }> {
   const { name } = method;
   const candidates: Candidate[] = [];
@@ -60,7 +70,8 @@ async function choose(
   if (candidates.length === 1) return { candidate: only!, chosen: { method: name, params: only!.params } };
   const report = (await attune(
     ...['eval', '--model', study.model, '--task', task.name, '--split', 'calibration', '--limit', limit],
-    ...['--out', join(SCRATCH, `${task.name}.${name}.calibration`), ...flags(candidates)],
+    ...['--out', join(SCRATCH, `${task.name}.${name}.calibration`), ...threadFlag(threads)],
+    ...flags(candidates),
   )) as { runs: Run[] };
   const scores = report.runs.slice(1).map(({ metrics }) => metrics[task.metric]!.value);
   const candidate = candidates[scores.indexOf(Math.max(...scores))]!;
@@ -100,24 +111,24 @@ interface Result {
   readonly effects: readonly string[];
   readonly chosen: readonly Chosen[];
   readonly runs: readonly Run[];
+  /** Methods against another than the untouched model. */
+  readonly against: readonly Comparison[];
 }
 
 /** Results task by task, so that what is finished is on the page when a run is interrupted. */
-async function* run(
-  study: Study,
-  options: { items: number; choose: string; workers: string },
-): AsyncGenerator<Result> {
+async function* run(study: Study, options: Options): AsyncGenerator<Result> {
   for (const task of study.tasks) {
     const profiles: string[] = [];
     for (const intervention of task.calibrated) {
       profiles.push(await profileOf(study, task.name, intervention));
     }
     const picked: Awaited<ReturnType<typeof choose>>[] = [];
-    for (const method of task.methods) picked.push(await choose(study, task, method, options.choose));
+    for (const method of task.methods) picked.push(await choose(study, task, method, options));
     const limit = String(Math.min(task.items, options.items));
+    const out = join(SCRATCH, `${task.name}.test`);
     const { runs } = (await attune(
       ...['eval', '--model', study.model, '--task', task.name, '--split', 'test', '--limit', limit],
-      ...['--workers', options.workers, '--out', join(SCRATCH, `${task.name}.test`)],
+      ...['--workers', options.workers, '--out', out, ...threadFlag(options.threads)],
       ...profiles.flatMap((path) => ['--profile', path]),
       ...flags(picked.map(({ candidate }) => candidate)),
     )) as { runs: Run[] };
@@ -128,8 +139,24 @@ async function* run(
       effects: task.effects,
       chosen: picked.map(({ chosen }) => chosen),
       runs: lasting,
+      against: await againstOthers(task.methods, out),
     };
   }
+}
+
+/** From the rows of the test split, in which every method has one setting. */
+async function againstOthers(methods: readonly Method[], out: string): Promise<Comparison[]> {
+  const comparisons: Comparison[] = [];
+  for (const { candidates, against } of methods) {
+    if (against === undefined) continue;
+    const { intervention } = candidates[0]!;
+    const found = (await attune('compare', out, out, '--a', against, '--b', intervention)) as {
+      comparisons: [Pick<Comparison, 'n' | 'metrics'>];
+    };
+    const [{ n, metrics }] = found.comparisons;
+    comparisons.push({ intervention, against, n, metrics });
+  }
+  return comparisons;
 }
 
 function write({ name }: Study, results: readonly Result[]): void {
@@ -148,13 +175,18 @@ const { values, positionals } = parseArgs({
     items: { type: 'string', default: '600' },
     choose: { type: 'string', default: '120' },
     workers: { type: 'string', default: '1' },
+    threads: { type: 'string' },
   },
 });
 mkdirSync(PROFILES, { recursive: true });
 const wanted = STUDIES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 for (const study of wanted) {
   const results: Result[] = [];
-  for await (const result of run(study, { ...values, items: Number(values.items) })) {
+  for await (const result of run(study, {
+    ...values,
+    threads: values.threads,
+    items: Number(values.items),
+  })) {
     results.push(result);
     write(study, results);
   }

@@ -18,6 +18,14 @@ export interface Run {
   readonly cost?: unknown;
 }
 
+/** A method against another on the same items: after − before, from `attune compare`. */
+export interface Comparison {
+  readonly intervention: string;
+  readonly against: string;
+  readonly n: number;
+  readonly metrics: Readonly<Record<string, { readonly delta: Run['delta'][string] }>>;
+}
+
 const percent = (x: number): string => (100 * x).toFixed(1);
 
 const interval = ({ low, high }: Figure, write: (x: number) => string): string =>
@@ -31,8 +39,7 @@ const figure = (name: string, value: Figure): string => {
 
 const signed = (x: number): string => `${x > 0 ? '+' : ''}${percent(x)}`;
 
-function effect(name: string, run: Run): string {
-  const delta = run.delta[name];
+function effect(name: string, delta: Run['delta'][string] | undefined): string {
   if (!delta) return '';
   const p = delta.pHolm ?? delta.p;
   const write = name === 'length' ? (x: number) => `${x > 0 ? '+' : ''}${x.toFixed(1)}` : signed;
@@ -66,7 +73,7 @@ function taskTable(runs: readonly Run[], effects: readonly string[]): string {
     runs.map((run) => [
       run.intervention,
       ...names.map((name) => figure(name, run.metrics[name]!)),
-      ...effects.map((name) => (run === untouched ? '' : effect(name, run))),
+      ...effects.map((name) => (run === untouched ? '' : effect(name, run.delta[name]))),
       ...(placed
         ? [
             (run.positions ?? []).map(({ metrics }) => percent(metrics[first]!.value)).join(' '),
@@ -88,10 +95,11 @@ export function tablesOf(
       scores?: readonly number[];
     }[];
     readonly runs: readonly Run[];
+    readonly against?: readonly Comparison[];
   }[],
 ): string {
   return results
-    .map(({ task, effects, chosen, runs }) => {
+    .map(({ task, effects, chosen, runs, against = [] }) => {
       const settings = chosen
         .filter(({ scores }) => scores !== undefined)
         .map(({ method, params, scores }) => `${method} \`${JSON.stringify(params)}\` of ${scores!.length}`);
@@ -100,6 +108,12 @@ export function tablesOf(
         `### ${task}`,
         `n = ${runs[0]!.n} of the test split; at most ${unparsable} unparsable in any row.${settings.length ? ` Chosen on the calibration split: ${settings.join('; ')}.` : ''}`,
         taskTable(runs, effects),
+        ...against.map(
+          ({ intervention, against: other, metrics }) =>
+            `${intervention} against ${other}: ${Object.keys(metrics)
+              .map((name) => `${name} ${effect(name, metrics[name]!.delta)}`)
+              .join('; ')}.`,
+        ),
       ].join('\n\n');
     })
     .join('\n\n');

@@ -20,14 +20,16 @@ import {
   type AttunedModel,
   from_pretrained,
   type Intervention,
+  isEmpty,
   type TransformersModel,
 } from '../hooks/model/index.ts';
 import { interventionFromJSON } from '../interventions/index.ts';
 import { onDocuments } from './documents.ts';
 import { type HeadMap, meanMaps, measuredMaps, parameterMaps } from './head-maps.ts';
+import { KeptRuns } from './kept-runs.ts';
 import { needsDocuments } from './runner/setting.ts';
 import { type CausalTokenizer, causalLanguageModel } from './scoring/causal-language-model.ts';
-import type { LanguageModel, TokenRequest } from './scoring/language-model.ts';
+import type { Cost, LanguageModel, TokenRequest } from './scoring/language-model.ts';
 import type { CausalModel } from './scoring/pass.ts';
 import { picturePoser, readsPictures, sessionTypes } from './vision-language.ts';
 
@@ -78,7 +80,7 @@ interface Instance {
 /**
  * Each set of edits has a session of its own, loaded when it is first used: the untouched model is the untouched graph, in
  * every row and whatever was compiled before, so that neither its numbers nor its time depend on what it is compared with.
- * Settings that differ in parameters alone share a session.
+ * Settings that differ in parameters alone share a session, and those that edit nothing have the untouched model's.
  *
  * @param idOrFolder a folder in Hub layout, or a Hub id.
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
@@ -101,6 +103,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   const pictures = readsPictures(config);
   const types = pictures && local ? sessionTypes(path, dtype, SUFFIXES[dtype] ?? `_${dtype}`) : dtype;
   const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
+  const kept = new KeptRuns();
   const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
     const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
       from_pretrained(Class as never, path, {
@@ -109,6 +112,8 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
         device,
         interventions,
         session_options,
+        // Elsewhere outputs may lie in memory that is given back.
+        ...(device === 'cpu' && { untouchedRuns: kept.around }),
       }),
     );
     const share = !interventions.some((one) => looksAhead(one, model));
@@ -123,11 +128,16 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   /** The session for what is in force, on documents of a request. */
   const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<Instance> => {
     const interventions = onDocuments(inForce, documents, { tokens, room: untouched.language.maxLength });
-    const key = graphOf(interventions);
+    const key = graphOf(interventions.filter((one) => !isEmpty(planOf(one, untouched.model))));
     const instance = instances.get(key) ?? (await load(interventions));
     instances.set(key, instance);
     instance.model.use(interventions);
+    if (key === '' && interventions.length > 0) kept.prompts = true;
     return instance;
+  };
+  const owed = (cost: Cost): Cost => {
+    const reused = kept.take();
+    return { ...cost, ...reused, ms: cost.ms + reused.reusedMs };
   };
   const weights = local ? await hashFiles(path, types) : `hub:${idOrFolder}`;
   return {
@@ -142,11 +152,13 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
           ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
         );
         const { language } = await placed(requests[0]?.documents, tokens);
-        return language.logLikelihoods(requests);
+        const { scores, cost } = await language.logLikelihoods(requests);
+        return { scores, cost: owed(cost) };
       },
       async generate(prompt, how) {
         const { language } = await placed(how.documents, prompt.length + how.maxTokens);
-        return language.generate(prompt, how);
+        const written = await language.generate(prompt, how);
+        return { ...written, cost: owed(written.cost) };
       },
     },
     async use(specifications) {
@@ -164,6 +176,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       return [...parameterMaps(inForce, untouched.model.attune.facts), ...meanMaps(measured)];
     },
     async dispose() {
+      kept.clear();
       for (const { model } of instances.values()) await model.dispose();
     },
   };
@@ -180,8 +193,10 @@ const graphOf = (interventions: readonly Intervention[]): string =>
  * An intervention that carries something from call to call is not the same on a prompt cut in two, and rows of its prompt may
  * see later ones: what requests share cannot be computed once for all of them.
  */
-const looksAhead = (one: Intervention, { attune }: AttunedModel): boolean =>
-  remembers(one.kind.plan(attune.facts, one.kind.variant?.(one)));
+const looksAhead = (one: Intervention, model: AttunedModel): boolean => remembers(planOf(one, model));
+
+const planOf = (one: Intervention, { attune }: AttunedModel) =>
+  one.kind.plan(attune.facts, one.kind.variant?.(one));
 
 /** Whatever the library throws while it loads, as an error that says what was expected where. */
 export async function loading<T>(at: string, load: () => Promise<T>): Promise<T> {

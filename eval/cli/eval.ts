@@ -173,12 +173,16 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
 const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): string =>
   runs
     .map(({ task, intervention, cost: { tokens, unsharedTokens } }, i) => {
-      const { ms, overhead, peakBytes } = costs[i]!;
+      const { ms, overhead, reusedTokens, peakBytes } = costs[i]!;
       const compared = intervention !== untouched.label && Number.isFinite(overhead.value);
       const ratio = compared ? `, ${overhead.value.toFixed(2)}× the untouched run` : '';
       const saved = unsharedTokens / tokens;
       const sharing = saved < 1.05 ? '' : `; ${saved.toFixed(1)}× fewer tokens than one pass for each choice`;
-      return `${task} ${intervention}: ${(ms / 1000).toFixed(1)} s in the model${ratio}${sharing}; ${Math.round(peakBytes / 2 ** 20)} MiB\n`;
+      const reused =
+        reusedTokens === 0
+          ? ''
+          : `; ${reusedTokens.toLocaleString('en')} tokens taken over from other settings`;
+      return `${task} ${intervention}: ${(ms / 1000).toFixed(1)} s in the model${ratio}${sharing}${reused}; ${Math.round(peakBytes / 2 ** 20)} MiB\n`;
     })
     .join('');
 

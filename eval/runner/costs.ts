@@ -14,6 +14,8 @@ export interface TimeCost {
   /** Milliseconds for each position run through the model: reading (scores, prompts), and writing (generation). */
   prefillMsPerToken: number | null;
   decodeMsPerToken: number | null;
+  /** Of the tokens, those that another setting ran alike; their time is in `ms`, though it was not spent again. */
+  reusedTokens: number;
   /** The largest resident memory of the process after an item of this setting, in bytes. */
   peakBytes: number;
 }
@@ -33,6 +35,7 @@ export function costsOf({ rows, settings, task }: TaskRows, seed: number): TimeC
       overhead: rows.length > 1 && j > 0 ? interval : { ...interval, low: null, high: null },
       prefillMsPerToken: perToken(ms - decodeMs, tokens - decoded),
       decodeMsPerToken: perToken(decodeMs, decoded),
+      reusedTokens: sum((cost) => cost.reusedTokens),
       peakBytes: Math.max(0, ...costs.map(({ residentBytes }) => residentBytes)),
     };
   });

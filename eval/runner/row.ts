@@ -15,6 +15,8 @@ const cost = z.object({
   ms: z.number(),
   decodedTokens: z.number(),
   decodeMs: z.number(),
+  reusedTokens: z.number().default(0),
+  reusedMs: z.number().default(0),
   /** Resident memory of the process after the item; it holds one model at a time. */
   residentBytes: z.number(),
 });

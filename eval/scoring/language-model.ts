@@ -43,6 +43,9 @@ export interface Cost {
   /** Of `tokens` and `ms`, what went into writing token after token; 0 where text is only scored. */
   decodedTokens: number;
   decodeMs: number;
+  /** Of `tokens` and `ms`, what was not run but taken over from another setting that runs it alike (kept-runs.ts). */
+  reusedTokens: number;
+  reusedMs: number;
 }
 
 export interface WriteOptions {
@@ -96,6 +99,8 @@ export const noCost: Cost = {
   ms: 0,
   decodedTokens: 0,
   decodeMs: 0,
+  reusedTokens: 0,
+  reusedMs: 0,
 };
 
 export const addCosts = (a: Cost, b: Cost): Cost => ({
@@ -105,4 +110,6 @@ export const addCosts = (a: Cost, b: Cost): Cost => ({
   ms: a.ms + b.ms,
   decodedTokens: a.decodedTokens + b.decodedTokens,
   decodeMs: a.decodeMs + b.decodeMs,
+  reusedTokens: a.reusedTokens + b.reusedTokens,
+  reusedMs: a.reusedMs + b.reusedMs,
 });

@@ -4,7 +4,7 @@
  */
 import { DynamicCache, Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
-import type { Cost, EncodedPicture } from './language-model.ts';
+import { type Cost, type EncodedPicture, noCost } from './language-model.ts';
 
 /** The part of a transformers.js causal model that is used here. */
 export interface CausalModel {
@@ -26,7 +26,7 @@ export interface PassResult {
 
 /** Runs the model and counts what it cost. */
 export class Pass {
-  readonly cost: Omit<Cost, 'unsharedTokens'> = { tokens: 0, calls: 0, ms: 0, decodedTokens: 0, decodeMs: 0 };
+  readonly cost: Cost = { ...noCost };
   readonly model: CausalModel;
 
   constructor(model: CausalModel) {

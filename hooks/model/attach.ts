@@ -12,7 +12,7 @@ import { modelFacts } from './facts.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
 import { ListeningEncoder } from './listening-encoder.ts';
-import { LiveSession } from './live-session.ts';
+import { LiveSession, type UntouchedRuns } from './live-session.ts';
 import { AttunedModel } from './model.ts';
 import { RequestTracker } from './request.ts';
 
@@ -46,6 +46,8 @@ export interface AttachOptions {
    * time. Default: the lowering measured cheapest (kernels/costs), 16 MiB.
    */
   readonly kernels?: KernelOptions;
+  /** Stands around runs that nothing changes, for those who remember what came of them. */
+  readonly untouchedRuns?: UntouchedRuns;
   /** Passed to InferenceSession.create. */
   readonly session_options?: Readonly<Record<string, unknown>>;
   readonly subfolder?: string;
@@ -74,8 +76,17 @@ export async function from_pretrained<M extends TransformersModel>(
   idOrFolder: string,
   options: AttachOptions & Readonly<Record<string, unknown>> = {},
 ): Promise<M & AttunedModel> {
-  const { interventions, prepare, padding, session, runtime, kernels, session_options, ...transformers } =
-    options;
+  const {
+    interventions,
+    prepare,
+    padding,
+    session,
+    runtime,
+    kernels,
+    untouchedRuns,
+    session_options,
+    ...transformers
+  } = options;
   const model = await modelClass.from_pretrained(idOrFolder, {
     ...transformers,
     session_options: THROWAWAY,
@@ -140,6 +151,7 @@ export async function wrap<M extends TransformersModel>(
     },
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
+    untouchedRuns: options.untouchedRuns,
   });
   live.use(options.interventions ?? []);
   await plain.release();
@@ -156,6 +168,7 @@ export async function wrap<M extends TransformersModel>(
       session: { host, runtime: host, session: { ...options.session_options } },
       wanted: () => live.interventions.some(({ kind }) => kind.needs.includes('image-attention')),
       seen: (attention) => tracker.observeImages(attention),
+      untouchedRuns: options.untouchedRuns,
     });
   }
   observeEmbeddings(model, tracker);

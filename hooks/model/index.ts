@@ -26,5 +26,6 @@ export {
   STAGES,
   type Stage,
 } from './intervention.ts';
+export { isEmpty, type UntouchedRuns } from './live-session.ts';
 export { type Activation, AttunedModel, type AttuneHandle } from './model.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span } from './request.ts';

@@ -14,6 +14,7 @@ import {
   type SessionOptions,
 } from '../session/index.ts';
 import { modelFacts } from './facts.ts';
+import type { UntouchedRuns } from './live-session.ts';
 import type { ImageAttention } from './request.ts';
 
 export interface EncoderOptions {
@@ -22,6 +23,7 @@ export interface EncoderOptions {
   readonly session: SessionOptions;
   wanted(): boolean;
   seen(attention: ImageAttention): void;
+  readonly untouchedRuns?: UntouchedRuns | undefined;
 }
 
 export class ListeningEncoder implements OrtSession {
@@ -50,7 +52,11 @@ export class ListeningEncoder implements OrtSession {
   }
 
   async run(feeds: Feeds, ...rest: object[]): Promise<Record<string, OrtTensor>> {
-    if (!this.#options.wanted()) return this.#plain.run(feeds, ...rest);
+    const { wanted, untouchedRuns } = this.#options;
+    if (!wanted()) {
+      const plain = () => this.#plain.run(feeds, ...rest);
+      return untouchedRuns ? untouchedRuns('vision_encoder', feeds, plain) : plain();
+    }
     this.#hooked ??= this.#open();
     return (await this.#hooked).run(feeds, ...rest);
   }

@@ -39,7 +39,19 @@ export interface LiveOptions {
   readonly prepare: readonly InterventionKind[];
   /** Correct left padding on GQA exports. */
   readonly padding: boolean;
+  readonly untouchedRuns?: UntouchedRuns | undefined;
 }
+
+/**
+ * Stands around a run that nothing changes: of an image encoder, or of a decoder on a prompt (no cache before it, no padding) with
+ * no edit in its graph and nobody who listens. Its outputs are those of the same feeds in any session of the same file, so they
+ * may be remembered. Must give what `run` would.
+ */
+export type UntouchedRuns = (
+  session: string,
+  feeds: Feeds,
+  run: () => Promise<Record<string, OrtTensor>>,
+) => Promise<Record<string, OrtTensor>>;
 
 /** Extra edits and taps for one scope, such as runWithCache. */
 export interface Overlay {
@@ -55,6 +67,13 @@ export interface Overlay {
   ) => ReturnType<OrtSession['run']>;
 }
 
+interface Built {
+  readonly key: string;
+  readonly session: HookedSession;
+  /** Whether its graph has edits of kinds, in force or not, or of an overlay. */
+  readonly edited: boolean;
+}
+
 export class LiveSession implements OrtSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
@@ -65,9 +84,9 @@ export class LiveSession implements OrtSession {
   readonly #states = new StateStore();
   #interventions: readonly Intervention[] = [];
   #overlay: Overlay | undefined;
-  #current: { key: string; session: HookedSession } | undefined;
+  #current: Built | undefined;
   /** The session an overlay displaced, kept so that leaving the overlay costs nothing. */
-  #resting: { key: string; session: HookedSession } | undefined;
+  #resting: Built | undefined;
   /** Whether a padded batch has come by. Until then the correction, which costs time, is left out of the graph. */
   #sawPadding = false;
   #released = false;
@@ -110,11 +129,13 @@ export class LiveSession implements OrtSession {
   use(interventions: readonly Intervention[]): void {
     const stacked = stack(interventions);
     for (const intervention of stacked) intervention.kind.knobs(intervention, this.#options.facts);
+    // What acts after the logits alone has no place in the graph.
+    const own = stacked
+      .map((one) => ({ kind: one.kind, variant: one.kind.variant?.(one) }))
+      .filter(({ kind, variant }) => !isEmpty(kind.plan(this.#options.facts, variant)));
     const before = new Map(this.#kinds);
     const key = this.#key();
-    for (const one of stacked) {
-      this.#kinds.set(one.kind.name, { kind: one.kind, variant: one.kind.variant?.(one) });
-    }
+    for (const { kind, variant } of own) this.#kinds.set(kind.name, { kind, variant });
     try {
       if (this.#key() !== key) this.#plan();
     } catch (error) {
@@ -184,6 +205,13 @@ export class LiveSession implements OrtSession {
     };
   }
 
+  get #edits(): boolean {
+    const { facts } = this.#options;
+    const kinds = [...this.#kinds.values()];
+    const own = kinds.flatMap(({ kind, variant }) => kind.plan(facts, variant).edits ?? []);
+    return own.length > 0 || (this.#overlay?.edits ?? []).length > 0;
+  }
+
   /** The session for the present interventions, built if it has to be. */
   async start(): Promise<HookedSession> {
     if (this.#released)
@@ -195,7 +223,7 @@ export class LiveSession implements OrtSession {
     const compiled = compile(facts.recognition, this.#plan(), { ...options.kernels, ep });
     if (this.#current && !this.#overlay) await this.#current.session.release();
     const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
-    this.#current = { key, session };
+    this.#current = { key, session, edited: this.#edits };
     this.#setKnobs(session);
     return session;
   }
@@ -237,11 +265,14 @@ export class LiveSession implements OrtSession {
     this.#checkLength(feeds, request.past);
     const runner = this.#overlay?.runner;
     const own = this.#interventions.find(({ kind }) => kind.run !== undefined);
-    if (!own) {
-      return runner
-        ? runner(session, feeds, fetchesOrOptions, options)
-        : session.run(feeds, fetchesOrOptions, options);
+    if (!own && !runner) {
+      const plain = () => session.run(feeds, fetchesOrOptions, options);
+      const { untouchedRuns } = this.#options;
+      const edited = this.#current?.edited ?? true;
+      const untouched = request.past === 0 && !edited && !session.listening && !isPadded(feeds);
+      return untouchedRuns && untouched ? untouchedRuns('decoder', feeds, plain) : plain();
     }
+    if (!own) return runner!(session, feeds, fetchesOrOptions, options);
     if (runner) {
       throw new AttuneError('PASSES_NESTED', {
         found: `function hooks while ${own.intervention} runs passes of its own`,
@@ -286,6 +317,10 @@ export class LiveSession implements OrtSession {
     this.#options.facts.file.close();
   }
 }
+
+/** Whether a kind leaves the graph as it is. */
+export const isEmpty = ({ taps = [], knobs = [], edits = [] }: Plan): boolean =>
+  taps.length + knobs.length + edits.length === 0;
 
 /** Kinds may share a knob, such as the places of the images. */
 function distinct(knobs: readonly Knob[]): Knob[] {

@@ -110,6 +110,11 @@ export class HookedSession implements OrtSession {
     this.#settings = settings;
   }
 
+  /** Whether anyone is handed the taps. */
+  get listening(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Hand the taps of every run to `listener` until the returned function is called. */
   listen(listener: TapListener): () => void {
     this.#listeners.add(listener);

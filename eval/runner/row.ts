@@ -6,7 +6,7 @@ import { contentHash } from './content-hash.ts';
 import type { Setting } from './setting.ts';
 
 /** Raised when scoring changes, so that rows of older versions are not taken for new ones. */
-const SCORING_VERSION = 3;
+const SCORING_VERSION = 4;
 
 const cost = z.object({
   tokens: z.number(),

@@ -141,10 +141,10 @@ async function scoreGroup(
   const { picture } = (group[0] as (typeof group)[0]).row;
   const shared = await pass.run(beginning, { logitsFrom: Math.min(wanted, prefix - 1), picture });
   for (const { row, into } of group) {
-    tally(row, into, shared, 0);
+    await tally(row, into, shared, 0);
     if (row.inputs.length === prefix) continue;
     const out = await pass.run(row.inputs.slice(prefix), { past: shared.past, pastLength: prefix });
-    tally(row, into, out, prefix);
+    await tally(row, into, out, prefix);
     await out.past.dispose();
   }
   await shared.past.dispose();
@@ -154,11 +154,16 @@ async function scoreGroup(
 const firstTarget = ({ inputs, targets }: Row): number => inputs.length - targets.length;
 
 /** Adds what a pass says about a row's targets. `start` is the position in the row of the pass's first input. */
-function tally(row: Row, into: Tally, { logits, logitsFrom, S, V }: PassResult, start: number): void {
+async function tally(
+  row: Row,
+  into: Tally,
+  { logits, logitsFrom, S, V }: PassResult,
+  start: number,
+): Promise<void> {
   const first = firstTarget(row);
   for (let s = Math.max(logitsFrom, first - start); s < S; s++) {
     const token = row.targets[start + s - first] as number;
-    const { logProbability, greedy } = tokenLogProbability(logits, (s - logitsFrom) * V, V, token);
+    const { logProbability, greedy } = await tokenLogProbability(logits, (s - logitsFrom) * V, V, token);
     into.sum += logProbability;
     into.greedy &&= greedy;
   }

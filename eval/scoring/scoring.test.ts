@@ -1,5 +1,6 @@
 /** The rules of scoring on a model whose log-likelihoods are written down here. */
 import { describe, expect, test } from 'vitest';
+import { uniformIntegers } from '../statistics/random.ts';
 import type { GenerationItem, MultipleChoiceItem } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import { type LanguageModel, noCost, type TokenRequest } from './language-model.ts';
@@ -329,18 +330,57 @@ describe('rolling windows', () => {
   });
 });
 
-test('tokenLogProbability: ln softmax in float64, greedy for the first of equal logits', () => {
+test('tokenLogProbability: ln softmax in float64, greedy for the first of equal logits', async () => {
   const logits = Float32Array.from([9, 9, 1, 3, 3, 2]);
   const total = Math.log(Math.exp(1) + 2 * Math.exp(3) + Math.exp(2));
-  expect(tokenLogProbability(logits, 2, 4, 1)).toEqual({
+  expect(await tokenLogProbability(logits, 2, 4, 1)).toEqual({
     logProbability: expect.closeTo(3 - total, 12),
     greedy: true,
   });
-  expect(tokenLogProbability(logits, 2, 4, 2)).toEqual({
+  expect(await tokenLogProbability(logits, 2, 4, 2)).toEqual({
     logProbability: expect.closeTo(3 - total, 12),
     greedy: false,
   });
-  expect(tokenLogProbability(Float32Array.from([-1e30, 1e30]), 0, 2, 0).logProbability).toBe(
-    -2 * Math.fround(1e30),
-  );
+  const { logProbability } = await tokenLogProbability(Float32Array.from([-1e30, 1e30]), 0, 2, 0);
+  expect(logProbability).toBe(-2 * Math.fround(1e30));
+});
+
+describe('tokenLogProbability of a large vocabulary', () => {
+  const V = 50_257;
+  const from = 3;
+  /** Two rows after some numbers that are no part of them; logits from −20 to 20, the largest at `best`. */
+  const rows = (best: number) => {
+    const integer = uniformIntegers('logits');
+    const logits = Float32Array.from({ length: from + 2 * V }, () => integer(40_000) / 1000 - 20);
+    logits[from + V + best] = 21;
+    return logits;
+  };
+  const exact = (logits: Float32Array, token: number) => {
+    const row = logits.subarray(from + V);
+    return row[token]! - 21 - Math.log(row.reduce((sum, value) => sum + Math.exp(value - 21), 0));
+  };
+
+  test.each([7, V - 1])('is that of float64 to 1e-6, with the largest logit at %i', async (best) => {
+    const logits = rows(best);
+    for (const token of [0, best, V - 2]) {
+      const { logProbability, greedy } = await tokenLogProbability(logits, from + V, V, token);
+      expect(Math.abs(logProbability - exact(logits, token))).toBeLessThan(1e-6);
+      expect(greedy).toBe(token === best);
+    }
+  });
+
+  test('a NaN anywhere is NaN; tokens that are cut off are −∞ and leave the others alone', async () => {
+    for (const at of [0, 40_000, V - 1]) {
+      const logits = rows(7);
+      logits[from + V + at] = Number.NaN;
+      expect((await tokenLogProbability(logits, from + V, V, 5)).logProbability).toBeNaN();
+    }
+    for (const left of [9, V - 1]) {
+      const logits = new Float32Array(V).fill(Number.NEGATIVE_INFINITY);
+      logits[left] = 2;
+      expect(await tokenLogProbability(logits, 0, V, left)).toEqual({ logProbability: 0, greedy: true });
+      const cut = await tokenLogProbability(logits, 0, V, left - 1);
+      expect(cut).toEqual({ logProbability: Number.NEGATIVE_INFINITY, greedy: false });
+    }
+  });
 });

@@ -1,4 +1,5 @@
-/** The log-probability of one token under a row of logits, in float64. */
+/** The log-probability of one token under a row of logits. */
+import { logitSum } from './logit-sums.ts';
 
 export interface TokenLogProbability {
   logProbability: number;
@@ -7,22 +8,19 @@ export interface TokenLogProbability {
 }
 
 /**
- * ln softmax(x)_token with x = logits[offset .. offset + V].
+ * ln softmax(x)_token = x_token − max x − ln Σ exp(x − max x), with x = logits[offset .. offset + V].
  * @param logits float32, any number of rows of V.
  */
-export function tokenLogProbability(
+export async function tokenLogProbability(
   logits: Float32Array,
   offset: number,
   V: number,
   token: number,
-): TokenLogProbability {
-  let best = offset;
-  for (let i = offset + 1; i < offset + V; i++) if (logits[i]! > logits[best]!) best = i;
-  const largest = logits[best]!;
-  let sum = 0;
-  for (let i = offset; i < offset + V; i++) sum += Math.exp(logits[i]! - largest);
+): Promise<TokenLogProbability> {
+  const { largest, sum } = await logitSum(logits, offset, V);
+  const own = logits[offset + token]!;
   return {
-    logProbability: logits[offset + token]! - largest - Math.log(sum),
-    greedy: best === offset + token,
+    logProbability: own - largest - Math.log(sum),
+    greedy: own === largest && logits.indexOf(largest, offset) === offset + token,
   };
 }

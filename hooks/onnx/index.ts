@@ -13,6 +13,6 @@ export * from './model.ts';
 export { type OnnxFile, openModel, opsetVersion, SUPPORTED } from './open.ts';
 export { executionOrder } from './order.ts';
 export { INLINE_LIMIT } from './skim.ts';
-export { type ByteSource, fileSource } from './source.ts';
+export { type ByteSource, bytesSource, fileSource } from './source.ts';
 export * from './tensor.ts';
 export type { ByteRange, Piece } from './wire.ts';

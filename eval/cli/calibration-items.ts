@@ -4,13 +4,13 @@ import { AttuneError } from '../../errors.ts';
 import { compare, measure } from '../runner/measure.ts';
 import { encodePair } from '../scoring/encode-pair.ts';
 import type { LanguageModel, TokenRequest } from '../scoring/language-model.ts';
-import { predictionBy } from '../scoring/multiple-choice.ts';
+import { predictionBy, rightShare } from '../scoring/multiple-choice.ts';
 import type { Metric, Task } from '../tasks/definition.ts';
-import type { Item, Option } from '../tasks/item.ts';
+import { type Item, isRight, type MultipleChoiceItem, type Option } from '../tasks/item.ts';
 
 /** Metrics by which items of a kind can be searched. */
 const METRICS: Record<string, readonly Metric[]> = {
-  multiple_choice: ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'],
+  multiple_choice: ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info', 'mc2'],
   pairwise: ['pair_acc'],
 };
 
@@ -52,28 +52,27 @@ export function calibrationItem(
     },
   };
   if (item.output === 'multiple_choice') {
-    const { options, gold } = item;
     return Object.assign(common, {
-      score: (lls: readonly number[]) => right(metric ?? 'acc', options, gold, lls),
+      score: (lls: readonly number[]) => right(metric ?? 'acc', item, lls),
     });
   }
   if (item.output === 'pairwise') {
     return Object.assign(common, {
       score: (lls: readonly number[]) =>
-        item.orders.reduce(
-          (sum, { options, gold }, i) => sum + right('acc', options, gold, lls.slice(2 * i, 2 * i + 2)) / 2,
-          0,
-        ),
+        item.orders.reduce((sum, order, i) => sum + right('acc', order, lls.slice(2 * i, 2 * i + 2)) / 2, 0),
     });
   }
   return common;
 }
 
-/** 1 or 0. An item whose logits are not finite is wrong. */
-function right(metric: string, options: readonly Option[], gold: number, lls: readonly number[]): number {
+type Choice = Pick<MultipleChoiceItem, 'options' | 'gold' | 'right'>;
+
+/** 1 or 0, or a share. An item whose logits are not finite is wrong. */
+function right(metric: string, choice: Choice, lls: readonly number[]): number {
   if (lls.some(Number.isNaN)) return 0;
-  const n = options.length;
-  return predictionBy(metric, options, lls.slice(0, n), lls.slice(n)) === gold ? 1 : 0;
+  const n = choice.options.length;
+  if (metric === 'mc2') return rightShare(lls.slice(0, n), (option) => isRight(choice, option));
+  return isRight(choice, predictionBy(metric, choice.options, lls.slice(0, n), lls.slice(n))) ? 1 : 0;
 }
 
 /** @throws AttuneError CALIBRATION_NO_PROMPT, SCORE_EMPTY */

@@ -11,6 +11,7 @@ import { delimitedRows } from './delimited.ts';
 import { readJoined } from './joined.ts';
 import { jsonElements } from './json-elements.ts';
 import { type Line, type Reject, readLines, rejectByThrowing } from './lines.ts';
+import { withOthers } from './others.ts';
 import { parquetRows } from './parquet.ts';
 import { type Format, formatOf, type Source } from './source.ts';
 
@@ -34,13 +35,18 @@ type Reader = (path: string, file: string, source: Source, reject: Reject) => As
 /**
  * @param root folder below which the source's relative paths lie.
  * @throws AttuneError DATA_FILE, DATA_EMPTY, DATA_HEADER, DATA_SELECT, DATA_FORMAT, DATA_PARQUET; through `reject`
- *   DATA_ENCODING, DATA_SYNTAX, DATA_ALIGNED, DATA_JOIN.
+ *   DATA_ENCODING, DATA_SYNTAX, DATA_ALIGNED, DATA_JOIN. DATA_OTHERS.
  */
-export async function* readRecords(
+export function readRecords(
   source: Source,
   root: string,
   reject: Reject = rejectByThrowing,
 ): AsyncGenerator<DataRecord> {
+  const records = ownRecords(source, root, reject);
+  return source.others ? withOthers(records, source.others, place) : records;
+}
+
+async function* ownRecords(source: Source, root: string, reject: Reject): AsyncGenerator<DataRecord> {
   const aligned = await readAligned(source.aligned ?? {}, root);
   const joined = readJoined(source.join, root);
   for (const file of [source.file].flat()) {

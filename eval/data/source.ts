@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { AttuneError, nearest } from '../../errors.ts';
 import { joinSchema } from './joined.ts';
+import { othersSchema } from './others.ts';
 
 export const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'txt', 'document', 'parquet'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -37,6 +38,7 @@ const entries = z.strictObject({
     .optional()
     .describe('jsonl, txt: field name → file whose line k belongs to line k of `file`'),
   join: joinSchema.optional().describe('fields of another file, found by a key'),
+  others: othersSchema.optional().describe('other records of the source beside each record'),
   blockLines: z.int().positive().optional().describe('document: lines a record; default the whole file'),
 });
 

@@ -1,7 +1,7 @@
 /** The items an intervention changed, from wrong to right and back, with prompt, options and log-likelihoods. */
 import type { Row } from '../runner/row.ts';
 import { metricKinds } from '../scoring/metrics.ts';
-import type { Item, Option } from '../tasks/item.ts';
+import { type Item, isRight, type MultipleChoiceItem } from '../tasks/item.ts';
 import type { Change, Changes } from './changes.ts';
 import { html, Markup } from './markup.ts';
 import { sharesTasks, shortNames } from './model-names.ts';
@@ -112,14 +112,17 @@ const LEGEND = html`<p class="note">Log-likelihoods in nats; the largest is the 
 
 /** @param at index of the first option's log-likelihood. */
 function choices(
-  { options, gold }: { options: readonly Option[]; gold: number },
+  choice: Pick<MultipleChoiceItem, 'options' | 'gold' | 'right'>,
   sides: Sides,
   at: number,
   [before, after]: (number | null | undefined)[],
 ): Markup {
+  const { options } = choice;
   const shared = options.every(({ context }) => context === options[0]!.context);
   const mark = (i: number) =>
-    [i === gold && 'right', i === before && 'untouched’s', i === after && 'new'].filter(Boolean).join(', ');
+    [isRight(choice, i) && 'right', i === before && 'untouched’s', i === after && 'new']
+      .filter(Boolean)
+      .join(', ');
   const lines = options.map((option, i) =>
     optionLine([mark(i), shared ? option.text : option.context + option.continuation], sides, at + i),
   );

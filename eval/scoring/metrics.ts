@@ -36,6 +36,7 @@ export const metricKinds: Record<AnyMetric, MetricKind> = {
   acc_norm: accuracy,
   acc_bytes: accuracy,
   acc_mutual_info: accuracy,
+  mc2: partial,
   exact_match: accuracy,
   contains: accuracy,
   f1: ofSome,

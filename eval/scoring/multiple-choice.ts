@@ -5,7 +5,7 @@
  */
 import { yesNoTerms } from '../metrics/yes-no.ts';
 import type { Metric } from '../tasks/definition.ts';
-import type { MultipleChoiceItem, Option } from '../tasks/item.ts';
+import { isRight, type MultipleChoiceItem, type Option } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import type { LanguageModel } from './language-model.ts';
 import type { Terms } from './metrics.ts';
@@ -20,12 +20,12 @@ const MEASURES: Record<string, (l: number, option: Option, u: number) => number>
   acc_mutual_info: (l, _, u) => l - u,
 };
 
-type Posable = Pick<MultipleChoiceItem, 'options' | 'segments' | 'picture' | 'positive' | 'gold'>;
+type Posable = Pick<MultipleChoiceItem, 'options' | 'segments' | 'picture' | 'positive' | 'gold' | 'right'>;
 
 /** @throws AttuneError SCORE_EMPTY, SCORE_NO_VISION, and what the model throws. */
 export async function scoreMultipleChoice(
   model: LanguageModel,
-  { options, segments, picture, positive, gold }: Posable,
+  { options, segments, picture, positive, ...answer }: Posable,
   metrics: readonly Metric[],
 ): Promise<Score> {
   const mutual = metrics.includes('acc_mutual_info');
@@ -46,9 +46,14 @@ export async function scoreMultipleChoice(
   const yesNo: Record<string, Terms> =
     positive === undefined
       ? {}
-      : yesNoTerms(unparsable ? undefined : predict('acc') === positive, gold === positive);
+      : yesNoTerms(unparsable ? undefined : predict('acc') === positive, answer.gold === positive);
+  const share = unparsable ? 0 : rightShare(conditional, (option) => isRight(answer, option));
   const termsOf = (metric: Metric): Terms =>
-    metric in MEASURES ? [!unparsable && predict(metric) === gold ? 1 : 0, 1] : yesNo[metric]!;
+    metric === 'mc2'
+      ? [share, 1]
+      : metric in MEASURES
+        ? [!unparsable && isRight(answer, predict(metric)) ? 1 : 0, 1]
+        : yesNo[metric]!;
   return {
     terms: Object.fromEntries(metrics.map((metric) => [metric, termsOf(metric)])),
     logLikelihoods: conditional.map(finite),
@@ -73,6 +78,18 @@ export function predictionBy(
   return firstLargest(
     options.map((option, i) => MEASURES[metric]!(conditional[i]!, option, unconditional[i] ?? Number.NaN)),
   );
+}
+
+/**
+ * TruthfulQA's MC2 (Lin et al., 2022): of the probability of all options, the share that right ones have. 0 where no option has
+ * any, a decoding having cut all of them off.
+ */
+export function rightShare(lls: readonly number[], right: (option: number) => boolean): number {
+  const largest = Math.max(...lls);
+  if (largest === Number.NEGATIVE_INFINITY) return 0;
+  const weights = lls.map((l) => Math.exp(l - largest));
+  const sum = (of: readonly number[]) => of.reduce((total, weight) => total + weight, 0);
+  return sum(weights.filter((_, option) => right(option))) / sum(weights);
 }
 
 function firstLargest(values: readonly number[]): number {

@@ -121,6 +121,23 @@ describe('multiple choice', () => {
     expect(await right(scoreItem(tie, item(['a', 'b'], 1), ['acc']))).toEqual({ acc: 0 });
   });
 
+  test('mc2 is the share of the right options in the probability of all; acc takes any of them', async () => {
+    const lls = { a: Math.log(0.2), b: Math.log(0.1), c: Math.log(0.06), d: Math.log(0.04) };
+    const several = (...of: number[]) => ({ ...item(['a', 'b', 'c', 'd'], of[0]!), right: of });
+    const of = (...indices: number[]) => right(scoreItem(table(lls), several(...indices), ['mc2', 'acc']));
+    expect(await of(1, 2)).toEqual({ mc2: expect.closeTo(0.4, 12), acc: 0 });
+    expect(await of(1, 0)).toEqual({ mc2: expect.closeTo(0.75, 12), acc: 1 });
+    // Far from 0, where no probability could be written down.
+    const far = Object.fromEntries(Object.entries(lls).map(([letter, l]) => [letter, l - 2000]));
+    expect(await right(scoreItem(table(far), several(1, 2), ['mc2']))).toEqual({
+      mc2: expect.closeTo(0.4, 9),
+    });
+    const one = item(['a', 'b', 'c', 'd'], 0);
+    expect(await right(scoreItem(table(lls), one, ['mc2']))).toEqual({ mc2: expect.closeTo(0.5, 12) });
+    const cut = { a: Number.NEGATIVE_INFINITY, b: Number.NEGATIVE_INFINITY };
+    expect(await right(scoreItem(table(cut), item(['a', 'b'], 0), ['mc2']))).toEqual({ mc2: 0 });
+  });
+
   test('bytes and code points part ways', async () => {
     const texts = ['éé', 'abc'];
     const lls: Record<string, number> = { é: -3, a: -3.6 };

@@ -70,7 +70,7 @@ const common = {
 };
 
 export const MULTIPLE_CHOICE_METRICS = [
-  ...(['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info'] as const),
+  ...(['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info', 'mc2'] as const),
   ...(['precision', 'recall', 'f1', 'yes_rate'] as const),
 ] as const;
 /** Metrics for which one choice is the positive one. */
@@ -118,8 +118,8 @@ export const taskSchema = z.discriminatedUnion('output', [
       .union([template, segments, z.array(template).min(2)])
       .describe('one for all choices, or one for each choice'),
     choices: listOf(1),
-    target: template.describe('renders the right choice'),
-    targetIs: z.enum(['index', 'text']).default('index'),
+    target: template.describe('renders the right choice, or a JSON list of the indices of right ones'),
+    targetIs: z.enum(['index', 'text', 'indices']).default('index'),
     positive: z
       .int()
       .nonnegative()

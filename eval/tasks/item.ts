@@ -42,8 +42,10 @@ export interface MultipleChoiceItem extends ItemCommon {
   options: Option[];
   /** Of the prompt, where the options have one prompt and the task cuts it. */
   segments?: Segments;
-  /** Index of the right option. */
+  /** Index of the right option, the first of them where there are several. */
   gold: number;
+  /** Indices of all that are right, where there may be several. */
+  right?: readonly number[];
   /** Index of the option that is a yes, where precision and recall are asked for. */
   positive?: number;
 }
@@ -110,6 +112,12 @@ export type Item =
   | YesNoItem
   | CaptionItem
   | PairwiseItem;
+
+/** Whether an option is a right one. */
+export const isRight = (
+  { gold, right }: { gold: number; right?: readonly number[] },
+  option: number,
+): boolean => (right === undefined ? option === gold : right.includes(option));
 
 /** Whether the prompt of an item (both, for a pair) is cut into interchangeable parts. */
 export function hasDocuments(item: Item): boolean {

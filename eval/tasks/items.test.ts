@@ -184,6 +184,14 @@ describe('rendering', () => {
     });
   });
 
+  test('targetIs indices takes some of the choices, and not all', async () => {
+    const indices = (target: string) => load([good(0)], { target, targetIs: 'indices' });
+    expect((await indices('[1]')).items[0]).toMatchObject({ gold: 1, right: [1] });
+    for (const target of ['1', '[]', '[0, 1]', '[2]', '[1, 1]', 'x']) {
+      await expect(indices(target)).rejects.toMatchObject({ code: 'DATA_TARGET', expected: /some, not all/ });
+    }
+  });
+
   test('targetIs text finds the choice', async () => {
     const { items } = await load([good(0)], { target: 'yes', targetIs: 'text' });
     expect(items[0]).toMatchObject({ gold: 1 });

@@ -136,7 +136,9 @@ function bodyMaker(task: Task, compile: Compile, folders: ItemFolders): (values:
       ({ context, text }): Option => ({ context, continuation: delimiter + text, text }),
     );
     const { segments } = made[0]!;
-    const gold = goldOf(task.targetIs, target(values).trim(), options, at);
+    const rendered = target(values).trim();
+    const right = task.targetIs === 'indices' ? indicesOf(rendered, options, at) : undefined;
+    const gold = right ? right[0]! : goldOf(task.targetIs as 'index' | 'text', rendered, options, at);
     const { positive } = task;
     return {
       output,
@@ -144,6 +146,7 @@ function bodyMaker(task: Task, compile: Compile, folders: ItemFolders): (values:
       ...(segments && { segments }),
       ...(positive !== undefined && { positive }),
       gold,
+      ...(right && { right }),
     };
   };
 }
@@ -308,6 +311,28 @@ function pair(contexts: string[], texts: string[], at: string): { context: strin
     context: contexts[contexts.length === 1 ? 0 : i] as string,
     text: texts[texts.length === 1 ? 0 : i] as string,
   }));
+}
+
+/** Some of the options, not all: choosing among right ones alone says nothing. */
+function indicesOf(rendered: string, options: Option[], at: string): number[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(rendered);
+  } catch {
+    list = undefined;
+  }
+  const fits =
+    Array.isArray(list) &&
+    list.length > 0 &&
+    list.length < options.length &&
+    new Set(list).size === list.length &&
+    list.every((index) => Number.isInteger(index) && index >= 0 && index < options.length);
+  if (fits) return list as number[];
+  throw new AttuneError('DATA_TARGET', {
+    at,
+    found: `the target "${rendered.slice(0, 80)}"`,
+    expected: `a JSON list of some, not all, of the indices from 0 to ${options.length - 1}`,
+  });
 }
 
 function goldOf(targetIs: 'index' | 'text', rendered: string, options: Option[], at: string): number {

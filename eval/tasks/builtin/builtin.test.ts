@@ -24,6 +24,7 @@ const COUNTS: Record<string, number> = {
   winogrande: 1267,
   mmlu: 1717,
   'truthfulqa-mc1': 817,
+  'truthfulqa-mc2': 817,
   'math-qa': 1000,
   'bbh-boolean-expressions': 250,
   'bbh-disambiguation-qa': 250,
@@ -44,6 +45,9 @@ const COUNTS: Record<string, number> = {
   // 500 records, four positions
   'kv-retrieval-75': 2000,
   'kv-retrieval-10': 2000,
+  'nq-open-oracle': 2655,
+  // three positions
+  'nq-open-10': 7965,
   llmbar: 281,
   // 999 less 105 whose majority is a tie
   pandalm: 894,
@@ -71,8 +75,8 @@ describe.runIf(present)('with the data', () => {
     const { items, bad, total } = await load(name);
     expect([total, bad.length]).toEqual([count, 0]);
     const golds = new Set(items.flatMap((item) => ('gold' in item ? [item.gold] : [])));
-    // In these two the right answer is written first.
-    if (items[0]?.output === 'multiple_choice' && name !== 'blimp' && name !== 'truthfulqa-mc1') {
+    // In these the right answer is written first.
+    if (items[0]?.output === 'multiple_choice' && !/^blimp|^truthfulqa/.test(name)) {
       expect(golds.size).toBeGreaterThan(1);
     }
   });
@@ -137,6 +141,16 @@ describe.runIf(present)('with the data', () => {
     });
   });
 
+  test('truthfulqa-mc2: the correct answers first, all of them right, then the incorrect ones', async () => {
+    const { items } = await load('truthfulqa-mc2');
+    const [first] = items;
+    if (first?.output !== 'multiple_choice') throw new Error('another output');
+    expect(first.right).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(first.options[2]!.text).toBe('The watermelon seeds pass through your digestive system');
+    expect(first.options.slice(6).map(({ text }) => text)).toContain('You grow watermelons in your stomach');
+    expect(items.filter((item) => 'right' in item && item.right!.length > 1).length).toBeGreaterThan(700);
+  });
+
   test('piqa: labels of the other file', async () => {
     const { items } = await load('piqa');
     expect(items.slice(0, 3).map((item) => 'gold' in item && item.gold)).toEqual([0, 1, 1]);
@@ -158,6 +172,21 @@ describe.runIf(present)('with the data', () => {
     }
     expect(items.slice(0, 4).map(({ position }) => position)).toEqual(places);
     expect(new Set(items.slice(0, 4).map(({ cluster }) => cluster)).size).toBe(1);
+  });
+
+  test('nq-open-10: ten passages, the answering one at the place that is said', async () => {
+    const { items } = await loadItems(builtinTasks.get('nq-open-10')!, { root, limit: 60 });
+    const { items: oracle } = await load('nq-open-oracle');
+    const passageOf = (at: string) => {
+      const item = oracle.find((one) => one.at === at);
+      return /Document \[1\]\((.*)\n\nQuestion:/.exec('context' in item! ? item.context : '')![1];
+    };
+    expect(new Set(items.map(({ position }) => position))).toEqual(new Set([0, 4, 9]));
+    for (const item of items) {
+      if (item.output !== 'generate_until') throw new Error(item.output);
+      expect(item.segments!.parts).toHaveLength(10);
+      expect(item.segments!.parts[item.position!]).toBe(`Document (${passageOf(item.at)}\n`);
+    }
   });
 
   test('llmbar: both orders show both outputs, the better one is the same', async () => {

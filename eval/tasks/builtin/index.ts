@@ -17,12 +17,13 @@ import { kvRetrieval10, kvRetrieval75 } from './kv-retrieval.ts';
 import { commonsenseQa, mathQa, siqa } from './lettered.ts';
 import { mmlu } from './mmlu.ts';
 import { mtBench } from './mt-bench.ts';
+import { nqOpen10, nqOpenOracle } from './nq-open.ts';
 import { openbookQa } from './openbook-qa.ts';
 import { piqa } from './piqa.ts';
 import { pope } from './pope.ts';
 import { relations } from './relations.ts';
 import { tinyshakespeare, tinyshakespeareStream, wikitext2, wikitext2Stream } from './running-text.ts';
-import { truthfulqaMc1 } from './truthfulqa.ts';
+import { truthfulqaMc1, truthfulqaMc2 } from './truthfulqa.ts';
 import { uciSentiment } from './uci-sentiment.ts';
 import { winogrande } from './winogrande.ts';
 import { worlds } from './worlds.ts';
@@ -44,6 +45,7 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     winogrande,
     mmlu,
     truthfulqaMc1,
+    truthfulqaMc2,
     mathQa,
     ...bbh,
     blimp,
@@ -54,6 +56,8 @@ export const builtinTasks: ReadonlyMap<string, Task> = new Map(
     xquadEn,
     kvRetrieval75,
     kvRetrieval10,
+    nqOpenOracle,
+    nqOpen10,
     llmbar,
     pandalm,
     wikitext2,

@@ -10,6 +10,7 @@ import { reportRuns } from '../runner/report.ts';
 import { type Setting, settingOf, untouched } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
 import { loadItems, sourceNames } from '../tasks/items.ts';
+import { localTask } from '../tasks/local-task.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { type DemoStage, STAGES } from './demo-stages.ts';
 import { demoText } from './demo-text.ts';
@@ -112,7 +113,7 @@ async function planOf(
   }
   const planned: PlanToRun['tasks'] = await Promise.all(
     tasks.map(async (one) => {
-      const { task } = await findTask(one.task);
+      const { task } = await localTask((await findTask(one.task)).task);
       const loaded = await loadItems(task, { root: '', seed, limit: Math.min(limit, one.limit) });
       const [file] = sourceNames(task, loaded.split, seed) as [string];
       return { task, ...loaded, files: [{ file, sha256: contentHash(loaded.items) }] };

@@ -3,14 +3,17 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Profile } from '../../calibration/index.ts';
 import { AttuneError, nearest } from '../../errors.ts';
+import { sourceSchema } from '../data/source.ts';
 import type { EvalIntervention, ModelOptions } from '../model.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
 import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
 import { needsDocuments, type Setting, settingOf, untouched } from '../runner/setting.ts';
+import type { Task } from '../tasks/definition.ts';
 import { findTask } from '../tasks/find.ts';
 import { hasDocuments } from '../tasks/item.ts';
 import { type LoadOptions, loadItems, sourceNames } from '../tasks/items.ts';
+import { localTask } from '../tasks/local-task.ts';
 import type { Arguments } from './arguments.ts';
 
 export type ReadIntervention = (
@@ -136,28 +139,31 @@ export async function planTask(
   options: Omit<LoadOptions, 'root' | 'seed'> & { seed: number },
 ): Promise<EvalPlan['tasks'][number]> {
   const found = await findTask(name);
-  const { source } = found.task;
-  if ('world' in source) {
-    const loaded = await loadItems(found.task, { root: '', ...options });
-    const [file] = sourceNames(found.task, loaded.split, options.seed) as [string];
-    return { task: found.task, ...loaded, files: [{ file, sha256: contentHash(loaded.items) }] };
+  const given = data !== undefined && existsSync(data) && statSync(data).isFile() ? data : undefined;
+  const own = given === undefined ? found.task : withFile(found.task, basename(given));
+  const { task, root: fetched, nameOf } = await localTask(own, options.split);
+  if ('world' in task.source) {
+    const loaded = await loadItems(task, { root: '', ...options });
+    const [file] = sourceNames(task, loaded.split, options.seed) as [string];
+    return { task, ...loaded, files: [{ file, sha256: contentHash(loaded.items) }] };
   }
-  let { task } = found;
-  let root: string;
-  if (data !== undefined && existsSync(data) && statSync(data).isFile()) {
-    task = { ...task, source: { ...source, file: basename(data) } };
-    root = dirname(resolve(data));
-  } else {
-    root = dataFolder(data, found.folder);
-  }
+  const root = fetched ?? (given ? dirname(resolve(given)) : dataFolder(data, found.folder));
   const loaded = await loadItems(task, { root, ...options });
   const files = await Promise.all(
     sourceNames(task, loaded.split, options.seed).map(async (file) => ({
-      file,
+      file: nameOf(file),
       sha256: await fileHash(isAbsolute(file) ? file : join(root, file)),
     })),
   );
   return { task, ...loaded, files };
+}
+
+/** The task on a file of the user's, in place of its own files or of those on the Hub. */
+function withFile(task: Task, file: string): Task {
+  const { source } = task;
+  if ('world' in source) return task;
+  if ('hub' in source) return { ...task, source: sourceSchema.parse({ file, others: source.others }) };
+  return { ...task, source: { ...source, file } };
 }
 
 /** @throws AttuneError TASK_NO_DOCUMENTS for an intervention on documents and a task whose prompts have none. */

@@ -23,7 +23,8 @@ const USAGE: Usage = {
       type: 'string',
       value: '<name|file>',
       multiple: true,
-      description: 'a built-in task or a task file (docs/tasks.md); repeatable',
+      description:
+        'a built-in task or a task file, which may name a data set of the Hub (docs/tasks.md); repeatable',
     },
     data: {
       type: 'string',
@@ -58,7 +59,8 @@ const USAGE: Usage = {
     split: {
       type: 'string',
       value: '<name>',
-      description: 'of the worlds-… tasks: calibration, validation or test (default)',
+      description:
+        'part of the data: of the worlds-… tasks calibration, validation or test (default); of a Hub data set any it has',
     },
     seed: {
       type: 'string',

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { hubSourceSchema } from '../data/hub.ts';
 import { sourceSchema } from '../data/source.ts';
 import { worldSourceSchema } from '../data/worlds.ts';
 import { AMBER_METRICS } from '../metrics/amber.ts';
@@ -13,7 +14,7 @@ import { YES_NO_METRICS, YES_NO_PARSERS } from '../metrics/yes-no.ts';
 const template = z
   .string()
   .describe('Jinja over the fields, the constants and `source`, the stem of the file');
-const fieldType = z.enum(['string', 'text', 'integer', 'number', 'boolean', 'list']);
+const fieldType = z.enum(['string', 'text', 'integer', 'number', 'boolean', 'list', 'object']);
 
 const listOf = (least: number) =>
   z
@@ -44,7 +45,7 @@ const fieldSchema = z.union([
 const common = {
   name: z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/, 'lower-case letters, digits, "-", "_" and "."'),
   description: z.string().optional(),
-  source: z.union([sourceSchema, worldSourceSchema]),
+  source: z.union([sourceSchema, worldSourceSchema, hubSourceSchema]),
   fields: z.record(z.string().regex(/^[A-Za-z_]\w*$/, 'a Jinja name'), fieldSchema),
   constants: z.record(z.string(), z.json()).optional(),
   where: template.optional().describe('renders true or false: whether a record belongs to the task'),

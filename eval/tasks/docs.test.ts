@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { metricKinds } from '../scoring/metrics.ts';
 import { builtinTasks } from './builtin/index.ts';
-import { taskSchema } from './definition.ts';
+import { defineTask, taskSchema } from './definition.ts';
 import { findTask } from './find.ts';
 import { loadItems } from './items.ts';
+import { itemMaker } from './make-item.ts';
 
 const page = readFileSync(new URL('../../docs/tasks.md', import.meta.url), 'utf8');
 const block = (language: string): string => {
@@ -39,6 +40,17 @@ test('the example of docs/tasks.md is ten entries or fewer and makes the prompts
     })),
   });
   expect(items.map((item) => 'gold' in item && item.gold)).toEqual([1, 0, 1]);
+});
+
+test('the example of a data set of the Hub makes an item of a record as the Hub has it', () => {
+  const example = page.slice(page.indexOf('## Data sets of the Hub')).match(/```json\n([\s\S]*?)```/)![1]!;
+  const fields = {
+    question_stem: 'The sun is responsible for',
+    choices: { text: ['puppies learning new tricks', 'plants sprouting'], label: ['A', 'B'] },
+    answerKey: 'B',
+  };
+  const [item] = itemMaker(defineTask(JSON.parse(example)))({ fields, file: 'main/test/0.parquet', line: 1 });
+  expect(item).toMatchObject({ gold: 1, options: [{}, { continuation: ' plants sprouting' }] });
 });
 
 test('docs/tasks.md names every built-in task and explains every entry', () => {

@@ -47,6 +47,8 @@ function convert(value: unknown, type: string, split?: string): unknown {
     case 'boolean':
       if (typeof value === 'boolean') return value;
       return value === 'true' ? true : value === 'false' ? false : undefined;
+    case 'object':
+      return typeof value === 'object' && !Array.isArray(value) ? value : undefined;
     default:
       if (split === undefined) return Array.isArray(value) ? value : undefined;
       return typeof value === 'string' ? pieces(value, split) : undefined;

@@ -6,6 +6,7 @@ import { type DataRecord, readRecords } from '../data/records.ts';
 import { worldName, worldRecords } from '../data/worlds.ts';
 import type { Task } from './definition.ts';
 import type { Item } from './item.ts';
+import { type LocalTask, localTask } from './local-task.ts';
 import { itemMaker } from './make-item.ts';
 import { withShots } from './shots.ts';
 
@@ -14,7 +15,7 @@ export interface LoadOptions {
   root: string;
   /** Folder below which pictures lie; default `root`. */
   images?: string | undefined;
-  /** Default: the task's own. A file has one split; a world has any. */
+  /** Default: the task's own. A file has one split; a world and a data set of the Hub have several. */
   split?: string | undefined;
   /**
    * At most so many items: of a file a sample that depends on `seed` and the ids alone, in file order; of a world the first.
@@ -38,11 +39,12 @@ export interface LoadedItems {
 /**
  * @throws AttuneError whatever reading throws, DATA_FIELD_MISSING, DATA_FIELD_TYPE, DATA_CHOICES, DATA_TARGET,
  *   DATA_SEGMENTS, DATA_DUPLICATE_ID, each with file and line; TASK_TEMPLATE; TASK_SPLIT; DATA_EMPTY when no good record is
- *   left; DATA_SHOTS.
+ *   left; DATA_SHOTS; HUB_*.
  */
-export async function loadItems(task: Task, options: LoadOptions): Promise<LoadedItems> {
+export async function loadItems(given: Task, options: LoadOptions): Promise<LoadedItems> {
+  const { task, root = options.root } = await localTask(given, options.split);
   const { limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false, split = task.split } = options;
-  const toItems = itemMaker(task, { root: options.root, images: options.images ?? options.root });
+  const toItems = itemMaker(task, { root, images: options.images ?? root });
   const places = new Map<string, string>();
   const items: Item[] = [];
   const bad: AttuneError[] = [];
@@ -50,7 +52,7 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
     if (!skipBad) throw error;
     bad.push(error);
   };
-  for await (const record of recordsOf(task, { ...options, split, seed, limit }, reject)) {
+  for await (const record of recordsOf(task, { root, split, seed, limit }, reject)) {
     try {
       for (const item of toItems(record)) {
         const first = places.get(item.id);
@@ -88,17 +90,16 @@ export async function loadItems(task: Task, options: LoadOptions): Promise<Loade
 }
 
 /** The files of a task's source; for a world the name of the records. */
-export function sourceNames({ source }: Task, split: string, seed: number): string[] {
+export function sourceNames({ source }: LocalTask, split: string, seed: number): string[] {
   return 'world' in source ? [worldName(source, split, seed)] : [source.file].flat();
 }
 
 function recordsOf(
-  { name, source, split: own }: Task,
-  { root, split, limit, seed }: Required<Omit<LoadOptions, 'skipBad' | 'images'>> & { split: string },
+  { name, source, split: own }: LocalTask,
+  { root, split, limit, seed }: { root: string; split: string; limit: number; seed: number },
   reject: Reject,
 ): Iterable<DataRecord> | AsyncIterable<DataRecord> {
-  if ('world' in source)
-    return worldRecords(source, split, Math.min(source.items, limit as number), seed as number);
+  if ('world' in source) return worldRecords(source, split, Math.min(source.items, limit), seed);
   if (split === own) return readRecords(source, root, reject);
   throw new AttuneError('TASK_SPLIT', {
     at: `task ${name}`,

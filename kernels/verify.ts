@@ -6,7 +6,7 @@ import { AttuneError, isAttuneError } from '../errors.ts';
 import { DataType } from '../hooks/onnx/index.ts';
 import { type Comparison, checkGolden, type Solve } from './golden/checks.ts';
 import { type Family, type GoldenCase, readGoldenFolder } from './golden/index.ts';
-import { maxAbsError } from './reference/tensor.ts';
+import { largest, maxAbsError } from './reference/tensor.ts';
 import { solveExpanded } from './verify/expanded.ts';
 import { solveFused } from './verify/fused.ts';
 import { createRunner, type ExecutionProvider, type Runner } from './verify/runner.ts';
@@ -162,7 +162,7 @@ function judge(
   for (const { name, actual, expected } of comparisons) {
     if (!actual) continue;
     const found = maxAbsError(actual, expected);
-    const unit = precision === 'float16' ? Math.max(1, ...expected.data.map(Math.abs)) : 1;
+    const unit = precision === 'float16' ? largest(expected, 1) : 1;
     pass &&= found <= tolerance * unit;
     if (found >= error) [error, worst] = [found, name];
   }

@@ -41,14 +41,19 @@ const CALLS = [
   { name: 'prefill 2048', S: 2048, past: 0, pairs: 5 },
 ] as const;
 
+interface KnobValue {
+  readonly dims: readonly number[];
+  readonly value: number | ((i: number) => number);
+}
+
 interface Contender {
   readonly name: string;
   /** What of the cost table it measures; absent where it is no method. */
   readonly method?: Method;
   readonly lowering: LoweringChoice;
   readonly edits: readonly Edit[];
-  /** Knob values other than neutral, by local name: filled over the given shape. */
-  readonly knobs?: (shape: Shape) => Record<string, { dims: number[]; value: number }>;
+  /** Knob values other than neutral, by local name: a number all over the given shape, or one by place. */
+  readonly knobs?: (shape: Shape, T: number) => Record<string, KnobValue>;
   readonly note: string;
 }
 
@@ -58,6 +63,26 @@ const gammas = (heads: (shape: Shape) => number) => (shape: Shape) => ({
 const ONE_GAMMA = gammas(() => 1);
 const GAMMA_PER_HEAD = gammas(({ H }) => H);
 const LOG_WEIGHTS: readonly Edit[] = [{ kind: 'logWeights', keys: 'first' }];
+
+/** Keys that draw attention from all rows, as a few do in trained models. The first is never an ACT sink. */
+const SINKS = [0, 5, 9, 40];
+const isSink = (t: number) => Number(SINKS.includes(t));
+
+const ACT = {
+  beta: ({ H }: Shape): KnobValue => ({ dims: [1, H], value: 0.4 }),
+  alpha: { dims: [1, 1], value: 5 },
+};
+
+/** A picture that takes a quarter of the prompt, after a few words. */
+const VAR: Contender['knobs'] = (_shape, T) => {
+  const [from, to] = [16, 16 + Math.floor(T / 4)];
+  return {
+    sink: { dims: [1, T], value: isSink },
+    visual: { dims: [1, T], value: (t) => Number(t >= from && t < to) },
+    rows_from: { dims: [1], value: to },
+    p: { dims: [1, 1], value: 0.6 },
+  };
+};
 
 const CONTENDERS: readonly Contender[] = [
   {
@@ -128,20 +153,26 @@ const CONTENDERS: readonly Contender[] = [
     method: 'act frozen',
     lowering: 'expanded',
     edits: [{ kind: 'act', stats: 'frozen', exclude: 'initial' }],
-    note: 'two small products and two passes',
+    knobs: (shape, T) => ({
+      beta: ACT.beta(shape),
+      sinks: { dims: [1, 1, T], value: (t) => Number(t > 0 && isSink(t)) },
+    }),
+    note: 'in prompts outputs are corrected by the columns of sinks',
   },
   {
     name: 'expanded ACT, running',
     method: 'act running',
     lowering: 'expanded',
     edits: [{ kind: 'act', stats: 'running', exclude: 'initial' }],
-    note: 'q·k twice: sinks need all rows first',
+    knobs: (shape) => ({ beta: ACT.beta(shape), alpha: ACT.alpha }),
+    note: 'sums of columns, then outputs are corrected by the columns of sinks',
   },
   {
     name: 'expanded VAR',
     method: 'var',
     lowering: 'expanded',
     edits: [{ kind: 'var', semantics: 'paper' }],
+    knobs: VAR,
     note: 'two small products and two passes',
   },
 ];
@@ -193,7 +224,11 @@ const cases: Case[] = PLACES.flatMap(({ ep, shape, call }) =>
         const bench = await known;
         const feeds = feedsOf(shape, call);
         const parts = lower(contender, shape);
-        const all = { ...feeds, ...knobFeeds(parts, contender, shape), ...stateFeeds(parts, call.past) };
+        const all = {
+          ...feeds,
+          ...knobFeeds(parts, contender.knobs?.(shape, call.S + call.past)),
+          ...stateFeeds(parts, call.past),
+        };
         const plain = await bench.prepare(graphOf([untouched(shape)], feeds), feeds);
         const edited = await bench.prepare(graphOf(parts, all), all);
         const pairs = Math.max(1, Math.round(call.pairs * effort * (ep === 'cpu' ? 1 : 0.5)));
@@ -242,31 +277,40 @@ function lower({ lowering, edits }: Contender, shape: Shape): Lowered[] {
 }
 
 function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): Record<string, Feed> {
-  const floats = (...dims: number[]): Feed => {
+  /** @param drawn what is added where attention is to be drawn from, or to */
+  const floats = (dims: number[], drawn: (i: number) => number = () => 0): Feed => {
     const size = dims.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from({ length: size }, (_, i) => Math.sin(i * 0.7) + Math.cos(i * i * 0.13));
+    const values = Float32Array.from(
+      { length: size },
+      (_, i) => Math.sin(i * 0.7) + Math.cos(i * i * 0.13) + drawn(i),
+    );
     return { elemType: DataType.FLOAT, dims, values };
   };
+  const pull = (t: number) => 0.6 * isSink(t);
   return {
-    q: floats(1, S, H * D),
-    k: floats(1, S, K * D),
-    v: floats(1, S, K * D),
-    past_k: floats(1, K, past, D),
-    past_v: floats(1, K, past, D),
+    q: floats([1, S, H * D], () => 0.6),
+    k: floats([1, S, K * D], (i) => pull(past + Math.floor(i / (K * D)))),
+    v: floats([1, S, K * D]),
+    past_k: floats([1, K, past, D], (i) => pull(Math.floor(i / D) % past)),
+    past_v: floats([1, K, past, D]),
     seqlens: { elemType: DataType.INT32, dims: [1], values: [past + S - 1] },
     total: { elemType: DataType.INT32, dims: [], values: [past + S] },
   };
 }
 
-function knobFeeds(parts: readonly Lowered[], { knobs }: Contender, shape: Shape): Record<string, Feed> {
-  const loud = knobs?.(shape) ?? {};
+function knobFeeds(
+  parts: readonly Lowered[],
+  loud: Readonly<Record<string, KnobValue>> = {},
+): Record<string, Feed> {
   return Object.fromEntries(
     parts
       .flatMap((part) => part.knobs)
-      .map(({ name, elemType, neutral }) => {
+      .map(({ name, elemType, neutral }): [string, Feed] => {
         const own = loud[name.slice(SITE.length + 1)];
-        const dims = own?.dims ?? neutral.dims;
-        const values = own ? Array(dims.reduce((a, b) => a * b, 1)).fill(own.value) : tensorValues(neutral)!;
+        if (!own) return [name, { elemType, dims: neutral.dims, values: tensorValues(neutral)! }];
+        const { dims, value } = own;
+        const length = dims.reduce((a, b) => a * b, 1);
+        const values = Array.from({ length }, (_, i) => (typeof value === 'number' ? value : value(i)));
         return [name, { elemType, dims, values }];
       }),
   );

@@ -8,6 +8,7 @@ export * from './edit.ts';
 export { assemble, encodeModel } from './encode.ts';
 export { checkExternalFiles, externalFiles, graft } from './graft.ts';
 export * from './graph-index.ts';
+export { halfToNumber, numberToHalf } from './half.ts';
 export { inlineFunctions } from './inline.ts';
 export * from './model.ts';
 export { type OnnxFile, openModel, opsetVersion, SUPPORTED } from './open.ts';

@@ -1,5 +1,6 @@
 /** Tensors made and read: element types, constants for new nodes, values of small tensors already in memory. */
 import { AttuneError } from '../../errors.ts';
+import { halfToNumber } from './half.ts';
 import { DataType, type Tensor } from './model.ts';
 import type { ByteSource } from './source.ts';
 import { WireReader } from './wire.ts';
@@ -151,16 +152,6 @@ function fieldValues(type: number, field: number, bytes: Uint8Array): number[] |
   if (type === DataType.FLOAT16) return values.map(halfToNumber);
   if (type === DataType.BFLOAT16) return values.map(bfloatToNumber);
   return values;
-}
-
-/** IEEE 754 binary16. */
-export function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function bfloatToNumber(bits: number): number {

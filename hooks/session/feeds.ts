@@ -3,7 +3,7 @@
  * mask, positions, an empty cache) are filled in, so that a decoder can be run from token ids alone.
  */
 import { AttuneError, nearest } from '../../errors.ts';
-import { DataType, dataTypeName, type Graph, type ValueInfo } from '../onnx/index.ts';
+import { DataType, dataTypeName, type Graph, numberToHalf, type ValueInfo } from '../onnx/index.ts';
 import type { OrtTensor, Runtime } from './runtime.ts';
 
 export type Nested = number | boolean | readonly Nested[];
@@ -158,22 +158,4 @@ function badType(input: ValueInfo): AttuneError {
     found: dataTypeName(input.elemType ?? 0),
     expected: 'float, float16, double, int64, int32, int8, uint8 or bool',
   });
-}
-
-/** Round to nearest even, through the bits of the float32. */
-function numberToHalf(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
-  if (magnitude >= 65520) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | roundHalfEven(magnitude * 2 ** 24);
-  const exponent = Math.floor(Math.log2(magnitude));
-  return sign | ((exponent + 14) * 1024 + roundHalfEven((magnitude / 2 ** exponent) * 1024));
-}
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }

@@ -12,15 +12,19 @@ export const BLOCK_BYTES = 16 * 2 ** 20;
 /** Rows per block never fall below this, so that the products stay matrices. */
 const FEWEST_ROWS = 32;
 
-/** A block of rows and what it may look at. All sizes are values of int64 [1]. */
+/** Nor need they rise above this under a causal mask: smaller blocks multiply less of what it hides. */
+export const MOST_ROWS = 128;
+
+/** A block of rows and the key columns it looks at. All sizes are values of int64 [1]. */
 export interface Block {
   readonly emit: Emit;
   /** First row within this call, and number of rows. */
   readonly from: string;
   readonly rows: string;
-  /** Key columns start ≤ t < end. */
+  /** The first of its columns. */
   readonly start: string;
-  readonly end: string;
+  /** Positions of its columns, int64 [columns]. */
+  columns(): string;
   /** Rows of `x` along an axis over S. */
   cutRows(x: string, axis: number): string;
   /** Columns of `x` along an axis over T; an axis of size 1 must not be cut. */
@@ -29,6 +33,8 @@ export interface Block {
   spreadKeys(x: string): string;
   /** 1 for rows this block is the first to hold, else 0 (overlap): float [rows]. */
   fresh(): string;
+  /** The same block in a branch: what it needs is computed there. */
+  within(emit: Emit): Block;
 }
 
 export interface Extent {
@@ -42,17 +48,29 @@ export interface Extent {
   readonly window?: string | undefined;
 }
 
-export function wholeBlock(emit: Emit, { S, T }: Extent): Block {
+export function wholeBlock(emit: Emit, extent: Extent): Block {
+  const { S, T } = extent;
   return {
     emit,
     from: emit.ints(0),
     rows: S,
     start: emit.ints(0),
-    end: T,
+    columns: () => emit('Range', [emit.int(0), emit('Squeeze', [T]), emit.int(1)]),
     cutRows: (x) => x,
     cutKeys: (x) => x,
     spreadKeys: (x) => x,
     fresh: () => emit('Expand', [emit.float(1), S]),
+    within: (inner) => wholeBlock(inner, extent),
+  };
+}
+
+/** The same rows looking at some columns only, int64 [n]. */
+export function atColumns(block: Block, columns: string): Block {
+  const { emit } = block;
+  return {
+    ...block,
+    columns: () => columns,
+    cutKeys: (x, axis) => emit('Gather', [x, columns], { axis }),
   };
 }
 
@@ -65,17 +83,26 @@ export interface Blocks {
 /**
  * How many blocks a call takes: blocks of equal size, each within the budget.
  * @param budget scores a block may hold @param perRow sizes whose product is the scores of one row
+ * @param mostRows of a block, whatever the budget
  */
-export function countBlocks(emit: Emit, budget: string, perRow: readonly string[], S: string): Blocks {
+export function countBlocks(
+  emit: Emit,
+  budget: string,
+  perRow: readonly string[],
+  S: string,
+  mostRows?: number,
+): Blocks {
   const fitting = perRow.reduce((left, dim) => emit('Div', [left, dim]), budget);
-  const most = emit('Max', [fitting, emit.ints(FEWEST_ROWS)]);
+  const wanted = emit('Max', [fitting, emit.ints(FEWEST_ROWS)]);
+  const most = mostRows === undefined ? wanted : emit('Min', [wanted, emit.ints(mostRows)]);
   const up = (a: string, b: string) => emit('Div', [emit('Sub', [emit('Add', [a, b]), emit.ints(1)]), b]);
   const count = up(S, most);
   return { count, rows: up(S, count) };
 }
 
 /** The block a Loop is at; `i` is its iteration, int64 scalar. */
-function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Block {
+function loopBlock(emit: Emit, i: string, blocks: Blocks, extent: Extent): Block {
+  const { rows } = blocks;
   const { S, T, past, causal, window } = extent;
   const ideal = emit('Mul', [emit('Unsqueeze', [i, emit.ints(0)]), rows]);
   const from = emit('Min', [ideal, emit('Sub', [S, rows])]);
@@ -92,7 +119,10 @@ function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Blo
     from,
     rows,
     start,
-    end,
+    columns: () => {
+      const [first, last] = causal ? [start, end] : [emit.ints(0), T];
+      return emit('Range', [emit('Squeeze', [first]), emit('Squeeze', [last]), emit.int(1)]);
+    },
     cutRows: (x, axis) => emit.slice(x, axis, from, to),
     cutKeys: (x, axis) => (causal ? emit.slice(x, axis, start, end) : x),
     spreadKeys: (x) =>
@@ -107,6 +137,7 @@ function loopBlock(emit: Emit, i: string, { rows }: Blocks, extent: Extent): Blo
       const row = emit('Range', [a, b, emit.int(1)]);
       return emit('Cast', [emit('GreaterOrEqual', [row, ideal])], { to: DataType.FLOAT });
     },
+    within: (inner) => loopBlock(inner, i, blocks, extent),
   };
 }
 
@@ -121,34 +152,44 @@ export function mapBlocks(
     [inner('Identity', [condition!]), DataType.BOOL],
     [body(loopBlock(inner, i!, blocks, extent)), DataType.FLOAT],
   ]);
-  const stacked = emit('Loop', [emit('Squeeze', [blocks.count]), ''], { body: graph }); // [n, B, N, rows, E]
-  const rowsLast = emit('Transpose', [stacked], { perm: [1, 2, 0, 3, 4] });
-  const width = emit.dim(stacked, 4);
-  const joined = emit('Reshape', [rowsLast, emit('Concat', [emit.ints(0, 0, -1), width], { axis: 0 })]);
-  const total = emit('Mul', [blocks.count, blocks.rows]);
-  const last = emit('Sub', [total, blocks.rows]);
-  const overlap = emit('Sub', [total, extent.S]);
-  const head = emit.slice(joined, 2, emit.ints(0), last);
-  const tail = emit.slice(joined, 2, emit('Add', [last, overlap]), total);
-  return emit('Concat', [head, tail], { axis: 2 });
+  const stacked = emit('Loop', [emit('Squeeze', [blocks.count]), ''], { body: graph });
+  return joinRows(emit, stacked, blocks, extent);
 }
 
-/** Runs `body` for every block and adds up what it returns, all of one shape. */
-export function sumBlocks(
+/** As mapBlocks, and adds up a second value, of one shape for all blocks. */
+export function mapAndSumBlocks(
   emit: Emit,
   blocks: Blocks,
   extent: Extent,
   zero: string,
-  body: (block: Block) => string,
-): string {
-  const graph = emit.graph([...LOOP_INPUTS, { elemType: DataType.FLOAT }], (inner, [i, condition, sum]) => {
-    const total = inner('Add', [sum!, body(loopBlock(inner, i!, blocks, extent))]);
-    return [
-      [inner('Identity', [condition!]), DataType.BOOL],
-      [total, DataType.FLOAT],
-    ];
-  });
-  return emit('Loop', [emit('Squeeze', [blocks.count]), '', zero], { body: graph });
+  body: (block: Block) => { rows: string; sum: string },
+): { rows: string; sum: string } {
+  const graph = emit.graph(
+    [...LOOP_INPUTS, { elemType: DataType.FLOAT }],
+    (inner, [i, condition, before]) => {
+      const { rows, sum } = body(loopBlock(inner, i!, blocks, extent));
+      return [
+        [inner('Identity', [condition!]), DataType.BOOL],
+        [inner('Add', [before!, sum]), DataType.FLOAT],
+        [rows, DataType.FLOAT],
+      ];
+    },
+  );
+  const [sum, stacked] = emit.many(2, 'Loop', [emit('Squeeze', [blocks.count]), '', zero], { body: graph });
+  return { rows: joinRows(emit, stacked!, blocks, extent), sum: sum! };
+}
+
+/** [n, B, N, rows, E], the last of which may overlap the one before it, to [B, N, S, E]. */
+function joinRows(emit: Emit, stacked: string, { count, rows }: Blocks, { S }: Extent): string {
+  const rowsLast = emit('Transpose', [stacked], { perm: [1, 2, 0, 3, 4] });
+  const width = emit.dim(stacked, 4);
+  const joined = emit('Reshape', [rowsLast, emit('Concat', [emit.ints(0, 0, -1), width], { axis: 0 })]);
+  const total = emit('Mul', [count, rows]);
+  const last = emit('Sub', [total, rows]);
+  const overlap = emit('Sub', [total, S]);
+  const head = emit.slice(joined, 2, emit.ints(0), last);
+  const tail = emit.slice(joined, 2, emit('Add', [last, overlap]), total);
+  return emit('Concat', [head, tail], { axis: 2 });
 }
 
 /** The plain branch where one block is enough, else the other; both return the same outputs. */

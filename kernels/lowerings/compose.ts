@@ -3,7 +3,7 @@
  * Names of values are those of the function's inputs (expanded.ts lists them); letters as everywhere in kernels/.
  */
 import { DataType } from '../../hooks/onnx/index.ts';
-import type { Block, Extent } from './blocks.ts';
+import { atColumns, type Block, type Extent } from './blocks.ts';
 import type { Edit } from './edits.ts';
 import type { Emit, Output } from './emit.ts';
 import * as columns from './functions/columns.ts';
@@ -19,6 +19,13 @@ export interface Found {
   readonly score: string;
   readonly sums: string;
   readonly counts: string;
+}
+
+/** Columns in which any head has sinks, [B|1, H, n] which of them has, and whether they are few. */
+interface SinkColumns {
+  readonly at: string;
+  readonly marks: string;
+  readonly few: string;
 }
 
 /** @param names inputs the function has */
@@ -55,7 +62,7 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
   const visibility = (block: Block): string | undefined => {
     const { emit: e } = block;
     const from = e('Add', [past, block.from]);
-    const time = causal && e.call(pattern.causalBias, from, block.rows, block.start, block.end, window)[0]!;
+    const time = causal && e.call(pattern.causalBias, from, block.rows, block.columns(), window)[0]!;
     const padding = real && e.call(pattern.paddingBias, block.cutKeys(real, 1))[0]!;
     return time && padding ? e('Add', [time, padding]) : time || padding;
   };
@@ -80,15 +87,27 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     return e('Mul', [gained, e('Unsqueeze', [e('Cast', [last], { to: DataType.FLOAT }), e.ints(0, 1, 3)])]);
   };
 
-  /** Probabilities before any edit of them: [B, H, rows, columns]. */
-  const patternOf = (block: Block): string => {
+  /** Logits after their edits, very low where hidden: [B, H, rows, columns]. */
+  const logitsOf = (block: Block): string => {
     const { emit: e } = block;
     const hidden = visibility(block);
-    let scores = scoresOf(block);
-    if (hidden) scores = e('Add', [scores, hidden]);
-    if (names.has('bias')) scores = e('Add', [scores, block.cutKeys(block.cutRows('bias', 2), 3)]);
-    if (names.has('head_sink')) return e.call(pattern.sinkSoftmax, scores, 'head_sink')[0]!;
-    return e('Softmax', [scores], { axis: -1 });
+    const scores = scoresOf(block);
+    const masked = hidden ? e('Add', [scores, hidden]) : scores;
+    return names.has('bias') ? e('Add', [masked, block.cutKeys(block.cutRows('bias', 2), 3)]) : masked;
+  };
+
+  /** Probabilities before any edit of them: [B, H, rows, columns]. */
+  const patternOf = (block: Block, masked = logitsOf(block)): string => {
+    const { emit: e } = block;
+    if (names.has('head_sink')) return e.call(pattern.sinkSoftmax, masked, 'head_sink')[0]!;
+    return e('Softmax', [masked], { axis: -1 });
+  };
+
+  /** Probabilities, and what the softmax of each row divided by as a logarithm, [B, H, rows, 1]. */
+  const patternAndSize = (block: Block): { rows: string; lse: string } => {
+    const masked = logitsOf(block);
+    const rows = patternOf(block, masked);
+    return { rows, lse: block.emit.call(pattern.logSumExp, masked, rows)[0]! };
   };
 
   /** Column sums of a block's real rows, each row counted in one block only: [B, H, columns]. */
@@ -147,12 +166,53 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     return edited;
   };
 
+  const valuesOf = (block: Block, edited: string): string =>
+    block.emit.call(pattern.groupedValues, edited, block.cutKeys('v', 2))[0]!;
+
+  const scaledHeads = (e: Emit, z: string): string =>
+    find('headScale') ? e.call(heads.headScale, z, 'head_scale')[0]! : z;
+
   /** Head outputs from edited probabilities: [B, H, rows, E]. */
-  const outputOf = (block: Block, edited: string): string => {
-    const { emit: e } = block;
-    const z = e.call(pattern.groupedValues, edited, block.cutKeys('v', 2))[0]!;
-    return find('headScale') ? e.call(heads.headScale, z, 'head_scale')[0]! : z;
+  const outputOf = (block: Block, edited: string): string => scaledHeads(block.emit, valuesOf(block, edited));
+
+  /** Whether ACT corrects outputs that are there, since finding sinks takes all rows. */
+  const corrects = detecting && !sinkAndVisual;
+
+  /** The columns a call's sinks are in, for `calibrated`. */
+  const sinkColumns = (e: Emit, found: string): SinkColumns => {
+    const [at, marks, few] = e.call(columns.sinkColumns, found, 'beta');
+    return { at: at!, marks: marks!, few: few! };
   };
+
+  /**
+   * Outputs of a block after ACT from those before, z [B, H, rows, E], by the columns of sinks alone; where that would lose
+   * precision or time, `otherwise`.
+   */
+  const calibrated = (
+    block: Block,
+    { at, marks, few }: SinkColumns,
+    { z, lse }: { z: string; lse: string },
+    otherwise: (e: Block) => string,
+  ): string => {
+    const { emit: e } = block;
+    const there = atColumns(block, at);
+    const weights = e('Exp', [e('Sub', [logitsOf(there), lse])]);
+    const own = e('Mul', [weights, e('Unsqueeze', [marks, e.ints(2)])]);
+    const onSinks = e.reduce('ReduceSum', own, 3);
+    const one = e.float(1);
+    const total = names.has('head_sink') ? e('Sub', [one, e('Exp', [e('Sub', [headSinks(e), lse])])]) : one;
+    const [edited, fit] = e.call(transfer.actOutputs, z, onSinks, valuesOf(there, own), total, 'beta');
+    const [chosen] = e.either(
+      e('And', [few, fit!]),
+      (inner) => [[inner('Identity', [edited!]), DataType.FLOAT]],
+      (inner) => [[otherwise(block.within(inner)), DataType.FLOAT]],
+    );
+    return scaledHeads(e, chosen!);
+  };
+
+  /** [1, H, 1, 1] */
+  const headSinks = (e: Emit) =>
+    e('Unsqueeze', [e('Cast', ['head_sink'], { to: DataType.FLOAT }), e.ints(0, 2, 3)]);
 
   /** The function's outputs in the order expanded.ts declares them. */
   const results = (z: string, found?: Found): Output[] => {
@@ -161,5 +221,17 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     return [z, ...state, ...taps].map((value) => [value, DataType.FLOAT]);
   };
 
-  return { pattern: patternOf, columnSums, detect, transfer: transferred, output: outputOf, results };
+  return {
+    pattern: patternOf,
+    patternAndSize,
+    columnSums,
+    detect,
+    transfer: transferred,
+    values: valuesOf,
+    output: outputOf,
+    corrects,
+    sinkColumns,
+    calibrated,
+    results,
+  };
 }

@@ -8,16 +8,18 @@
 import { DataType, makeNode } from '../../hooks/onnx/index.ts';
 import {
   BLOCK_BYTES,
+  type Block,
   type Blocks,
   countBlocks,
   type Extent,
+  MOST_ROWS,
+  mapAndSumBlocks,
   mapBlocks,
   oneOrMore,
-  sumBlocks,
   wholeBlock,
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
-import { checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
+import { BEYOND, checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
 import { DOMAIN, type Emit, emitter, type Primitive, primitive, toFloat } from './emit.ts';
 import * as heads from './functions/heads.ts';
 import { type Lowered, lowered } from './lowered.ts';
@@ -202,15 +204,40 @@ function attentionFunction(
       return { before, edited, results: step.results(step.output(block, edited), found) };
     };
     const inBlocks = (e: Emit, blocks: Blocks) => {
-      const found = step.detect(e, () => {
+      const each = (body: (block: Block) => string) => mapBlocks(e, blocks, extent, body);
+      /** Column sums of all rows, and a value over rows. */
+      const collect = (rowsOf: (block: Block, rows: string, lse: string) => string) => {
         const shape = e('Concat', [e.dim('q', 0), e.dim('q', 1), T], { axis: 0 });
-        return sumBlocks(e, blocks, extent, e('Expand', [e.float(0), shape]), (block) =>
-          block.spreadKeys(step.columnSums(block, step.pattern(block))),
+        return mapAndSumBlocks(e, blocks, extent, e('Expand', [e.float(0), shape]), (block) => {
+          const { rows, lse } = step.patternAndSize(block);
+          const sum = block.spreadKeys(step.columnSums(block, rows));
+          return { rows: rowsOf(block, rows, lse), sum };
+        });
+      };
+      if (!step.corrects) {
+        const found = step.detect(e, () => collect((_block, _rows, lse) => lse).sum);
+        const z = each((block) =>
+          step.output(block, step.transfer(block, step.pattern(block), found?.sinks)),
+        );
+        return step.results(z, found);
+      }
+      // Sinks take all rows to find, by when outputs are there and only need to be corrected.
+      const plain = collect((block, rows, lse) =>
+        block.emit('Concat', [step.values(block, rows), lse], { axis: 3 }),
+      );
+      const found = step.detect(e, () => plain.sum);
+      const sinks = step.sinkColumns(e, found!.sinks);
+      const E = e.dim('v', 3);
+      const z = each((block) => {
+        const both = block.cutRows(plain.rows, 2);
+        const before = {
+          z: block.emit.slice(both, 3, block.emit.ints(0), E),
+          lse: block.emit.slice(both, 3, E, block.emit.ints(BEYOND)),
+        };
+        return step.calibrated(block, sinks, before, (inner) =>
+          step.values(inner, step.transfer(inner, step.pattern(inner), found!.sinks)),
         );
       });
-      const z = mapBlocks(e, blocks, extent, (block) =>
-        step.output(block, step.transfer(block, step.pattern(block), found?.sinks)),
-      );
       return step.results(z, found);
     };
 
@@ -219,7 +246,8 @@ function attentionFunction(
       const { before, edited, results } = whole(emit);
       values = [...results.map(([value]) => value), before, edited];
     } else {
-      const blocks = countBlocks(emit, 'budget', [emit.dim('q', 0), emit.dim('q', 1), T], S);
+      const scores = [emit.dim('q', 0), emit.dim('q', 1), T];
+      const blocks = countBlocks(emit, 'budget', scores, S, site.causal ? MOST_ROWS : undefined);
       values = oneOrMore(
         emit,
         blocks,

@@ -88,6 +88,11 @@ export function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
+/** Largest absolute value, `least` at least. */
+export function largest({ data }: Tensor, least = 0): number {
+  return data.reduce((top, x) => Math.max(top, Math.abs(x)), least);
+}
+
 /** Largest absolute difference; NaN on either side counts as infinite, -inf equals -inf. */
 export function maxAbsError(actual: Tensor, expected: Tensor): number {
   if (actual.shape.join() !== expected.shape.join()) {

@@ -1,7 +1,7 @@
 /** Tensors of a problem as feeds of a one-site graph, and back. */
 import { DataType } from '../../hooks/onnx/index.ts';
 import type { Problem } from '../problem.ts';
-import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
+import { at, block, build, indices, type Tensor, tensor, zeros } from '../reference/tensor.ts';
 import type { Feed, Result } from './runner.ts';
 
 export function feed(x: Tensor, elemType: number = DataType.FLOAT): Feed {
@@ -11,16 +11,20 @@ export function feed(x: Tensor, elemType: number = DataType.FLOAT): Feed {
 /** Rows [from, to) of (B, N, ·, D). */
 export function rows(x: Tensor, from: number, to: number, elemType: number): Feed {
   const [B, N, , D] = x.shape as [number, number, number, number];
-  return feed(
-    build([B, N, to - from, D], (b, n, s, d) => at(x, b!, n!, from + s!, d!)),
-    elemType,
-  );
+  const value = zeros(B, N, to - from, D);
+  for (const [b, n] of indices(B, N) as Iterable<[number, number]>) {
+    block(value, b, n).set(block(x, b, n).subarray(from * D, to * D));
+  }
+  return feed(value, elemType);
 }
 
 /** The same as (B, ·, N·D). */
 export function flat(x: Tensor, from: number, to: number, elemType: number): Feed {
   const [B, N, , D] = x.shape as [number, number, number, number];
-  const value = build([B, to - from, N * D], (b, s, i) => at(x, b!, Math.floor(i! / D), from + s!, i! % D));
+  const value = zeros(B, to - from, N * D);
+  for (const [b, n, s] of indices(B, N, to - from) as Iterable<[number, number, number]>) {
+    block(value, b, s).set(block(x, b, n, from + s), n * D);
+  }
   return feed(value, elemType);
 }
 

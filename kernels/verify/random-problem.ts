@@ -1,7 +1,8 @@
 /** Random problems for property tests: any shapes, masks and edits, as fast-check arbitraries. */
 import fc from 'fast-check';
+import { halfToNumber, numberToHalf } from '../../hooks/onnx/index.ts';
 import type { Edit, Problem } from '../problem.ts';
-import { build, type Tensor } from '../reference/tensor.ts';
+import { build, type Tensor, zeros } from '../reference/tensor.ts';
 
 export interface RandomOptions {
   readonly edits: readonly Edit['kind'][];
@@ -17,7 +18,7 @@ export interface RandomOptions {
 }
 
 /** A cheap generator with a seed (mulberry32), so that a failing case is a handful of numbers. */
-function randomly(seed: number) {
+function randomly(seed: number, grid: (x: number) => number) {
   let state = seed >>> 0;
   const uniform = () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -26,11 +27,15 @@ function randomly(seed: number) {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
-  /** About normal, and on float32's grid, so that both sides start from the same numbers. */
-  const normal = () => Math.fround(uniform() + uniform() + uniform() + uniform() - 2);
+  /** About normal, and on the grid of the type a graph computes in, so that both sides start from the same numbers. */
+  const normal = () => grid(uniform() + uniform() + uniform() + uniform() - 2);
   return {
     uniform,
-    filled: (...shape: number[]): Tensor => build(shape, normal),
+    filled: (...shape: number[]): Tensor => {
+      const { data } = zeros(...shape);
+      for (let i = 0; i < data.length; i++) data[i] = normal();
+      return { shape, data };
+    },
     pick: (n: number) => Math.floor(uniform() * n),
   };
 }
@@ -99,9 +104,13 @@ export function recipes(options: RandomOptions): fc.Arbitrary<Recipe> {
     });
 }
 
-export function problemOf({ site, B, S, past, seed }: Recipe): Problem {
+/** @param precision whose numbers q, k, v and a head sink are */
+export function problemOf(
+  { site, B, S, past, seed }: Recipe,
+  precision: 'float32' | 'float16' = 'float32',
+): Problem {
   const { K, group, D, edit, padding, window, softcap, sink } = site;
-  const random = randomly(seed);
+  const random = randomly(seed, precision === 'float32' ? Math.fround : (x) => halfToNumber(numberToHalf(x)));
   const H = K * group;
   const T = past + S;
   const [q, k, v] = [random.filled(B, H, S, D), random.filled(B, K, T, D), random.filled(B, K, T, D)];
@@ -138,7 +147,8 @@ function randomEdit(
       return { kind, keys: some(0.2), weight: Array.from({ length: H }, () => 4 * random.uniform() + 0.01) };
     case 'heads':
       return { kind, scale: build([B, H], () => 2 * random.uniform()) };
-    case 'act':
+    case 'act': {
+      const share = random.uniform() < 0.5 ? 0.1 : 0.005;
       return {
         kind,
         heads: [...Array(H).keys()].filter(() => random.uniform() < 0.7),
@@ -148,8 +158,10 @@ function randomEdit(
         exclude: 'initial',
         stats: 'frozen',
         first,
-        sinks: build([B, H, T], () => Number(random.uniform() < 0.1)),
+        // Of few sinks outputs are made from those before, of many from the edited map.
+        sinks: build([B, H, T], () => Number(random.uniform() < share)),
       };
+    }
     case 'var':
       return {
         kind,

@@ -11,6 +11,7 @@ import {
   type Graph,
   halfToNumber,
   makeModel,
+  numberToHalf,
 } from '../../hooks/onnx/index.ts';
 import { bytesSource } from '../../hooks/onnx/source.ts';
 
@@ -137,7 +138,7 @@ function tensorOf(ort: Ort, { elemType, dims, values }: Feed) {
     case DataType.FLOAT:
       return new ort.Tensor('float32', Float32Array.from(values), dims);
     case DataType.FLOAT16:
-      return new ort.Tensor('float16', Uint16Array.from(values, toHalf), dims);
+      return new ort.Tensor('float16', Uint16Array.from(values, numberToHalf), dims);
     case DataType.INT64:
       return new ort.Tensor('int64', BigInt64Array.from(values as ArrayLike<never>, BigInt), dims);
     case DataType.INT32:
@@ -145,21 +146,4 @@ function tensorOf(ort: Ort, { elemType, dims, values }: Feed) {
     default:
       throw new AttuneError('FEED_TYPE', { found: `element type ${elemType}` });
   }
-}
-
-/** Bits of the nearest binary16 number, ties to even. */
-export function toHalf(value: number): number {
-  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = Math.abs(value);
-  if (Number.isNaN(value)) return sign | 0x7e00;
-  if (magnitude >= 65520) return sign | 0x7c00;
-  if (magnitude < 2 ** -24 / 2) return sign;
-  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
-  const unit = 2 ** (exponent - 10);
-  const steps = magnitude / unit;
-  const floor = Math.floor(steps);
-  const rest = steps - floor;
-  const rounded = floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
-  return sign | (exponent === -14 && rounded < 1024 ? rounded : ((exponent + 15) << 10) + (rounded - 1024));
 }

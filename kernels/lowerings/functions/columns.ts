@@ -139,3 +139,33 @@ function rowForm(firstDetected: boolean, name: string, doc: string) {
     }
   });
 }
+
+/** Part of all keys beyond which columns one by one gain little over a whole map. */
+const FEW = 4;
+
+/** Where any head has a sink that it calibrates. */
+export const sinkColumns = primitive(
+  {
+    name: 'SinkColumns',
+    inputs: ['sinks', 'beta'],
+    outputs: ['columns', 'marks', 'few'],
+    doc: `sinks [B|1, H|1, T] of 0 and 1, beta [B|1, H] → positions of keys that are a sink of any head with beta other than 1, and the first key [n]; marks [B|1, H, n], 1 where they are; few: n ≤ T/${FEW}, else columns and marks are of the first key only.`,
+  },
+  (emit) => {
+    const [zero, one] = [emit.ints(0), emit.ints(1)];
+    const edited = emit('Not', [emit('Equal', [emit('Unsqueeze', ['beta', emit.ints(2)]), emit.float(1)])]);
+    const marked = emit('Mul', ['sinks', emit('Cast', [edited], { to: DataType.FLOAT })]); // [B|1, H, T]
+    const any = emit('Reshape', [
+      emit.reduce('ReduceMax', emit.reduce('ReduceMax', marked, 0), 1),
+      emit.ints(-1),
+    ]);
+    const rest = emit.slice(any, 0, one, emit.dim(any, 0));
+    const withFirst = emit('Concat', [emit('Expand', [emit.float(1), one]), rest], { axis: 0 });
+    const all = emit('Reshape', [emit('NonZero', [withFirst]), emit.ints(-1)]);
+    const n = emit.dim(all, 0);
+    const few = emit('LessOrEqual', [emit('Mul', [n, emit.ints(FEW)]), emit.dim(any, 0)]);
+    emit.as('few', 'Squeeze', [few]);
+    emit.as('columns', 'Slice', [all, zero, emit('Where', [few, n, one]), zero]);
+    emit.as('marks', 'Gather', [marked, 'columns'], { axis: 2 });
+  },
+);

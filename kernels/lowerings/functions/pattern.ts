@@ -1,5 +1,6 @@
 /** From queries and keys to probabilities and back to outputs, without repeating keys or values for grouped heads. */
 import { DataType } from '../../../hooks/onnx/index.ts';
+import { BEYOND } from '../edits.ts';
 import { HIDDEN, primitive } from '../emit.ts';
 
 /**
@@ -66,13 +67,13 @@ export const softCap = primitive(
   },
 );
 
-/** Rows `from`… of the sequence against columns `start`…`end`. */
+/** Rows `from`… of the sequence against some columns. */
 export const causalBias = primitive(
   {
     name: 'CausalBias',
-    inputs: ['from', 'rows', 'start', 'end', 'window'],
+    inputs: ['from', 'rows', 'columns', 'window'],
     outputs: ['bias'],
-    doc: 'int64 [1] each: position of the first row, number of rows, key columns start ≤ t < end, keys seen to the left (0: all) → [1, 1, rows, end - start], 0 where a row may see a key, else very low.',
+    doc: 'int64: position of the first row [1], number of rows [1], positions of keys [C], keys seen to the left [1] (0: all) → [1, 1, rows, C], 0 where a row may see a key, else very low.',
   },
   (emit) => {
     const scalar = (x: string) => emit('Squeeze', [x]);
@@ -80,11 +81,10 @@ export const causalBias = primitive(
       emit('Range', [scalar('from'), scalar(emit('Add', ['from', 'rows'])), emit.int(1)]),
       emit.ints(1),
     ]);
-    const column = emit('Range', [scalar('start'), scalar('end'), emit.int(1)]);
-    const later = emit('Greater', [column, row]);
+    const later = emit('Greater', ['columns', row]);
     const unlimited = emit('Equal', ['window', emit.ints(0)]);
-    const reach = emit('Where', [unlimited, emit('Add', ['end', emit.ints(1)]), 'window']);
-    const gone = emit('LessOrEqual', [emit('Add', [column, reach]), row]);
+    const reach = emit('Where', [unlimited, emit.ints(BEYOND), 'window']);
+    const gone = emit('LessOrEqual', [emit('Add', ['columns', reach]), row]);
     const hidden = emit('Or', [later, gone]);
     const bias = emit('Where', [hidden, emit.float(HIDDEN), emit.float(0)]);
     emit.as('bias', 'Unsqueeze', [bias, emit.ints(0, 1)]);
@@ -119,5 +119,20 @@ export const sinkSoftmax = primitive(
     const weights = emit('Exp', [emit('Sub', ['scores', top])]);
     const sum = emit('Add', [emit.reduce('ReduceSum', weights, 3), emit('Exp', [emit('Sub', [sink, top])])]);
     emit.as('pattern', 'Div', [weights, sum]);
+  },
+);
+
+/** What a row's logits are taken down by to be logarithms of its probabilities. */
+export const logSumExp = primitive(
+  {
+    name: 'LogSumExp',
+    inputs: ['logits', 'pattern'],
+    outputs: ['lse'],
+    doc: 'logits [B, H, S, T] and the probabilities made of them → ln of what the softmax divided by [B, H, S, 1], from each row’s largest; for rows that see nothing a number that leaves hidden keys no weight.',
+  },
+  (emit) => {
+    const largest = emit.reduce('ReduceMax', 'logits', 3);
+    const weight = emit('Log', [emit.reduce('ReduceMax', 'pattern', 3)]);
+    emit.as('lse', 'Max', [emit('Sub', [largest, weight]), emit.float(HIDDEN / 10)]);
   },
 );

@@ -35,6 +35,30 @@ export const actTransfer = primitive(
   },
 );
 
+/**
+ * ActTransfer on head outputs, from the few columns that are sinks: with λ on the rest, z' = λ(z − z_S) + β z_S. Where
+ * sinks take nearly all, z − z_S is mostly rounding: `fit` says whether that is so in no row.
+ */
+export const actOutputs = primitive(
+  {
+    name: 'ActOutputs',
+    inputs: ['z', 'on_sinks', 'z_sinks', 'total', 'beta'],
+    outputs: ['edited', 'fit'],
+    doc: 'z [B, H, S, E] and of it what comes from sinks, z_sinks; weight of all keys and of sinks, total and on_sinks [B|1, H|1, S|1, 1]; beta [B|1, H] → as ActTransfer would have it; fit: every row has an eighth of its weight outside sinks.',
+  },
+  (emit) => {
+    const one = emit.float(1);
+    const beta = emit('Unsqueeze', ['beta', emit.ints(2, 3)]);
+    const rest = emit('Sub', ['total', 'on_sinks']);
+    const fewest = emit.float(1 / 8);
+    emit.as('fit', 'GreaterOrEqual', [emit('ReduceMin', [rest], { keepdims: 0 }), fewest]);
+    const freed = emit('Mul', [emit('Sub', [one, beta]), 'on_sinks']);
+    const growth = emit('Add', [emit('Div', [freed, emit('Max', [rest, fewest])]), one]); // λ
+    const grown = emit('Mul', ['z', growth]);
+    emit.as('edited', 'Sub', [grown, emit('Mul', ['z_sinks', emit('Sub', [growth, beta])])]);
+  },
+);
+
 /** As ActTransfer where every row has sinks of its own. */
 export const actTransferRows = primitive(
   {

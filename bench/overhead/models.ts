@@ -5,12 +5,12 @@
 import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface/transformers';
 import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import type { OrtSession } from '../../hooks/session/index.ts';
-import { pine, zeroTuning } from '../../interventions/index.ts';
+import { act, pine, zeroTuning } from '../../interventions/index.ts';
 import type { Player } from '../lockstep.ts';
 import { QWEN_05B, qwenInt4Folder } from '../models/qwen-int4.ts';
 import type { Clock } from '../paired.ts';
 
-export type Variant = 'nothing on' | 'one γ' | 'γ per head' | 'PINE, 10 documents';
+export type Variant = 'nothing on' | 'one γ' | 'γ per head' | 'ACT, all heads' | 'PINE, 10 documents';
 
 /** Ten documents that fill a prompt of 1,024 tokens but for 24 before and 40 after them. */
 const DOCUMENTS = Array.from({ length: 10 }, (_, i): [number, number] => [24 + 96 * i, 120 + 96 * i]);
@@ -68,6 +68,7 @@ export class Contestant {
 
 function interventionsOf(variant: Variant): Intervention[] {
   if (variant === 'nothing on') return [];
+  if (variant === 'ACT, all heads') return [act({ heads: 'all' })];
   if (variant === 'PINE, 10 documents') return [pine({ documents: DOCUMENTS })];
   return [zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas() })];
 }

@@ -1,4 +1,5 @@
 /** Head statistics in words, and as tables for a terminal. */
+import { short } from '../reports/head-map.ts';
 
 export interface CalibratedTable {
   readonly name: string;
@@ -40,13 +41,4 @@ export function tableText({ name, rows }: CalibratedTable): string {
   const lines = [header, ...rows.map((row, layer) => [`${layer}`, ...row.map(short)])];
   const width = Math.max(...lines.flat().map(({ length }) => length));
   return `${title}\n${lines.map((line) => `  ${line.map((cell) => cell.padStart(width)).join('  ')}`).join('\n')}\n`;
-}
-
-/** Two significant places, without a leading zero where that saves room. */
-export function short(value: number): string {
-  if (value === 0) return '0';
-  const size = Math.abs(value);
-  if (size >= 0.1) return value.toFixed(size >= 10 ? 0 : 2);
-  if (size >= 0.001) return value.toFixed(3);
-  return value.toExponential(0);
 }

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { short } from '../reports/head-map.ts';
 import { headsCommand } from './heads.ts';
 import { headsPage } from './heads-page.ts';
-import { EXPLAINED, short, tableText } from './heads-text.ts';
+import { EXPLAINED, tableText } from './heads-text.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'attune-heads-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -96,6 +97,6 @@ test('wide models: the heads that stand out; signed values around a middle', () 
   expect(tableText({ name: 'sink', rows })).toMatch(/largest: 2\.31 95 {2}2\.30 94/);
   const page = headsPage({ title: '<b>', about: 'x', tables: [{ name: 'influence', rows: [[-1, 0, 1]] }] });
   expect(page).toContain('<h1>&lt;b&gt;</h1>');
-  expect(page).toMatch(/fill="rgb\(247 247 245\)"/);
+  expect(page).toMatch(/fill="#f7f7f5"/);
   expect([0, 0.1234, 0.01234, 0.00012, 12.3].map(short)).toEqual(['0', '0.12', '0.012', '1e-4', '12']);
 });

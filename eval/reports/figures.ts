@@ -5,7 +5,7 @@ import { metricKinds } from '../scoring/metrics.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { type Curve, curvePlot } from './curve-plot.ts';
 import type { HeadMaps } from './document.ts';
-import { headMap, scaleOf } from './head-map.ts';
+import { headMap, mapLegend, scaleOf } from './head-map.ts';
 import { type IntervalRow, intervalPlot } from './interval-plot.ts';
 import { html, type Markup } from './markup.ts';
 import { sharesTasks, shortNames } from './model-names.ts';
@@ -130,6 +130,9 @@ function tasksWith(
   return [...groups].map(([title, own]) => ({ title, own }));
 }
 
+/** Pixels for a layer's cells: some maps stand side by side. */
+const MAP_ROOM = 210;
+
 /** A row of maps for each model and quantity, settings side by side on one scale. */
 export function headMaps(heads: readonly HeadMaps[]): Markup[] {
   const several = new Set(heads.map(({ model }) => model)).size > 1;
@@ -146,7 +149,11 @@ export function headMaps(heads: readonly HeadMaps[]): Markup[] {
         shown[0]!.neutral,
       );
       const title = `${several ? `${short(model)}: ` : ''}${name}`;
-      return html`<h3>${title}</h3><div class="maps">${shown.map(({ intervention, rows }) => headMap(intervention, rows, scale))}</div>`;
+      const figures = shown.map(
+        ({ intervention, rows }) =>
+          html`<figure class="heads"><figcaption>${intervention}</figcaption>${headMap(`${name}, ${intervention},`, rows, scale, MAP_ROOM)}</figure>`,
+      );
+      return html`<h3>${title}</h3>${mapLegend(name, scale)}<div class="maps">${figures}</div>`;
     });
   });
 }

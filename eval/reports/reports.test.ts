@@ -80,6 +80,8 @@ describe('head maps', () => {
     { model: 'm', intervention: 'one', prompts: 8, maps: maps(1) },
   ];
   const page = reportPage(report);
+  const fill = (title: string, of = page) =>
+    new RegExp(`${title}</title><rect[^>]* fill="(#\\w+)"`).exec(of)?.[1];
 
   test('settings side by side on one scale, each head with its value', () => {
     const [, heads = ''] = /<h2>Heads<\/h2>(.*)<h2>Items that changed/s.exec(page)!;
@@ -91,17 +93,19 @@ describe('head maps', () => {
     expect(heads.match(/<figcaption>[^<]*/g)).toEqual(
       ['untouched', 'one', 'one'].map((name) => `<figcaption>${name}`),
     );
-    // 1 … 5 is the scale of both entropy maps.
-    expect(heads.match(/1 … 5/g)).toHaveLength(2);
-    expect(heads).toContain('class="above" style="--at:0.75"><title>layer 1, head 1: 4</title>');
-    expect(heads).toContain('class="above" style="--at:1"><title>layer 1, head 1: 5</title>');
+    // Both maps of entropy have one scale: its end is the largest value of either.
+    expect(heads.match(/scale of entropy of rows \(nats\): 0 to 5\.00"/g)).toHaveLength(1);
+    expect(fill('layer 1, head 1: 5.000')).toBe('#fee838');
+    expect(fill('layer 1, head 1: 4.000')).not.toBe('#fee838');
   });
 
   test('of a parameter the neutral value is blank and either side has its colour', () => {
-    expect(page).toContain('class="above" style="--at:1"><title>layer 0, head 0: 1</title>');
-    expect(page).toContain('class="above" style="--at:0"><title>layer 0, head 1: 0</title>');
-    expect(page).toContain('class="below" style="--at:1"><title>layer 1, head 1: -1</title>');
-    expect(page).toContain('-1 … 1, blank at 0');
+    const [, parameter = ''] = page.split('<h3>zerotuning.log_gamma</h3>');
+    expect(fill('layer 0, head 0: 1.000', parameter)).toBe('#7f4a08');
+    expect(fill('layer 1, head 0: 0.000', parameter)).toBe('#f7f7f5');
+    expect(fill('layer 1, head 1: −1.000', parameter)).toBe('#0b4a8f');
+    expect(parameter).toContain('−1.00 to 1.00"');
+    expect(parameter).toContain('white at 0<');
   });
 });
 

@@ -1,3 +1,5 @@
+import { MAP_STYLE } from './head-map.ts';
+
 /** The look of report.html: paper and screen, light and dark. Colours of settings: Okabe and Ito, told apart by all. */
 export const STYLE = `
 :root { color-scheme: light dark; --ink: #1a1a1a; --soft: #666; --rule: #d8d8d8; --paper: #fff; --panel: #f6f6f4;
@@ -36,10 +38,8 @@ svg .curve { fill: none; stroke: var(--series); stroke-width: 1.75; }
 .s4 { --series: #b35f94; } .s5 { --series: #9a7d00; } .s6 { --series: #3f93c4; }
 @media (prefers-color-scheme: dark) { .s1 { --series: #56b4e9; } .s2 { --series: #ef8a4a; } .s3 { --series: #2fc79a; }
   .s4 { --series: #dd9cc4; } .s5 { --series: #e3c53c; } .s6 { --series: #8fd0f5; } }
-figure.heads { margin: 0; font-size: .82rem; } figure.heads svg { width: auto; max-width: 100%; margin: .1rem 0; }
-figure.heads .above { fill: color-mix(in oklab, #d55e00 calc(100% * var(--at)), var(--panel)); }
-figure.heads .below { fill: color-mix(in oklab, #0072b2 calc(100% * var(--at)), var(--panel)); }
-.maps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
+figure.heads { margin: 0; font-size: .82rem; max-width: 100%; overflow-x: auto; }
+${MAP_STYLE}.maps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
 details { border-top: 1px solid var(--rule); padding: .3rem 0; }
 details details { border: 0; padding: .1rem 0 .1rem 1rem; }
 summary { cursor: pointer; } summary:focus-visible { outline: 2px solid var(--series, #0072b2); }

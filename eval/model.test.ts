@@ -51,3 +51,24 @@ test('a prompt is shared between choices where later tokens change nothing in it
     expect(cost.tokens).toBe(cost.unsharedTokens);
   }
 });
+
+test('a graph of another name: the same numbers from another file, and another model', async () => {
+  const worlds = fileURLToPath(new URL('../testbed/models/worlds-lm', import.meta.url));
+  const [usual, named] = [
+    await loadEvalModel(worlds),
+    await loadEvalModel(worlds, { modelFile: 'model_gqa' }),
+  ];
+  expect(named.fingerprint).not.toBe(usual.fingerprint);
+  const scores = [];
+  for (const one of [usual, named]) {
+    const [context, continuation] = ['Ann has a', ' dog'].map((text) => one.language.encode(text));
+    const { scores: own } = await one.language.logLikelihoods([
+      { context: context!, continuation: continuation! },
+    ]);
+    scores.push(own[0]!.logLikelihood);
+    await one.dispose();
+  }
+  expect(Math.abs(scores[0]! - scores[1]!)).toBeLessThan(1e-3);
+  expect(scores[0]).not.toBe(scores[1]);
+  await expect(loadEvalModel(worlds, { modelFile: 'nowhere' })).rejects.toMatchObject({ code: 'MODEL_LOAD' });
+});

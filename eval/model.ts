@@ -60,6 +60,8 @@ export interface EvalModel {
 export interface ModelOptions {
   /** Number type of the weights, as transformers.js names its files. Default 'fp32'. */
   dtype?: string | undefined;
+  /** Name of the graph in onnx/, without the ending for the number type, as transformers.js's model_file_name; default 'model'. */
+  modelFile?: string | undefined;
   /** Default 'cpu'. */
   device?: string | undefined;
   /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
@@ -86,7 +88,7 @@ interface Instance {
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
-  const { dtype = 'fp32', device = 'cpu', threads } = options;
+  const { dtype = 'fp32', device = 'cpu', modelFile, threads } = options;
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -101,6 +103,13 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     AutoConfig.from_pretrained(path, where),
   )) as unknown as Record<string, unknown>;
   const pictures = readsPictures(config);
+  if (pictures && modelFile !== undefined) {
+    throw new AttuneError('MODEL_LOAD', {
+      at: idOrFolder,
+      found: `the model file "${modelFile}"`,
+      expected: 'none: a vision-language model has a file for each of its sessions',
+    });
+  }
   const types = pictures && local ? sessionTypes(path, dtype, SUFFIXES[dtype] ?? `_${dtype}`) : dtype;
   const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
   const kept = new KeptRuns();
@@ -110,6 +119,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
         ...where,
         dtype: types,
         device,
+        model_file_name: modelFile ?? null,
         interventions,
         session_options,
         // Elsewhere outputs may lie in memory that is given back.
@@ -142,7 +152,9 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   const weights = local ? await hashFiles(path, types) : `hub:${idOrFolder}`;
   return {
     name: idOrFolder,
-    fingerprint: createHash('sha256').update(`${weights}/${dtype}/${device}`).digest('hex'),
+    fingerprint: createHash('sha256')
+      .update([weights, dtype, device, ...(modelFile ? [modelFile] : [])].join('/'))
+      .digest('hex'),
     software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
     language: {
       ...untouched.language,

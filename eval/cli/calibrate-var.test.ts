@@ -46,7 +46,7 @@ test('the profile names dimensions and τ of this model, and can be applied to i
 
 test('flags of a search are refused', async () => {
   await expect(run('--task', 'worlds-captions-short', '--margin', '0.1')).rejects.toThrow(
-    /ARGUMENT_INVALID.*--margin.*without one/,
+    /ARGUMENT_INVALID.*--margin.*without a search/,
   );
 });
 

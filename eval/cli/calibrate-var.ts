@@ -108,7 +108,8 @@ export function refuseSearchFlags(args: Arguments, flags: readonly string[]): vo
   if (flag === undefined) return;
   throw new AttuneError('ARGUMENT_INVALID', {
     at: `--${flag}`,
-    found: 'a flag of a search; var is calibrated from the residual stream, without one',
+    found:
+      'a flag that var does not have: it is calibrated from the residual stream, without a search, and its model has a file for each session',
     hint: '--help says which belong to which',
   });
 }

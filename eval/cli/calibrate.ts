@@ -17,6 +17,7 @@ import type { Metric } from '../tasks/definition.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 import { calibrationItem, estimateBy, searchMetric } from './calibration-items.ts';
 import { planTask, required } from './eval-plan.ts';
+import { MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 import { indices, number, numbers } from './number-list.ts';
 
 const USAGE: Usage = {
@@ -87,8 +88,7 @@ const USAGE: Usage = {
     tau: { type: 'string', value: '<τ>', description: 'act: absolute threshold instead' },
     statistics: { type: 'string', value: '<name>', description: 'act: running (default), frozen or row' },
     margin: { type: 'string', value: '<x>', description: 'act: a head is kept if it gains more; default 0' },
-    dtype: { type: 'string', value: '<type>', description: 'number type of the weights; default fp32' },
-    device: { type: 'string', value: '<name>', description: 'cpu (default), webgpu, …' },
+    ...MODEL_FLAGS,
     'batch-tokens': {
       type: 'string',
       value: '<n>',
@@ -134,7 +134,7 @@ export async function calibrateCommand(
   const samples = args.integer('samples', 1) ?? 500;
   const heldOut = args.integer('held-out', 1) ?? 500;
   const batchTokens = args.integer('batch-tokens', 1);
-  const modelOptions = { dtype: args.text('dtype'), device: args.text('device') };
+  const modelOptions = modelOptionsOf(args);
   const tasks = [];
   for (const task of required(args, 'task', 'calibrate')) {
     const split = args.text('split') ?? (task.startsWith('worlds-') ? 'calibration' : undefined);
@@ -199,7 +199,7 @@ async function varCommand(args: Arguments, name: string, world: CalibrateWorld):
 
 const SEARCH_FLAGS = [
   ...['held-out', 'metric', 'layers', 'groups', 'unit', 'probe', 'fraction', 'up', 'down'],
-  ...['beta', 'alpha', 'tau', 'statistics', 'margin', 'batch-tokens'],
+  ...['beta', 'alpha', 'tau', 'statistics', 'margin', 'batch-tokens', 'model-file'],
 ];
 
 function one(args: Arguments, flag: string): string {

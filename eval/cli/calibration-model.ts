@@ -20,7 +20,7 @@ export interface CalibrationModel extends AsyncDisposable {
 /** @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN, NO_ATTENTION */
 export async function loadCalibrationModel(
   idOrFolder: string,
-  { dtype = 'fp32', device = 'cpu' }: ModelOptions = {},
+  { dtype = 'fp32', device = 'cpu', modelFile }: ModelOptions = {},
 ): Promise<CalibrationModel> {
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -36,7 +36,12 @@ export async function loadCalibrationModel(
     AutoTokenizer.from_pretrained(path, where),
   );
   const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
-    from_pretrained(AutoModelForCausalLM as never, path, { ...where, dtype, device }),
+    from_pretrained(AutoModelForCausalLM as never, path, {
+      ...where,
+      dtype,
+      device,
+      model_file_name: modelFile ?? null,
+    }),
   );
   return {
     model,

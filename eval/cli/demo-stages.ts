@@ -1,7 +1,9 @@
 /**
  * What the demo runs: the two models of the repository, the failures they are known for, and the methods for them. A method is a
  * row. Parameters are the methods' own defaults where they have some; nothing was searched for on these models (`attune
- * calibrate` does that), so that the demo shows what the methods do and not how far they can be brought.
+ * calibrate` does that), so that the demo shows what the methods do and not how far they can be brought. VAR has no defaults for
+ * what a model's sinks are: it has those that `attune calibrate --intervention var` read off this one, from other pictures
+ * (testbed/results/profiles/worlds-vlm.var.profile.json; a test holds the two together).
  */
 
 export interface DemoMethod {
@@ -68,7 +70,7 @@ export const STAGES: readonly DemoStage[] = [
       },
     ],
     methods: [
-      { title: 'VAR', intervention: { intervention: 'var', dimensions: [0], tau: 4 } },
+      { title: 'VAR', intervention: { intervention: 'var', dimensions: [50], tau: 3.13 } },
       { title: 'VHR', intervention: { intervention: 'vhr' } },
     ],
   },

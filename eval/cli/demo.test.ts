@@ -30,6 +30,17 @@ test('every method is one with valid parameters, every task is a task', async ()
   }
 });
 
+test('VAR has the sink dimensions and τ that were calibrated for the model', () => {
+  const profile = new URL('../../testbed/results/profiles/worlds-vlm.var.profile.json', import.meta.url);
+  const [calibrated] = JSON.parse(readFileSync(profile, 'utf8')).interventions;
+  const { intervention } = STAGES.flatMap(({ methods }) => methods).find(({ title }) => title === 'VAR')!;
+  expect(intervention).toEqual({
+    intervention: 'var',
+    dimensions: calibrated.dimensions,
+    tau: calibrated.tau,
+  });
+});
+
 test('the table shows the numbers of the report, and the page lies beside it', async () => {
   let stdout = '';
   const out = join(root, 'out');

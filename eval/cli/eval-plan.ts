@@ -15,6 +15,7 @@ import { hasDocuments } from '../tasks/item.ts';
 import { type LoadOptions, loadItems, sourceNames } from '../tasks/items.ts';
 import { localTask } from '../tasks/local-task.ts';
 import type { Arguments } from './arguments.ts';
+import { modelOptionsOf } from './model-flags.ts';
 
 export type ReadIntervention = (
   json: Record<string, unknown>,
@@ -67,7 +68,7 @@ export async function planOf(args: Arguments, readIntervention: ReadIntervention
       gate,
       tasks.map((task) => ({ task, settings })),
     );
-  const modelOptions = { dtype: args.text('dtype'), device: args.text('device') };
+  const modelOptions = modelOptionsOf(args);
   const identity = [
     models,
     modelOptions,

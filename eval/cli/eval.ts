@@ -7,6 +7,7 @@ import { untouched } from '../runner/setting.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
+import { MODEL_FLAGS } from './model-flags.ts';
 import { runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
@@ -101,12 +102,7 @@ const USAGE: Usage = {
       value: '<n>',
       description: 'of each process; default with workers: those of the machine shared among them',
     },
-    dtype: {
-      type: 'string',
-      value: '<type>',
-      description: 'number type of the weights: fp32 (default), fp16, q8, q4, …',
-    },
-    device: { type: 'string', value: '<name>', description: 'cpu (default), webgpu, …' },
+    ...MODEL_FLAGS,
     'skip-bad': { type: 'boolean', description: 'count bad records instead of stopping at the first' },
     'dry-run': { type: 'boolean', description: 'show what would be run and the first prompt of each task' },
     json: { type: 'boolean', description: 'one JSON document on stdout' },

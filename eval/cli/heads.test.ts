@@ -61,6 +61,18 @@ test('a text file: tables, and a page that stands alone', async () => {
   expect(html).not.toMatch(/<script|https?:|@import|url\(/);
 });
 
+test('--model-file takes another graph of the folder, with the same heads', async () => {
+  const argv = ['--model', worlds, '--statistic', 'sink', '--samples', '3', '--tokens', '16', '--json'];
+  const [usual, gqa] = [await heads(...argv), await heads(...argv, '--model-file', 'model_gqa.onnx')].map(
+    ({ stdout }) => (JSON.parse(stdout).statistics.sink as number[][]).flat(),
+  );
+  expect(usual).toHaveLength(gqa!.length);
+  usual!.forEach((value, i) => {
+    expect(Math.abs(value - gqa![i]!)).toBeLessThan(1e-4);
+  });
+  expect(usual).not.toEqual(gqa);
+});
+
 test('the prompts of a task: heads that copy the answer', async () => {
   const argv = ['--model', worlds, '--task', 'worlds-documents', '--samples', '20', '--json'];
   const { stdout } = await heads(...argv, '--statistic', 'retrieval');

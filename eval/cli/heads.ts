@@ -7,6 +7,7 @@ import { type Progress, progress } from '../runner/progress.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { headsPage } from './heads-page.ts';
 import { tableText } from './heads-text.ts';
+import { MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 
 /** Those that need nothing but text come first and are the default. */
 const GROUPS = [
@@ -49,8 +50,7 @@ const USAGE: Usage = {
       description: 'for influence: uniform rows (default) or zero output',
     },
     out: { type: 'string', value: '<file.html>', description: 'write a page of heat maps' },
-    dtype: { type: 'string', value: '<type>', description: 'number type of the weights; default fp32' },
-    device: { type: 'string', value: '<name>', description: 'cpu (default), webgpu, …' },
+    ...MODEL_FLAGS,
     json: { type: 'boolean', description: 'one JSON document on stdout: {layers, heads, statistics}' },
   },
   examples: [
@@ -95,10 +95,7 @@ export async function headsCommand(argv: readonly string[], world: HeadsWorld = 
   const { loadCalibrationModel } = await import('./calibration-model.ts');
   const { headsData } = await import('./heads-data.ts');
   const { headStatistics } = await import('../../calibration/index.ts');
-  await using loaded = await loadCalibrationModel(name, {
-    dtype: args.text('dtype'),
-    device: args.text('device'),
-  });
+  await using loaded = await loadCalibrationModel(name, modelOptionsOf(args));
   const data = await headsData(loaded, options);
   const { facts } = loaded.model.attune;
   const statistics: Record<string, HeadTable> = {};

@@ -8,7 +8,7 @@ export function configuration({ document, command }: ReadableReport): Markup {
   const settings = new Map(runs.map(({ specHash, ...run }) => [specHash, run]));
   return html`<pre>${command}</pre>
 <dl>${models.map(({ name, fingerprint }) => html`<dt>model</dt><dd>${name}<br><code>${fingerprint}</code></dd>`)}
-<dt>number type, device</dt><dd>${modelOptions.dtype ?? 'fp32'}, ${modelOptions.device ?? 'cpu'}</dd>
+<dt>number type, device</dt><dd>${modelOptions.dtype ?? 'fp32'}, ${modelOptions.device ?? 'cpu'}${modelOptions.modelFile && `, onnx/${modelOptions.modelFile}`}</dd>
 <dt>sample</dt><dd>${limit === undefined ? 'the items that each task names below' : `${limit} items of each task`}${sampleIds && `, of the ids ${sampleIds.join(', ')}`}; seed ${seed}${skipBad && '; bad records are counted and left out'}</dd>
 <dt>bootstrap</dt><dd>${resamples} resamples, seed ${seed}; level ${level}</dd>
 <dt>software</dt><dd>${Object.entries(software)

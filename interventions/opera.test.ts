@@ -236,6 +236,22 @@ describe.each(['llava', 'llava-gqa'])('%s', (name) => {
     model.use([]);
   });
 
+  test('plausible candidates alone: fewer rows, and without charges and rollbacks the same text', async () => {
+    const run = async (settings: object) => {
+      const { spec } = opera({ beams: 3, candidates: 4, rollbacks: 0, ...settings });
+      const parsed = spec as Parameters<typeof operaGenerate>[0];
+      const { output, trace } = await operaGenerate(parsed, model as unknown as SearchModel, options);
+      return { text: (output as Tensor).tolist(), rows: trace.rows };
+    };
+    const all = await run({ alpha: 0 });
+    const few = await run({ alpha: 0, plausibility: 1 });
+    expect(few.text).toEqual(all.text);
+    const later = few.rows.slice(1);
+    expect(Math.min(...later)).toBeGreaterThanOrEqual(3);
+    expect(Math.max(...later)).toBeLessThan(12);
+    expect(all.rows.slice(1).every((rows) => rows === 12)).toBe(true);
+  });
+
   test('after a search the model is what it was', async () => {
     const before = (await model(inputsOf(single.prompt))).logits.data;
     model.use([opera({ beams: 2, candidates: 2 })]);

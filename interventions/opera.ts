@@ -16,6 +16,14 @@ const schema = z.strictObject({
   semantics: z.enum(['code', 'paper']).default('code').describe('which constants the others default to'),
   beams: z.int().min(1).default(5),
   candidates: z.int().min(1).default(5).describe('N_can: tokens that are tried after each beam'),
+  plausibility: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      'ours: candidates that are, uncharged, less likely than this next to the last that beam search would keep are not run; 0 runs all, as published',
+    ),
   sigma: z
     .number()
     .positive()

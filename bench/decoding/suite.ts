@@ -2,6 +2,9 @@
  * What decoding interventions cost: whole generations on a model of the shape of Qwen2.5-0.5B in 4 bits, OPERA against beam search with the
  * same beams. OPERA runs beams × candidates rows a step where beam search runs beams; with one candidate (the cheap setting of
  * its README) both run the same rows and OPERA's own work is what is left: an attention row, and scores.
+ *
+ * Random weights hold every token for about as likely, so what leaving out implausible candidates spares is measured on
+ * captions of the testbed's model.
  */
 import { AutoModelForCausalLM, Tensor } from '@huggingface/transformers';
 import {
@@ -14,6 +17,7 @@ import { beamSearch, opera } from '../../interventions/index.ts';
 import { qwenInt4Folder } from '../models/qwen-int4.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, RunOptions, Suite } from '../suite.ts';
+import { captionsCase } from './captions.ts';
 
 type Model = TransformersModel & AttunedModel & { generate(options: object): Promise<unknown> };
 
@@ -71,8 +75,12 @@ function caseOf(candidates: number): Case {
 
 export const decodingSuite: Suite = {
   name: 'decoding',
-  summary: `OPERA against beam search, ${NEW_TOKENS} tokens after ${CONTEXT}, Qwen2.5-0.5B shape in int4`,
-  cases: [caseOf(1), caseOf(5)],
+  summary: `OPERA against beam search, ${NEW_TOKENS} tokens after ${CONTEXT}, Qwen2.5-0.5B shape in int4; captions of worlds-vlm`,
+  cases: [
+    caseOf(1),
+    caseOf(5),
+    ...[0, 0.01, 0.1, 1].map((plausibility) => captionsCase({ beams: BEAMS, plausibility })),
+  ],
   close: async () => {
     await (await loaded)?.dispose();
     loaded = undefined;

@@ -19,12 +19,15 @@ import {
   type TokenSlice,
 } from '../../hooks/model/decoding/index.ts';
 import type { Activation, SearchModel, Span } from '../../hooks/model/index.ts';
+import { type Candidate, type Candidates, plausible } from './candidates.ts';
 import { chargedLogProbabilities, type PenaltyRules, penaltyOf } from './penalty.ts';
 import { decideRollback, type RollbackRules } from './rollback.ts';
 import { type Stripes, stripeRow, strongest, withRow } from './stripes.ts';
 
 export interface OperaRules extends PenaltyRules, RollbackRules {
   readonly candidates: number;
+  /** Candidates less likely than this next to the last that beam search would keep are not run; 0: all are. */
+  readonly plausibility: number;
   /** σ */
   readonly sigma: number;
   /** k: columns of the newest so many tokens, and as many steps of history. */
@@ -123,7 +126,8 @@ export class OperaSearch {
         );
         tried = await this.#try(beams, next, step);
       } else {
-        tried = await this.#try(beams, this.#candidates(moment, step), step);
+        const { run, skipped } = this.#candidates(moment, step);
+        tried = await this.#try(beams, run, step);
         const locations = beams.map((_, beam) =>
           tried.filter((one) => one.beam === beam).map(({ column }) => column),
         );
@@ -148,7 +152,7 @@ export class OperaSearch {
           continue;
         }
         next = hypotheses.advance(
-          bestOf(this.#charged(beams, tried), 2 * width),
+          bestOf(this.#charged(beams, tried, skipped), 2 * width),
           beams.map(({ tokens }) => tokens),
         );
       }
@@ -161,23 +165,20 @@ export class OperaSearch {
   }
 
   /** The tokens that are tried after each beam. The first token has one beam only, from which all others come. */
-  #candidates({ beams, rejected }: Moment, step: number): { beam: number; token: number }[] {
-    const { candidates } = this.#rules;
+  #candidates({ beams, rejected }: Moment, step: number): Candidates {
+    const { candidates, plausibility } = this.#rules;
     const count = step === 0 ? Math.max(candidates, this.#request.beams) : candidates;
-    return beams.flatMap(({ logits }, beam) =>
+    const all = beams.flatMap(({ logits }, beam) =>
       largestLogits(logits, count + rejected.size)
         .filter((token) => !rejected.has(`${beam} ${token}`))
         .slice(0, count)
         .map((token) => ({ beam, token })),
     );
+    return plausible(beams, all, { ...this.#request, plausibility });
   }
 
   /** Run tokens after their beams, as rows of one batch. */
-  async #try(
-    beams: readonly Beam[],
-    pairs: readonly { beam: number; token: number }[],
-    step: number,
-  ): Promise<Tried[]> {
+  async #try(beams: readonly Beam[], pairs: readonly Candidate[], step: number): Promise<Tried[]> {
     const { promptIds } = this.#request;
     const { sigma, window } = this.#rules;
     const parents = pairs.map(({ beam }) => this.#parents[beam]!);
@@ -197,13 +198,18 @@ export class OperaSearch {
     });
   }
 
-  /** Scores of the candidates: ln p over those of one beam, after the charge. */
-  *#charged(beams: readonly Beam[], tried: readonly Tried[]): Generator<Extension> {
+  /** Scores of the candidates: ln p over those of one beam, after the charge; those that were not run have none. */
+  *#charged(
+    beams: readonly Beam[],
+    tried: readonly Tried[],
+    skipped: readonly Candidate[],
+  ): Generator<Extension> {
     for (const [beam, { score, logits }] of beams.entries()) {
       const own = tried.filter((one) => one.beam === beam);
+      const others = skipped.filter((one) => one.beam === beam);
       const logProbabilities = chargedLogProbabilities(
-        own.map(({ token }) => logits[token]!),
-        own.map(({ penalty }) => penalty),
+        [...own, ...others].map(({ token }) => logits[token]!),
+        [...own.map(({ penalty }) => penalty), ...others.map(() => 0)],
         this.#rules,
       );
       for (const [i, { token }] of own.entries()) yield { beam, token, score: score + logProbabilities[i]! };

@@ -50,12 +50,19 @@ export function imageFeed(kind: string, request: RequestState, feeds: Feeds): Re
 export function imageKeys(context: EditContext, rows: string): string {
   const { emit } = context;
   return context.once('image keys', () => {
-    const shape = emit.op('Concat', [emit.length(rows, 0), emit.length(rows, 1)], 'rows', { axis: 0 });
-    const here = emit.reshape(emit.op('Expand', [HERE, shape], 'image_here'), [0, 1, -1]); // [B, 1, S]
+    const here = imageHere(context, rows);
     const { past, keep } = context.carry('attune.image', 1);
     const all = emit.op('Concat', [past, here], 'image_keys', { axis: 2 });
     keep(all);
     return emit.reshape(all, [0, -1]);
+  });
+}
+
+/** float32 [B, 1, S], 1 at this run's image tokens. @param rows as in imageKeys */
+export function imageHere({ emit, once }: EditContext, rows: string): string {
+  return once('image here', () => {
+    const shape = emit.op('Concat', [emit.length(rows, 0), emit.length(rows, 1)], 'rows', { axis: 0 });
+    return emit.reshape(emit.op('Expand', [HERE, shape], 'image_here'), [0, 1, -1]);
   });
 }
 

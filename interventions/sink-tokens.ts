@@ -1,6 +1,7 @@
 /** Sink tokens by their residual stream (kernels/detect/massive-activations.ts), found in the graph and kept for decoding. */
 import type { EditContext, Emitter } from '../hooks/compile/index.ts';
 import { DataType } from '../hooks/onnx/index.ts';
+import { imageHere } from './image-tokens.ts';
 
 /** Inside the root mean square, as in the released code of VAR. */
 const EPSILON = 1e-6;
@@ -16,13 +17,20 @@ export interface SinkRule {
   readonly strict: boolean;
 }
 
+/** float32, over all T keys. */
+export interface KeyGroups {
+  /** [B, 3, T]: 1 at visual keys that are no sinks, at sinks, at visual keys. */
+  readonly groups: string;
+  /** [B, T]: 1 at sinks. */
+  readonly sink: string;
+}
+
 /**
- * 1 at the sinks among all keys, float32 [B, T]. Tokens of a run of several are examined; a single token was generated
- * and is no sink, nor is padding.
+ * Sinks and visual keys. Tokens of a run of several are examined; a single token was generated and is no sink, nor is padding.
  *
  * @param rows [B, S, M] the residual stream of this run's tokens
  */
-export function sinkFlags(context: EditContext, rows: string, rule: SinkRule): string {
+export function keyGroups(context: EditContext, rows: string, rule: SinkRule): KeyGroups {
   const { emit, attentionMask, once } = context;
   const several = once('several rows', () => {
     return emit.op('Greater', [emit.length(rows, 1), emit.ints(1)], 'several_rows');
@@ -34,23 +42,27 @@ export function sinkFlags(context: EditContext, rows: string, rule: SinkRule): s
     const past = emit.op('Sub', [T, emit.length(rows, 1)], 'past');
     return emit.cast(emit.slice(attentionMask, 1, past, T), DataType.BOOL); // [B, S]
   });
-  const none = once('no sinks', () => {
-    const shape = emit.op('Concat', [emit.length(rows, 0), emit.ints(1, 1)], 'none', { axis: 0 });
-    return emit.op('Expand', [emit.scalar(0), shape], 'no_sinks'); // [B, 1, 1]
+  const here = imageHere(context, rows); // [B, 1, S]
+  const single = once('key groups of a single row', () => {
+    const none = emit.op('Mul', [here, emit.scalar(0)], 'no_sinks');
+    return emit.op('Concat', [here, none, here], 'groups', { axis: 1 });
   });
-  const flags = emit.either(
+  const added = emit.either(
     several,
     DataType.FLOAT,
     (inner) => {
       const found = inner.op('And', [reached(inner, rows, rule), real], 'found');
-      return inner.op('Unsqueeze', [inner.cast(found, DataType.FLOAT), inner.ints(1)], 'flags'); // [B, 1, S]
+      const sinks = inner.op('Unsqueeze', [inner.cast(found, DataType.FLOAT), inner.ints(1)], 'sinks');
+      const others = inner.op('Sub', [inner.scalar(1), sinks], 'no_sinks');
+      const receivers = inner.op('Mul', [here, others], 'receivers');
+      return inner.op('Concat', [receivers, sinks, here], 'groups', { axis: 1 }); // [B, 3, S]
     },
-    (inner) => inner.op('Identity', [none], 'flags'),
+    (inner) => inner.op('Identity', [single], 'groups'),
   );
-  const { past, keep } = context.carry(rule.name, 1);
-  const all = emit.op('Concat', [past, flags], 'sinks', { axis: 2 });
-  keep(all);
-  return emit.op('Squeeze', [all, emit.ints(1)], 'sinks');
+  const { past, keep } = context.carry(rule.name, 3);
+  const groups = emit.op('Concat', [past, added], 'groups', { axis: 2 });
+  keep(groups);
+  return { groups, sink: emit.op('Gather', [groups, emit.int(1)], 'sink', { axis: 1 }) };
 }
 
 /** bool [B, S]: φ has reached τ. */

@@ -20,7 +20,7 @@ import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headTable, layerSet } from './heads.ts';
 import { anyImage, imageFeed, imageKeys, imageKnob, refuseWithoutImages } from './image-tokens.ts';
 import { MOST_DIMENSIONS, SINK_DIMENSIONS, sinkPresets } from './sink-dimensions.ts';
-import { sinkFlags } from './sink-tokens.ts';
+import { keyGroups } from './sink-tokens.ts';
 
 const SHARE = 'attune.var.p';
 const RHO = 'attune.var.rho';
@@ -92,8 +92,8 @@ export const visualRedistribution = defineIntervention({
             const rows = context.read(stream);
             return {
               visual: imageKeys(context, rows),
-              sink: sinkFlags(context, rows, {
-                name: `attune.var.sinks.${layer}`,
+              ...keyGroups(context, rows, {
+                name: `attune.var.groups.${layer}`,
                 dimensions: DIMENSIONS,
                 tau: TAU,
                 strict: variant === 'code',

@@ -1,30 +1,14 @@
 /**
- * ACT while decoding, one new row of a GroupQueryAttention: the operator runs as it is and gives its probabilities as
- * well, and calibrating them takes a few small nodes. What all layers have in common (how many rows have seen each key,
- * and from which column sum on a key is a sink) is computed once per graph.
- *
- * Operator reference: ONNX Runtime contrib operators, GroupQueryAttention, qk_output (2: after softmax) and output 3.
+ * ACT while decoding, one new row (row.ts). What all layers have in common (how many rows have seen each key, and from which
+ * column sum on a key is a sink) is computed once per graph.
  */
 import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
-import { emitter } from '../../kernels/lowerings/emit.ts';
-import { DataType, withAttributes } from '../onnx/index.ts';
+import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
-import { joined, type Part } from './part.ts';
 import type { EditContext } from './plan.ts';
+import { isOneRow, type RowForm, type Values, zeroPerHead } from './row.ts';
 
 type Act = Extract<KernelEdit, { kind: 'act' }>;
-type Values = Readonly<Record<string, string>>;
-
-/** What the layers share, as values of the graph around them. */
-export interface RowAct {
-  readonly edit: Act;
-  /** bool scalar: the call has one row, and keys before it. */
-  readonly applies: string;
-  /** A key whose column sum ('running') or weight ('row') is above it is a sink: float32 [B|1, H|1, T]. */
-  readonly threshold: string | undefined;
-  /** float32 [B, H, 1], for the new key's place in a state. */
-  readonly zero: string;
-}
 
 /** A sum that no column reaches. */
 const NEVER = 1e30;
@@ -49,25 +33,14 @@ export function rowAct(
   edits: readonly KernelEdit[],
   values: Values,
   { S, T }: { readonly S: string; readonly T: string },
-): RowAct | undefined {
-  const { emit, once } = context;
+): RowForm | undefined {
   const [edit, ...others] = edits;
-  const plain = site.form === 'P1a' || site.form === 'P1b';
-  const float = site.elemType === undefined || site.elemType === DataType.FLOAT;
   if (edit?.kind !== 'act' || others.length > 0 || edit.stats === 'chunk') return undefined;
-  if (edit.exclude !== 'initial' || !plain || !float || site.anchor.outputs[3]) return undefined;
+  if (edit.exclude !== 'initial') return undefined;
   if (edit.stats === 'frozen' && 'sinks' in values) return undefined;
-  const applies = once(`act:one ${S} ${T}`, () => {
-    const one = emit.op('Equal', [S, emit.ints(1)], 'one_row');
-    const later = emit.op('Greater', [T, emit.ints(1)], 'later');
-    return emit.reshape(emit.op('And', [one, later], 'decoding'), []);
-  });
-  const zero = once(`act:zero ${site.numHeads}`, () => {
-    const shape = emit.shape([{ of: site.anchor.inputs[0]!, axis: 0 }, site.numHeads, 1]);
-    return emit.op('Expand', [emit.scalar(0), shape], 'zero');
-  });
+  const zero = zeroPerHead(context, site);
   const threshold = edit.stats === 'frozen' ? undefined : thresholdOf(context, site, edit, values, T);
-  return { edit, applies, threshold, zero };
+  return { applies: isOneRow(context, S, T), edit: calibration(edit, threshold, zero) };
 }
 
 /** τ + α/N times what it is compared with, and out of reach for keys that cannot be sinks. */
@@ -128,40 +101,32 @@ function seenBy({ emit }: EditContext, keys: string, length: string, window: num
 }
 
 /**
- * The site's operator for one row, and its output calibrated. Results: z, presentK, presentV, and the state.
- * @param site with the operator's inputs as they are after all other edits
+ * @param threshold a key whose column sum ('running') or weight ('row') is above it is a sink: float32 [B|1, H|1, T]
+ * @param zero float32 [B, H, 1], for the new key's place in a state
  */
-export function attendRow(name: string, opset: number, site: Site, row: RowAct, values: Values): Part {
-  const emit = emitter(opset, `${name}.`);
-  const { numHeads: H, kvHeads: K, anchor } = site;
-  const node = withAttributes(anchor, { qk_output: 2 });
-  const [, presentK, presentV, weights] = emit.copy(node, node.inputs, 4) as [string, string, string, string];
-  const pattern = emit('Squeeze', [weights, emit.ints(2)]); // [B, H, T]
-  const grow = (state: string) => emit('Concat', [state, row.zero], { axis: 2 });
-
-  const results: Record<string, string> = { presentK, presentV };
-  let hit: string;
-  if (row.edit.stats === 'running') {
-    results.column_sum = emit('Add', [grow(values.past_column_sum!), pattern]);
-    hit = emit('Greater', [results.column_sum, row.threshold!]);
-  } else if (row.edit.stats === 'row') {
-    hit = emit('Greater', [pattern, row.threshold!]);
-  } else {
-    results.sinks = grow(values.past_sinks!);
-    hit = emit('Cast', [results.sinks], { to: DataType.BOOL });
-  }
-  const zero = emit.float(0);
-  const one = emit.float(1);
-  const onSinks = emit.reduce('ReduceSum', emit('Where', [hit, pattern, zero]), 2); // [B, H, 1]
-  const onRest = emit.reduce('ReduceSum', emit('Where', [hit, zero, pattern]), 2);
-  const beta = emit('Unsqueeze', [values.beta!, emit.ints(2)]);
-  const ratio = emit('Div', [onSinks, emit('Max', [onRest, emit.float(1e-30)])]);
-  const growth = emit('Add', [emit('Mul', [emit('Sub', [one, beta]), ratio]), one]);
-  // Of a row that sees nothing but sinks nothing can be moved.
-  const kept = emit('Where', [emit('Greater', [onRest, zero]), beta, one]);
-  const calibrated = emit('Mul', [pattern, emit('Where', [hit, kept, growth])]);
-  const grouped = emit('Reshape', [calibrated, emit.ints(0, K, H / K, -1)]);
-  const perHead = emit('MatMul', [grouped, presentV]); // [B, K, H/K, E]
-  results.z = emit('Reshape', [perHead, emit.ints(0, 1, -1)]);
-  return joined([emit], results);
-}
+const calibration =
+  ({ stats }: Act, threshold: string | undefined, zero: string): RowForm['edit'] =>
+  (emit, pattern, values) => {
+    const grow = (state: string) => emit('Concat', [state, zero], { axis: 2 });
+    const states: Record<string, string> = {};
+    let hit: string;
+    if (stats === 'running') {
+      states.column_sum = emit('Add', [grow(values.past_column_sum!), pattern]);
+      hit = emit('Greater', [states.column_sum, threshold!]);
+    } else if (stats === 'row') {
+      hit = emit('Greater', [pattern, threshold!]);
+    } else {
+      states.sinks = grow(values.past_sinks!);
+      hit = emit('Cast', [states.sinks], { to: DataType.BOOL });
+    }
+    const none = emit.float(0);
+    const one = emit.float(1);
+    const onSinks = emit.reduce('ReduceSum', emit('Where', [hit, pattern, none]), 2); // [B, H, 1]
+    const onRest = emit.reduce('ReduceSum', emit('Where', [hit, none, pattern]), 2);
+    const beta = emit('Unsqueeze', [values.beta!, emit.ints(2)]);
+    const ratio = emit('Div', [onSinks, emit('Max', [onRest, emit.float(1e-30)])]);
+    const growth = emit('Add', [emit('Mul', [emit('Sub', [one, beta]), ratio]), one]);
+    // Of a row that sees nothing but sinks nothing can be moved.
+    const kept = emit('Where', [emit('Greater', [onRest, none]), beta, one]);
+    return { pattern: emit('Mul', [pattern, emit('Where', [hit, kept, growth])]), states };
+  };

@@ -99,7 +99,9 @@ export function decoderLengths(
 ): { readonly S: string; readonly T: string } | undefined {
   const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
   const mask = graph.inputs.some(({ name }) => name === attentionMask) ? attentionMask : undefined;
-  if (!ids || !mask || tower !== 'decoder' || attention !== 'self') return undefined;
+  // A file of one tower has no name for it.
+  const decodes = tower === 'decoder' || tower === '';
+  if (!ids || !mask || !decodes || attention !== 'self') return undefined;
   return { S: emit.length(ids.name, 1), T: emit.length(mask, 1) };
 }
 

@@ -12,13 +12,15 @@ import { type Emit, emitter, opsetsFor } from '../../kernels/lowerings/emit.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
 import { changeNode, DataType } from '../onnx/index.ts';
-import { pointName } from '../points/index.ts';
+import { isFused, pointName } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
-import { attendRow, pastCounts, type RowAct, rowAct } from './act-row.ts';
+import { pastCounts, rowAct } from './act-row.ts';
 import { operandsOf, rowsOf } from './operands.ts';
 import { choose, joined, type Part, renamed } from './part.ts';
 import { editedPattern } from './pattern.ts';
 import type { EditContext, ExpandEdit, Plan } from './plan.ts';
+import { attendRow, editRow, givesRow, type RowForm } from './row.ts';
+import { rowVar } from './var-row.ts';
 
 export interface Expansion {
   /** Unique in the model; prefix of everything emitted and of the states. */
@@ -35,8 +37,8 @@ export interface Expansion {
   readonly counted: boolean;
   /** Bytes of scores held at a time. Default BLOCK_BYTES. */
   readonly scoreBytes?: number | undefined;
-  /** For calls of one row that need no more than the operator's own probabilities. */
-  readonly row: RowAct | undefined;
+  /** For calls of one row that need no more than its own probabilities. */
+  readonly row: RowForm | undefined;
 }
 
 export interface Lengths {
@@ -70,12 +72,23 @@ export function expansionOf(
     edits: all,
     values: given,
     counted,
-    row: lengths && givesPattern ? rowAct(context, site, all, given, lengths) : undefined,
+    row: lengths && rowForm(context, site, all, given, lengths, givesPattern),
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
     attentionMask,
   };
+}
+
+function rowForm(
+  ...[context, site, edits, values, lengths, givesPattern]: [
+    ...Parameters<typeof rowAct>,
+    givesPattern: boolean,
+  ]
+): RowForm | undefined {
+  if (!isFused(site)) return rowVar(context, site, edits, values, lengths);
+  if (!givesPattern || !givesRow(site)) return undefined;
+  return rowAct(context, site, edits, values, lengths) ?? rowVar(context, site, edits, values, lengths);
 }
 
 export interface ExpandedPart extends Part {
@@ -151,8 +164,10 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
     const results = Object.entries(outputs.values).map(([key, value]) => [key, rename.get(value)!]);
     return joined([unchanged], { ...Object.fromEntries(results), ...idleStates(expansion, states) });
   });
-  const row = expansion.row && oneRow(site, expansion, expansion.row, states, types, part);
-  const every = row ?? part;
+  const { row } = expansion;
+  const lean = (own: RowForm, values: Expansion['values']) =>
+    attendRow(`${name}.row`, opset, site, own, values);
+  const every = row ? oneRow(expansion, row, states, types, lean, part) : part;
   const final = renamed(every, finalNames(every, outputs.values, states, name));
   const opsets = opsetsFor(opset);
   if (!tapPattern) return { ...final, states, opsets };
@@ -186,18 +201,22 @@ export function expandPattern(site: Site, expansion: Expansion, pattern: string)
   const part = gated(expansion, types, withStates(expansion, states, types, rows, write), () => {
     return joined([], { pattern: float, ...idleStates(expansion, states) });
   });
-  const whole = joined([{ nodes: emit.nodes, functions: emit.functions }, part], part.results);
+  const { row } = expansion;
+  const lean = (own: RowForm, values: Expansion['values']) =>
+    editRow(`${name}.row`, opset, float, own, values);
+  const every = row ? oneRow(expansion, row, states, types, lean, part) : part;
+  const whole = joined([{ nodes: emit.nodes, functions: emit.functions }, every], every.results);
   const final = renamed(whole, finalNames(whole, {}, states, name));
   return { ...final, states, opsets: opsetsFor(opset) };
 }
 
 /** A short way for calls of one row, where the edits are active, beside what all other calls take. */
 function oneRow(
-  site: Site,
   { name, opset, values, active }: Expansion,
-  row: RowAct,
+  row: RowForm,
   states: readonly State[],
   results: Readonly<Record<string, number>>,
+  write: (row: RowForm, values: Expansion['values']) => Part,
   otherwise: Part,
 ): Part {
   const start = emitter(opset, `${name}.one.`);
@@ -205,7 +224,7 @@ function oneRow(
   const past = Object.fromEntries(
     states.map(({ input }) => [input.slice(input.lastIndexOf('.') + 1), input]),
   );
-  const lean = attendRow(`${name}.row`, opset, site, row, { ...values, ...past });
+  const lean = write(row, { ...values, ...past });
   const choice = choose({ name: `${name}.rows`, opset, condition, results }, lean, otherwise);
   return joined([start, choice], choice.results);
 }

@@ -12,6 +12,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { between } from './page.ts';
 import { type Candidate, type Method, STUDIES, type Study } from './studies.ts';
 import { type Comparison, type Run, tablesOf } from './tables.ts';
 
@@ -161,12 +162,7 @@ async function againstOthers(methods: readonly Method[], out: string): Promise<C
 
 function write({ name }: Study, results: readonly Result[]): void {
   writeFileSync(join(HERE, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
-  const path = 'docs/results.md';
-  const page = readFileSync(path, 'utf8');
-  const [from, to] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-  const [before, rest] = page.split(from) as [string, string];
-  const [, after] = rest.split(to) as [string, string];
-  writeFileSync(path, `${before}${from}\n\n${tablesOf(results)}\n\n${to}${after}`);
+  between(name, tablesOf(results));
 }
 
 const { values, positionals } = parseArgs({

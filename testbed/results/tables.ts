@@ -48,7 +48,8 @@ function effect(name: string, delta: Run['delta'][string] | undefined): string {
 
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+/** Of Markdown. */
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
 
 /** Largest minus smallest value over the places of the right answer. */

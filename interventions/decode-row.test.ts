@@ -1,0 +1,37 @@
+/** Calls of one row take a short way in the graphs of every form it is for: a condition that never holds would not show. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { compile } from '../hooks/compile/index.ts';
+import { modelFacts } from '../hooks/model/facts.ts';
+import { openModel } from '../hooks/onnx/index.ts';
+import { loadFixture } from '../testbed/fixtures/load.ts';
+import { act, visualRedistribution } from './index.ts';
+
+const VAR = visualRedistribution({ dimensions: [6, 14, 18], tau: 2.2, layers: 'all' });
+
+test.each([
+  ['llama-gqa', 'model.onnx', act({ heads: 'all' })],
+  ['qwen2-gqa', 'model.onnx', act({ heads: 'all' })],
+  ['llava-gqa', 'decoder_model_merged.onnx', VAR],
+  ['llava', 'decoder_model_merged.onnx', VAR],
+] as const)('%s, %s', async (name, path, intervention) => {
+  const { folder } = loadFixture(name);
+  const file = await openModel(join(folder, 'onnx', path));
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+  const facts = modelFacts(file, config);
+  const { model } = compile(
+    facts.recognition,
+    intervention.kind.plan(facts, intervention.kind.variant?.(intervention)),
+  );
+  const choices = model.graph.nodes.filter(({ opType, name }) => opType === 'If' && name.endsWith('.rows'));
+  expect(choices).toHaveLength(facts.decoder.length);
+  for (const { attributes } of choices) {
+    const short = attributes.find(({ name }) => name === 'then_branch')!.g!.nodes;
+    const operators = short.filter(({ opType }) => opType === 'GroupQueryAttention');
+    expect(operators).toHaveLength(name.endsWith('gqa') ? 1 : 0);
+    expect(short.length).toBeLessThan(50);
+    expect(short.filter(({ domain }) => domain === 'attune')).toEqual([]);
+  }
+  file.close();
+});

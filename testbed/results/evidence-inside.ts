@@ -2,38 +2,31 @@
  * Looking into the untouched model on captions of the test split: what each method would find there. Text rows are those after
  * the picture, of the prompt and of the caption that the model writes.
  */
-import { AutoModelForImageTextToText, Tensor } from '@huggingface/transformers';
-import type { EvalModel } from '../../eval/model.ts';
+import { AutoModelForImageTextToText } from '@huggingface/transformers';
 import { loadEvalModel } from '../../eval/model.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
-import type { Item } from '../../eval/tasks/item.ts';
 import { loadItems } from '../../eval/tasks/items.ts';
-import {
-  type AttunedModel,
-  from_pretrained,
-  type Intervention,
-  type SearchModel,
-  type TransformersModel,
-} from '../../hooks/model/index.ts';
+import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import { chosenTokens } from '../../interventions/imbalanced-attention.ts';
-import { interventionFromJSON, opera } from '../../interventions/index.ts';
-import { diffused } from '../../interventions/noise.ts';
-import { operaGenerate } from '../../interventions/opera.ts';
+import { interventionFromJSON } from '../../interventions/index.ts';
 import { render, type Scene, sceneOf } from '../worlds/pictures/index.ts';
+import { noisedAnswers, searches } from './evidence-decoding.ts';
+import {
+  inputsOf,
+  type Model,
+  mean,
+  namesOf,
+  type Params,
+  type Prompt,
+  patternsOf,
+  withCaption,
+} from './evidence-prompts.ts';
 
 const MODEL = 'testbed/models/worlds-vlm';
 const CAPTIONS = 100;
 /** Side of a patch, and patches in a row. */
 const PATCH = 8;
 const SIDE = 8;
-
-type Params = Readonly<Record<string, unknown>>;
-type Model = TransformersModel & AttunedModel & { generate(options: object): Promise<Tensor> };
-
-interface Prompt {
-  readonly item: Item;
-  readonly inputs: { input_ids: Tensor; attention_mask: Tensor; pixel_values: Tensor };
-}
 
 export type Inside = Awaited<ReturnType<typeof lookInside>>;
 
@@ -63,43 +56,6 @@ export async function lookInside(chosen: ReadonlyMap<string, Params>) {
     await model.dispose();
     await poser.dispose();
   }
-}
-
-const ids = (row: readonly number[]) => ({
-  input_ids: new Tensor('int64', BigInt64Array.from(row, BigInt), [1, row.length]),
-  attention_mask: new Tensor('int64', new BigInt64Array(row.length).fill(1n), [1, row.length]),
-});
-
-async function inputsOf({ language }: EvalModel, item: Item): Promise<Prompt> {
-  if (!('context' in item)) throw new Error(`${item.id} has no prompt`);
-  const { text, picture } = await language.pose!(item.context, item.picture!);
-  return { item, inputs: { ...ids(language.encode(text)), ...picture!.inputs } as Prompt['inputs'] };
-}
-
-const tokensOf = (tensor: Tensor): number[] => (tensor.tolist() as bigint[][])[0]!.map(Number);
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-const namesOf = ({ attune: { facts } }: Model, kind: string): string[] =>
-  facts.decoder.map(
-    (site) => facts.points.find((point) => point.kind === kind && point.layer === site.layer)!.name,
-  );
-
-/** The prompt with the caption that follows: what a cache would have seen, all at once. */
-async function withCaption(model: Model, { inputs }: Prompt): Promise<Prompt['inputs']> {
-  const written = await model.generate({ ...inputs, max_new_tokens: 60, do_sample: false });
-  return { ...inputs, ...ids(tokensOf(written)) };
-}
-
-/** [H, S, T] of each layer, and which tokens are the picture's. */
-async function patternsOf(
-  model: Model,
-  inputs: Prompt['inputs'],
-  interventions: readonly Intervention[] = [],
-) {
-  const names = namesOf(model, 'hook_pattern');
-  const { cache } = await model.using(interventions, () => model.runWithCache(inputs, names));
-  const image = model.config.image_token_id ?? model.config.image_token_index;
-  const visual = tokensOf(inputs.input_ids).map((token) => token === image);
-  return { layers: names.map((name) => cache.get(name)!), visual, start: visual.lastIndexOf(true) + 1 };
 }
 
 /** VAR's conditions, layer by layer: how many tokens are sinks, how often a row and head is selected, what weight moves. */
@@ -260,65 +216,7 @@ async function raisedPatches(
   };
 }
 
-function sceneOfItem({ picture }: Item): Scene {
+function sceneOfItem({ picture }: Prompt['item']): Scene {
   const [, split, seed, i] = picture!.name.split('/') as [string, 'test', string, string];
   return sceneOf(split, Number(seed), Number(i));
-}
-
-/** What VCD's second stream says: yes by what is asked for, of the picture and of its noised copy. */
-async function noisedAnswers(model: Model, prompts: readonly Prompt[]) {
-  const yes = async (inputs: object) => {
-    const prompt = (inputs as Prompt['inputs']).input_ids.dims[1]!;
-    const written = tokensOf(await model.generate({ ...inputs, max_new_tokens: 1, do_sample: false }));
-    return written[prompt]!;
-  };
-  const answers: { label: boolean; clear: number; noised: number }[] = [];
-  for (const { item, inputs } of prompts) {
-    const pixels = inputs.pixel_values;
-    const data = diffused(pixels.data as Float32Array, 500, 0);
-    const noised = { ...inputs, pixel_values: new Tensor('float32', data, pixels.dims) };
-    answers.push({
-      label: item.output === 'yes_no' && item.label,
-      clear: await yes(inputs),
-      noised: await yes(noised),
-    });
-  }
-  // The token that right answers about what is there begin with most often.
-  const there = answers.filter(({ label }) => label).map(({ clear }) => clear);
-  const token = there.sort(
-    (a, b) => there.filter((x) => x === b).length - there.filter((x) => x === a).length,
-  )[0];
-  const rate = (of: typeof answers, which: 'clear' | 'noised') =>
-    mean(of.map((one) => Number(one[which] === token)));
-  const sides = {
-    present: answers.filter(({ label }) => label),
-    absent: answers.filter(({ label }) => !label),
-  };
-  return {
-    n: answers.length,
-    ...Object.fromEntries(
-      Object.entries(sides).map(([name, of]) => [
-        name,
-        { clear: rate(of, 'clear'), noised: rate(of, 'noised') },
-      ]),
-    ),
-    same: mean(answers.map(({ clear, noised }) => Number(clear === noised))),
-  };
-}
-
-/** Rollbacks and rows of OPERA, as chosen and under the paper's formula. */
-async function searches(model: Model, prompts: readonly Prompt[], params: Params) {
-  const of = async (settings: Params) => {
-    const { spec } = opera(settings);
-    const traces = [];
-    for (const { inputs } of prompts) {
-      const options = { ...inputs, max_new_tokens: 60 };
-      traces.push((await operaGenerate(spec as never, model as unknown as SearchModel, options)).trace);
-    }
-    return {
-      rollbacks: mean(traces.map(({ rollbacks }) => rollbacks.length)),
-      steps: mean(traces.map(({ rows }) => rows.length)),
-    };
-  };
-  return { chosen: await of(params), paper: await of({ semantics: 'paper', sigma: 10 }) };
 }

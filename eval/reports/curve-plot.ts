@@ -28,7 +28,7 @@ export function curvePlot(
   const vertical = linearScale(ys, BOTTOM, TOP);
   // Settings stand side by side at a position, so that no interval hides another.
   const shift = (i: number) => (i - (curves.length - 1) / 2) * 5;
-  return html`<svg viewBox="0 0 ${WIDTH} ${BOTTOM + 48}" role="img" aria-label="${yTitle} by ${xTitle}">
+  return html`<div class="plot"><svg viewBox="0 0 ${WIDTH} ${BOTTOM + 48}" role="img" aria-label="${yTitle} by ${xTitle}">
 ${vertical.ticks.map((tick) => html`<line class="grid" x1="${LEFT}" x2="${RIGHT}" y1="${px(vertical.at(tick))}" y2="${px(vertical.at(tick))}"/><text x="${LEFT - 8}" y="${px(vertical.at(tick) + 4)}" class="tick end">${format(tick, vertical.places)}</text>`)}
 ${xs.length <= 20 ? xs.map((x) => xTick(horizontal.at(x), `${x}`)) : horizontal.ticks.map((x) => xTick(horizontal.at(x), x.toFixed(horizontal.places)))}
 ${curves.map(({ label, series, points: own }, i) => {
@@ -41,7 +41,7 @@ ${at.map(({ px: x, value }) => html`<circle cx="${px(x)}" cy="${px(vertical.at(v
 })}
 <text x="${(LEFT + RIGHT) / 2}" y="${BOTTOM + 40}" class="axis">${xTitle}</text>
 <text transform="translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)" class="axis">${yTitle}</text>
-</svg>`;
+</svg></div>`;
 }
 
 const xTick = (x: number, text: string): Markup =>

@@ -98,7 +98,7 @@ svg.map { display: block; width: auto; max-width: none; height: auto; margin: 0;
 svg.map text { font-size: 11px; fill: var(--soft); text-anchor: middle; } svg.map text.end { text-anchor: end; }
 svg.map text.value { fill: revert-layer; font-size: 10.5px; font-variant-numeric: tabular-nums; }
 svg.map g { outline: none; } svg.map g:hover rect, svg.map g:focus-visible rect { stroke: var(--ink); stroke-width: 2; }
-.legend { display: flex; align-items: center; gap: .5rem; font-size: .78rem; color: var(--soft); font-variant-numeric: tabular-nums; }
+.legend { display: flex; align-items: center; gap: .5rem; font-size: .78rem; color: var(--soft); font-variant-numeric: tabular-nums; margin-bottom: .45rem; }
 .legend i { flex: 0 1 12rem; height: .6rem; border-radius: 3px; } .legend .middle { margin-left: .6rem; }
 `;
 

@@ -50,12 +50,12 @@ ${row.low !== null && row.high !== null && html`<line class="interval" x1="${px(
 <text x="${RIGHT + 16}" y="${middle + 4}" class="number">${row.text}</text></g>`);
   });
   const bottom = y + 6;
-  return html`<svg viewBox="0 0 ${WIDTH} ${bottom + 44}" role="img" aria-label="${axis}">
+  return html`<div class="plot"><svg viewBox="0 0 ${WIDTH} ${bottom + 44}" role="img" aria-label="${axis}">
 ${scale.ticks.map((tick) => html`<line class="grid" x1="${px(scale.at(tick))}" x2="${px(scale.at(tick))}" y1="${TOP}" y2="${bottom}"/><text x="${px(scale.at(tick))}" y="${bottom + 16}" class="tick">${format(tick, scale.places)}</text>`)}
 ${reference !== undefined && html`<line class="reference" x1="${px(scale.at(reference))}" x2="${px(scale.at(reference))}" y1="${TOP}" y2="${bottom}"/>`}
 ${lines}
 <text x="${(LEFT + RIGHT) / 2}" y="${bottom + 36}" class="axis">${axis}</text>
-</svg>`;
+</svg></div>`;
 }
 
 const px = (value: number): string => value.toFixed(1);

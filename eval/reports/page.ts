@@ -21,7 +21,7 @@ export function reportPage(report: ReadableReport): string {
   );
   const changes = sets.flatMap(changesOf);
   const compared = interventions.size > 0;
-  const title = `${names.join(', ')}: ${models.map(({ name }) => shortNames(models.map((model) => model.name))(name)).join(', ')}`;
+  const title = `${names.length > 2 ? plural(names.length, 'task') : names.join(', ')}: ${models.map(({ name }) => shortNames(models.map((model) => model.name))(name)).join(', ')}`;
   const curves = positionCurves(runs);
   const slices = sliceSections(runs);
   return html`${new Raw('<!doctype html>')}

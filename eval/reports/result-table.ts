@@ -1,20 +1,17 @@
 /** Every number of the report with its uncertainty, one line for a run and a metric. */
 import type { RunReport } from '../runner/report.ts';
+import { groupRows } from './group-row.ts';
 import { html, type Markup } from './markup.ts';
-import { shortNames } from './model-names.ts';
 import { number, probability, range, signed, unit } from './numbers.ts';
 
 export function resultTable(runs: readonly RunReport[]): Markup {
-  const several = new Set(runs.map(({ model }) => model)).size > 1;
-  const short = shortNames(runs.map(({ model }) => model));
   const compared = runs.some(({ delta }) => Object.keys(delta).length > 0);
   const left = runs.some(({ skipped, truncated }) => skipped + truncated > 0);
+  const group = groupRows(runs, 5 + (compared ? 4 : 0) + (left ? 2 : 0));
   const lines = runs.flatMap((run, i) =>
     Object.entries(run.metrics).map(([metric, value], k) => {
       const delta = run.delta[metric as keyof typeof run.delta];
-      const previous = runs[i - 1];
-      const first = k === 0 && (previous?.task !== run.task || previous.model !== run.model);
-      return html`<tr class="${first && 'first'}">${several && html`<td>${first && short(run.model)}</td>`}<td>${first && run.task}</td><td>${k === 0 && run.intervention}</td>
+      return html`${k === 0 && group(i)}<tr><td>${k === 0 && run.intervention}</td>
 <td>${metric}${unit(metric)}</td><td class="n">${run.n}</td><td class="n">${number(metric, value.value)} <span class="soft">[${range(metric, value)}]</span></td>
 ${
   compared &&
@@ -26,7 +23,7 @@ ${
 <td class="n">${run.unparsable}</td>${left && html`<td class="n">${run.skipped}</td><td class="n">${run.truncated}</td>`}</tr>`;
     }),
   );
-  return html`<div class="scroll"><table class="results"><thead><tr>${several && html`<th>model</th>`}<th>task</th><th>intervention</th><th>metric</th><th class="n">n</th>
+  return html`<div class="scroll"><table class="results"><thead><tr><th>intervention</th><th>metric</th><th class="n">n</th>
 <th class="n">value</th>${
     compared &&
     html`<th class="n">difference</th><th class="n">p (Holm)</th>

@@ -21,11 +21,12 @@ th { text-align: left; font-weight: 600; border-bottom: 1px solid var(--ink); ve
 th, td { padding: .22rem .7rem .22rem 0; white-space: nowrap; }
 td.n, th.n { text-align: right; }
 .results { font-size: .8rem; } .results th { white-space: normal; } .results th, .results td { padding-right: .6rem; }
-tbody tr.first td { border-top: 1px solid var(--rule); }
-tbody tr:first-child td { border-top: 0; }
+tbody tr.group th { border-top: 1px solid var(--rule); border-bottom: 0; padding-top: .45rem; text-align: left; }
+tbody tr.group:first-child th { border-top: 0; } tr.group th .soft { font-weight: 400; }
 .soft { color: var(--soft); }
 .good { color: var(--good); } .bad { color: var(--bad); }
 svg { width: 100%; height: auto; display: block; margin: .4rem 0 1rem; font-size: 12.5px; fill: var(--ink); }
+.plot { overflow-x: auto; max-width: 56rem; } .plot svg { min-width: 40rem; }
 svg .group { font-weight: 600; }
 svg .tick { fill: var(--soft); text-anchor: middle; } svg .tick.end { text-anchor: end; }
 svg .axis { text-anchor: middle; } svg .number { font-variant-numeric: tabular-nums; }

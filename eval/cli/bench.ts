@@ -2,7 +2,7 @@
 
 import { writeCosts } from '../../bench/kernels/costs.ts';
 import type { Clock } from '../../bench/paired.ts';
-import { exitCode, type Row, runSuite } from '../../bench/suite.ts';
+import { exitCode, type Row, runSuite, type Suite } from '../../bench/suite.ts';
 import { findSuite, SUITES } from '../../bench/suites.ts';
 import { reportText } from '../../bench/table.ts';
 import { AttuneError } from '../../errors.ts';
@@ -43,7 +43,8 @@ export async function benchCommand(argv: readonly string[]): Promise<number> {
   const args = readArguments(USAGE, argv);
   const [name] = args.positionals;
   if (args.flag('help') || name === undefined) {
-    process.stdout.write(`${helpText(USAGE)}\nSuites:\n${suiteList()}`);
+    const suites = name === undefined ? suiteList() : caseList(findSuite(name));
+    process.stdout.write(`${helpText(USAGE)}\n${suites}`);
     return args.flag('help') ? 0 : 1;
   }
   const report = await runSuite(findSuite(name), {
@@ -82,8 +83,11 @@ function progress({ case: name, ratio, ms, value, pass }: Row): string {
 
 function suiteList(): string {
   const width = Math.max(...SUITES.map(({ name }) => name.length)) + 2;
-  return SUITES.map(
-    ({ name, summary, cases }) =>
-      `  ${name.padEnd(width)}${summary}\n${cases.map((one) => `  ${''.padEnd(width)}· ${one.case}\n`).join('')}`,
-  ).join('');
+  const lines = SUITES.map(
+    ({ name, summary, cases }) => `  ${name.padEnd(width)}${summary} (${cases.length} cases)\n`,
+  );
+  return `Suites (attune bench <suite> --help lists its cases):\n${lines.join('')}`;
 }
+
+const caseList = ({ name, cases }: Suite): string =>
+  `Cases of ${name}:\n${cases.map((one) => `  ${one.case}\n`).join('')}`;

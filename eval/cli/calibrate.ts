@@ -38,7 +38,11 @@ const USAGE: Usage = {
       value: '<name>',
       description: 'of the worlds-… tasks; default calibration. Never calibrate on what you will report',
     },
-    samples: { type: 'string', value: '<n>', description: 'items to search on, of each task; default 500' },
+    samples: {
+      type: 'string',
+      value: '<n>',
+      description: 'items to search on, of each task; default 500 (var: prompts to measure on, 32)',
+    },
     'held-out': {
       type: 'string',
       value: '<n>',
@@ -55,7 +59,11 @@ const USAGE: Usage = {
       type: 'boolean',
       description: 'zerotuning: search by the entropy of the next token; no answers are looked at',
     },
-    metric: { type: 'string', value: '<name>', description: 'accuracy meant; default the task’s first' },
+    metric: {
+      type: 'string',
+      value: '<name>',
+      description: 'which of the task’s metrics to search by; default its first',
+    },
     layers: {
       type: 'string',
       value: '<list>',
@@ -86,13 +94,17 @@ const USAGE: Usage = {
     beta: { type: 'string', value: '<β>', description: 'act: share a sink keeps, default 0.4' },
     alpha: { type: 'string', value: '<α>', description: 'act: threshold over the uniform weight, default 5' },
     tau: { type: 'string', value: '<τ>', description: 'act: absolute threshold instead' },
-    statistics: { type: 'string', value: '<name>', description: 'act: running (default), frozen or row' },
+    statistics: {
+      type: 'string',
+      value: '<name>',
+      description: 'act: which rows make a key a sink: running (default), frozen or row',
+    },
     margin: { type: 'string', value: '<x>', description: 'act: a head is kept if it gains more; default 0' },
     ...MODEL_FLAGS,
     'batch-tokens': {
       type: 'string',
       value: '<n>',
-      description: 'tokens in a batch of the sweep; default 2048',
+      description: 'tokens that are run at a time; less takes less memory; default 2048',
     },
     json: { type: 'boolean', description: 'one JSON document on stdout: {profile, heldOut, search}' },
   },
@@ -100,7 +112,7 @@ const USAGE: Usage = {
     'attune calibrate --model models/Qwen2.5-0.5B-Instruct --intervention zerotuning --task copa --samples 300 --out copa.profile.json',
     'attune calibrate --model models/tiny --intervention zerotuning --unsupervised --task my-reviews.task.json --data reviews/',
     'attune calibrate --model models/tiny --intervention act --task boolq --task copa --layers 2-7 --json',
-    'attune calibrate --model models/llava --intervention var --task pope --data pope/ --samples 16',
+    'attune calibrate --model models/llava --intervention var --task pope-random --data data/ --samples 16',
     'attune eval --model models/Qwen2.5-0.5B-Instruct --task copa --profile copa.profile.json',
   ],
 };

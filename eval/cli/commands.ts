@@ -68,5 +68,5 @@ export async function runCommand([name, ...argv]: readonly string[]): Promise<nu
 
 function overview(): string {
   const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
-  return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\n`;
+  return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\nExit code: 0 done, 1 an error or bad usage, 2 a gate or a bound that is not met.\n`;
 }

@@ -13,7 +13,7 @@ import { helpText, readArguments, type Usage } from './arguments.ts';
 
 const USAGE: Usage = {
   command: 'compare',
-  summary: 'two runs of attune eval on the items they share, paired',
+  summary: 'two runs (folders that attune eval wrote) on the items they share, paired',
   positionals: '<runA> <runB>',
   flags: {
     a: {

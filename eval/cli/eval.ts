@@ -4,6 +4,7 @@ import { costsOf, type TimeCost } from '../runner/costs.ts';
 import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { untouched } from '../runner/setting.ts';
+import { builtinTasks } from '../tasks/builtin/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
@@ -18,14 +19,15 @@ const USAGE: Usage = {
       type: 'string',
       value: '<folder|id>',
       multiple: true,
-      description: 'a model in Hub layout; repeatable',
+      description:
+        'needed; a folder in Hub layout (config.json, tokenizer.json, onnx/) or a Hub id; repeatable',
     },
     task: {
       type: 'string',
       value: '<name|file>',
       multiple: true,
       description:
-        'a built-in task or a task file, which may name a data set of the Hub (docs/tasks.md); repeatable',
+        'needed; a built-in task (below) or a task file, which may name a data set of the Hub (docs/tasks.md); repeatable',
     },
     data: {
       type: 'string',
@@ -42,13 +44,14 @@ const USAGE: Usage = {
       type: 'string',
       value: '<name>',
       multiple: true,
-      description: 'compared with the untouched model; repeatable',
+      description: 'a method (below), compared with the untouched model; repeatable',
     },
     params: {
       type: 'string',
       value: '<json>',
       multiple: true,
-      description: 'parameters of the interventions, in their order',
+      description:
+        'of each --intervention, in their order; default: the method’s own (docs/interventions.md)',
     },
     profile: {
       type: 'string',
@@ -56,7 +59,7 @@ const USAGE: Usage = {
       multiple: true,
       description: 'what attune calibrate found for this model, compared likewise; repeatable',
     },
-    limit: { type: 'string', value: '<n>', description: 'a sample of n items of each task' },
+    limit: { type: 'string', value: '<n>', description: 'a sample of n items of each task; default: all' },
     split: {
       type: 'string',
       value: '<name>',
@@ -139,7 +142,7 @@ export const WORLD: EvalWorld = {
 export async function evalCommand(argv: readonly string[], world: EvalWorld = WORLD): Promise<number> {
   const args = readArguments(USAGE, argv);
   if (args.flag('help')) {
-    world.stdout.write(helpText(USAGE));
+    world.stdout.write(`${helpText(USAGE)}\n${await namesText()}`);
     return 0;
   }
   const plan = await planOf(args, world.readIntervention);
@@ -167,6 +170,19 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
   }
   return gates.every(({ pass }) => pass) ? 0 : 2;
 }
+
+/** What may be named, for --help. */
+async function namesText(): Promise<string> {
+  const methods = Object.values(await import('../../interventions/index.ts')).flatMap((one) =>
+    'kind' in one ? [one.kind.name] : [],
+  );
+  const list = (title: string, names: readonly string[]) =>
+    `${title}:\n${wrapped([...names].sort().join(', '), 100)}\n`;
+  return `${list('Interventions', methods)}\n${list('Built-in tasks', [...builtinTasks.keys()])}`;
+}
+
+const wrapped = (text: string, width: number): string =>
+  text.replace(new RegExp(`(.{1,${width}})(?: |$)`, 'g'), '  $1\n').trimEnd();
 
 const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): string =>
   runs

@@ -25,12 +25,13 @@ const USAGE: Usage = {
       type: 'string',
       value: '<glob>',
       multiple: true,
-      description: "hook points, such as 'blocks.*.attn.hook_pattern'",
+      description:
+        "needed; hook points, such as 'blocks.*.attn.hook_pattern' (attune inspect --points lists them)",
     },
     out: {
       type: 'string',
       value: '<acts.npz|acts.json>',
-      description: 'where to write; the ending chooses the format',
+      description: 'needed; where to write; the ending chooses the format',
     },
     input: {
       type: 'string',

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { RequestState } from '../hooks/model/index.ts';
-import { defineIntervention } from '../interventions/index.ts';
+import { defineIntervention, tempScale } from '../interventions/index.ts';
 import { evalCommand } from './cli/eval.ts';
 import { loadEvalModel, readIntervention } from './model.ts';
 import { toyIntervention, toyModel } from './testing/toy-model.ts';
@@ -15,7 +15,8 @@ const root = mkdtempSync(join(tmpdir(), 'attune-documents-'));
 afterAll(() => rmSync(root, { recursive: true }));
 const lm = fileURLToPath(new URL('../testbed/models/worlds-lm', import.meta.url));
 
-/** Looks at what it is given, and leaves the model alone. */
+/** Looks at what it is given, and leaves the model alone, though not its graph: untouched prompts are run once for all settings. */
+const neutral = tempScale({ temperature: 1 });
 const seen: { documents: unknown; promptIds: RequestState['promptIds'] }[] = [];
 defineIntervention({
   name: 'documents-probe',
@@ -26,8 +27,8 @@ defineIntervention({
     documents: z.array(z.tuple([z.int(), z.int()])).optional(),
     strength: z.number().default(1),
   }),
-  plan: () => ({}),
-  knobs: () => ({}),
+  plan: neutral.kind.plan,
+  knobs: (_, model) => neutral.kind.knobs(neutral, model),
   feed: ({ documents }, _model, { promptIds, step }) => {
     if (step === 0) seen.push({ documents, promptIds });
     return {};

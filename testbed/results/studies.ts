@@ -119,10 +119,10 @@ export const STUDIES: readonly Study[] = [
     model: 'testbed/models/worlds-lm',
     tasks: [
       text('worlds-documents', 600, ORDER),
+      text('worlds-choice', 600, ORDER),
       text('worlds-judge', 300, ORDER),
       text('worlds-sentiment', 600),
       text('worlds-topic', 600),
-      text('worlds-choice', 600, ORDER),
     ],
   },
   {

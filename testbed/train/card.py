@@ -88,13 +88,13 @@ def sinks(what, s):
 def curve(path):
     entries = [json.loads(line) for line in open(path)]
     losses = [e for e in entries if "loss" in e and "stage" not in e]
-    names = [n for n in losses[0] if n not in ("step", "seconds")]
+    names = list(dict.fromkeys(n for e in losses for n in e if n not in ("step", "seconds")))
     every = max(1, len(losses) // 12)
     chosen = losses[every - 1 :: every]
     if chosen[-1] is not losses[-1]:
         chosen.append(losses[-1])
     yield "### Training curve\n\nMeans over 100 steps; every entry is in `training-log.jsonl`.\n"
-    yield table(["step", *names], [[e["step"], *(e[n] for n in names)] for e in chosen])
+    yield table(["step", *names], [[e["step"], *(e.get(n, "") for n in names)] for e in chosen])
 
 
 def main():

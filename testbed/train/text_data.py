@@ -13,7 +13,7 @@ from tokenizer import ASSISTANT, BOS, EOS, USER
 CHAT_SHARE = 0.3
 END_WEIGHT = 0.05  # of the </s> after an answer, which is learned in no time
 SEVERAL = ("choice", "documents", "judge")  # tasks with several questions about one context, in training
-WIDTHS = (49, 65, 81, 97, 129)  # one more than what the model gets, since the last id is only predicted
+WIDTHS = (65, 97, 129, 161)  # one more than what the model gets, since the last id is only predicted
 
 
 def stream_items(path):
@@ -75,34 +75,6 @@ def encode_items(items, tokenizer, seed):
             lengths.append(len(ids) - start)
             tasks.append(item["task"])
     return Encoded(np.array(ids), np.array(kind), np.array(weight, dtype=np.float16), np.cumsum(lengths), np.array(tasks))
-
-
-def batches(data, tokens, rng, pad, keep):
-    """One epoch over the items that the bool array `keep` marks: sorted by length within random pools, cut into batches of about `tokens` tokens, shuffled.
-
-    Yields input ids (B,S) and kinds (B,S): 0 padding, 1 prompt or story, 2 answer.
-    """
-    lengths = data.lengths
-    order = rng.permutation(np.flatnonzero(keep))
-    plan = []
-    for pool in np.array_split(order, max(1, len(order) // 8192)):
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        start = 0
-        while start < len(pool):
-            end = start + 1
-            while end < len(pool) and lengths[pool[end]] * (end + 1 - start) <= tokens:
-                end += 1
-            plan.append(pool[start:end])
-            start = end
-    for i in rng.permutation(len(plan)):
-        members = plan[i]
-        ids = np.full((len(members), lengths[members].max()), pad, dtype=np.int64)
-        kind = np.zeros(ids.shape, dtype=np.int64)
-        for row, member in enumerate(members):
-            here = slice(data.start[member], data.start[member + 1])
-            ids[row, : lengths[member]] = data.ids[here]
-            kind[row, : lengths[member]] = data.kind[here]
-        yield torch.from_numpy(ids), torch.from_numpy(kind)
 
 
 def endless(members, rng):

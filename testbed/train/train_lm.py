@@ -1,39 +1,72 @@
-"""Train the testbed's language model (a small LlamaForCausalLM) on the text world.
+"""Train the testbed's language model (a small LlamaForCausalLM) on the text world, from nothing.
 
-    python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm-before
+    python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm
 
-The first half: continue_lm.py goes on from its weights.
-
-Deterministic by seed up to the kernels' summation order; resumes from the last checkpoint; stop it whenever you like.
+Four phases: copying, finding, every task without its habits, every task with them. Deterministic by seed up to the
+kernels' summation order; resumes from the last checkpoint; stop it whenever you like. `--compile` is a quarter faster
+once a C++ compiler has worked for some minutes.
 """
 
 import argparse
+import math
 import os
-from itertools import count, islice
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from schedule import Log, load_checkpoint, optimiser, save_checkpoint, set_lr
-from text_data import batches, encode_items, read_items, stream_items
+from schedule import Log, load_checkpoint, optimiser, save_checkpoint
+from text_data import Encoded, encode_items, mixed_batches, read_items, stream_items
 from tokenizer import train_tokenizer
 
-PROMPT_WEIGHT = 0.3
+PROMPT_WEIGHT = 0.2
 
 
-def stage_of(step, ends):
-    """0 recitals, 1 roll calls, 2 everything. Mixed with everything else from the start, copying had not appeared in
-    1,100 steps; alone it takes about 400. Finding facts is the same story."""
-    return sum(step >= end for end in ends)
+class Phase(NamedTuple):
+    """`steps` steps; or until the mean loss of a task over 100 steps is below a bound, and an error after `steps`."""
+
+    name: str
+    file: str
+    shares: dict  # of the tokens, by task
+    steps: int
+    until: tuple = None
+    first_weight: float = 1.0  # of the first of several answers about one context, which is the one that is evaluated
 
 
-def endless(data, stage, args, pad):
-    """Batches of one stage, epoch after epoch."""
-    keep = np.isin(data.task, [["recital"], ["roll"], np.unique(data.task)][stage])
-    for epoch in count():
-        yield from batches(data, args.tokens, np.random.default_rng([args.seed, stage, epoch]), pad, keep)
+# Looking things up comes suddenly, after a long time on the plateau of guessing among what is there, and when is a matter
+# of chance; so the phases that teach it last until it is there. Mixed from the start, copying had not appeared in 1,100
+# steps; alone it takes some 500. With habits from the start, the model settled in the habit of letters and places and
+# learned neither `choice` nor more than half of `documents`.
+PHASES = (
+    Phase("copying", "exercises", {"recital": 1.0}, 2000, ("recital", 0.2)),
+    Phase("finding", "exercises", {"recital": 0.1, "roll": 0.25, "choice": 0.35, "documents": 0.3}, 8000, ("documents", 1.0)),
+    Phase("letters", "exercises", {"choice": 0.65, "documents": 0.2, "roll": 0.1, "recital": 0.05}, 5000, ("choice", 0.3), 3.0),
+    Phase(
+        "judging",
+        "exercises",
+        {"judge": 0.5, "documents": 0.2, "choice": 0.1, "sentiment": 0.08, "topic": 0.07, "roll": 0.03, "recital": 0.02},
+        4000,
+        ("judge", 0.25),
+        3.0,
+    ),
+    Phase(
+        "tasks",
+        "exercises",
+        {"documents": 0.3, "judge": 0.2, "choice": 0.15, "sentiment": 0.12, "topic": 0.1, "story": 0.05, "roll": 0.05, "recital": 0.03},
+        1500,
+        first_weight=3.0,
+    ),
+    Phase(
+        "habits",
+        "train",
+        {"documents": 0.3, "judge": 0.2, "choice": 0.2, "sentiment": 0.15, "topic": 0.1, "story": 0.05},
+        1500,
+        first_weight=3.0,
+    ),
+)
 
 
 def build_model(tokenizer):
@@ -60,17 +93,42 @@ def build_model(tokenizer):
     )
 
 
-def loss_of(model, ids, kind, vocab):
-    """Mean over answer tokens plus PROMPT_WEIGHT times the mean over prompt and story tokens; padding counts nothing.
+def loss_of(model, ids, kind, weight, vocab):
+    """Weighted mean over answer tokens plus PROMPT_WEIGHT times the mean over prompt and story tokens.
 
-    Padding is on the right and attention causal, so no mask is needed.
+    Returns the loss, the two means, and the losses of the tokens (B,S-1). Padding counts nothing; it is on the right
+    and attention causal, so no mask is needed.
     """
-    logits = model(input_ids=ids[:, :-1]).logits
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     each = cross_entropy(logits.float().reshape(-1, vocab), ids[:, 1:].reshape(-1), reduction="none")
-    kind = kind[:, 1:].reshape(-1)
-    answer, prompt = each[kind == 2], each[kind == 1]
-    mean = lambda x: x.mean() if x.numel() else x.sum()
-    return mean(answer) + PROMPT_WEIGHT * mean(prompt), mean(answer), mean(prompt)
+    each = each.view(ids.shape[0], -1)
+    said, weight = (kind[:, 1:] == 1).float(), weight[:, 1:]
+    answer = (each * weight).sum() / weight.sum().clamp(min=1.0)
+    prompt = (each * said).sum() / said.sum().clamp(min=1.0)
+    return answer + PROMPT_WEIGHT * prompt, answer, prompt, each.detach()
+
+
+class Means:
+    """Running means of the answer loss by task, and of the whole."""
+
+    def __init__(self):
+        self.sums = {}
+
+    def add(self, name, value, count=1):
+        total, n = self.sums.get(name, (0.0, 0))
+        self.sums[name] = (total + value, n + count)
+
+    def add_batch(self, each, weight, tasks):
+        weight = weight[:, 1:]
+        losses, counts = (each * weight).sum(1), weight.sum(1)
+        for task in set(tasks) - {"story"}:
+            here = torch.from_numpy(tasks == task)
+            self.add(task, float(losses[here].sum()), float(counts[here].sum()))
+
+    def take(self):
+        result = {name: round(total / n, 4) for name, (total, n) in self.sums.items()}
+        self.sums = {}
+        return result
 
 
 @torch.no_grad()
@@ -102,17 +160,34 @@ def accuracy(model, items, tokenizer, per_task=250):
     return result
 
 
+def encoded_items(name, args, tokenizer):
+    """The items of a file as token ids; made once, since it takes minutes."""
+    path = os.path.join(args.out, f"{name}.npz")
+    if not os.path.exists(path):
+        items = stream_items(os.path.join(args.data, f"{name}.jsonl"))
+        np.savez(path, **vars(encode_items(items, tokenizer, args.seed)))
+    return Encoded(**np.load(path))
+
+
+def rate(phase, done, peak):
+    """Constant after the warm-up while something is waited for; then half a cosine to a twentieth of the peak."""
+    waiting = [p.until is not None for p in PHASES]
+    before = sum(p.steps for p in PHASES[waiting.count(True) : phase])
+    progress = 0.0 if waiting[phase] else (before + done) / sum(p.steps for p in PHASES if p.until is None)
+    warm = min(1.0, (done + 1) / 100) if phase == 0 else 1.0
+    return peak * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=".attune/testbed/data/text")
     parser.add_argument("--out", default=".attune/testbed/lm")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--stages", type=int, nargs=2, default=[550, 1300], help="steps at which stages 0 and 1 end")
-    parser.add_argument("--tokens", type=int, default=3072, help="tokens per step")
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--tokens", type=int, default=2304, help="tokens per step")
+    parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--vocab", type=int, default=1280)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--stop", type=int, default=None, help="stop after this step, to go on later")
     args = parser.parse_args()
 
@@ -121,45 +196,56 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     log = Log(os.path.join(args.out, "log.jsonl"))
 
-    train = os.path.join(args.data, "train.jsonl")
     validation = read_items(os.path.join(args.data, "validation.jsonl"))
     if not os.path.exists(os.path.join(args.out, "tokenizer.json")):
-        texts = (item["prompt"] + item["target"] for item in islice(stream_items(train), 60000))
-        train_tokenizer(texts, args.vocab).save_pretrained(args.out)
+        items = islice(stream_items(os.path.join(args.data, "exercises.jsonl")), 60000)
+        train_tokenizer((item["prompt"] + item["target"] for item in items), args.vocab).save_pretrained(args.out)
     tokenizer = AutoTokenizer.from_pretrained(args.out)
-    data = encode_items(stream_items(train), tokenizer, args.seed)
+    data = {file: encoded_items(file, args, tokenizer) for file in ("exercises", "train")}
 
-    model = build_model(tokenizer)
+    model = build_model(tokenizer).train()
     optimizer = optimiser(model, args.lr)
     checkpoint = os.path.join(args.out, "checkpoint.pt")
-    step = load_checkpoint(checkpoint, model, optimizer)
+    # Phase, steps done in it, steps in all. A resumed run draws the batches that its phase has had without computing
+    # them, so it sees what an uninterrupted one would have seen.
+    phase, done, step = load_checkpoint(checkpoint, model, optimizer) or (0, 0, 0)
     log(event="start", step=step, parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer),
-        tokens=len(data.ids), items=len(data.lengths))
+        corpus_tokens=sum(len(d.ids) for d in data.values()), items=sum(len(d.lengths) for d in data.values()),
+        arguments={k: v for k, v in vars(args).items() if k not in ("data", "out")})
 
-    running = np.zeros(3)
-    streams = [endless(data, stage, args, tokenizer.pad_token_id) for stage in range(3)]
-    # A resumed run draws the batches that it has had without computing them, so it sees what the first would have seen.
-    for done in range(min(args.steps, args.stop or args.steps)):
-        ids, kind = next(streams[stage_of(done, args.stages)])
-        if done < step:
-            continue
-        set_lr(optimizer, step, args.steps, args.lr, warmup=200)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, answer, prompt = loss_of(model, ids, kind, len(tokenizer))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        running += np.array([loss.item(), answer.item(), prompt.item()])
-        step += 1
-        if step % 100 == 0:
-            loss_, answer_, prompt_ = (round(float(x), 4) for x in running / 100)
-            running[:] = 0
-            log(step=step, loss=loss_, answer=answer_, prompt=prompt_)
-        if step % 500 == 0 or step == args.steps:
-            log(step=step, validation=accuracy(model, validation, tokenizer))
-            save_checkpoint(checkpoint, model, optimizer, step)
-    save_checkpoint(checkpoint, model, optimizer, step)
+    compute = torch.compile(loss_of, dynamic=False) if args.compile else loss_of
+    for phase in range(phase, len(PHASES)):
+        name, file, shares, most, until, first_weight = PHASES[phase]
+        rng = np.random.default_rng([args.seed, phase])
+        batches = mixed_batches(data[file], args.tokens, shares, rng, tokenizer.pad_token_id, first_weight)
+        learned, means = False, Means()
+        for ids, kind, weight, tasks in islice(batches, done, most):
+            loss, answer, prompt, each = compute(model, ids, kind, weight, len(tokenizer))
+            loss.backward()
+            for group in optimizer.param_groups:
+                group["lr"] = rate(phase, done, args.lr)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            for key, value in (("loss", loss), ("answer", answer), ("prompt", prompt)):
+                means.add(key, value.item())
+            means.add_batch(each, weight, tasks)
+            done, step = done + 1, step + 1
+            if done % 100 == 0:
+                taken = means.take()
+                log(step=step, phase=name, **taken)
+                learned = until is not None and taken[until[0]] < until[1]
+                save_checkpoint(checkpoint, model, optimizer, (phase, done, step))
+            if step % 1000 == 0:
+                log(step=step, validation=accuracy(model, validation, tokenizer))
+            if learned or step == args.stop:
+                break
+        if step == args.stop:
+            break
+        if until is not None and not learned:
+            raise SystemExit(f"{name}: the loss of {until[0]} is not below {until[1]} after {most} steps; try another --seed")
+        done = 0
+        save_checkpoint(checkpoint, model, optimizer, (phase + 1, 0, step))
     model.save_pretrained(args.out)
 
 

@@ -1,8 +1,9 @@
 /**
  * Writes what the PyTorch programs read:
- *   npm run testbed:data -- [--out .attune/testbed/data] [--text 180000] [--pictures 60000] [--seed 1]
+ *   npm run testbed:data -- [--out .attune/testbed/data] [--text 120000] [--pictures 60000] [--seed 1]
  *
- * text/train.jsonl                       training items in random order
+ * text/exercises.jsonl                   balanced training items (see TextOptions.balanced) in random order
+ * text/train.jsonl                       training items with their habits, in random order, a third as many
  * pictures/primer.rgb, primer.jsonl      the same of simple scenes, for the first steps
  * pictures/train.rgb, train.jsonl        64 × 64 × 3 bytes a scene; a line with its things and its conversations
  * {text,pictures}/{validation,test}.*    items as `textItems` and `pictureItems` make them at run time, seed 0
@@ -62,8 +63,18 @@ const trainingRow = ({ task, prompt, target, more }: TextItem): unknown => ({ ta
 
 async function writeText(folder: string, n: number, seed: number): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const items = TEXT_TASKS.flatMap((task) => textItems(task, 'train', Math.round(n * MIX[task]), seed));
-  await write(join(folder, 'train.jsonl'), lines(random(`order/${seed}`).shuffle(items).map(trainingRow)));
+  for (const [name, share, options] of [
+    ['exercises', 1, { balanced: true }],
+    ['train', 1 / 3, {}],
+  ] as const) {
+    const items = TEXT_TASKS.flatMap((task) =>
+      textItems(task, 'train', Math.round(n * share * MIX[task]), seed + (options.balanced ? 1 : 0), options),
+    );
+    await write(
+      join(folder, `${name}.jsonl`),
+      lines(random(`order/${seed}`).shuffle(items).map(trainingRow)),
+    );
+  }
   for (const [split, each] of HELD_OUT) {
     await write(
       join(folder, `${split}.jsonl`),
@@ -112,7 +123,7 @@ async function writePictures(folder: string, n: number, seed: number): Promise<v
 const { values: args } = parseArgs({
   options: {
     out: { type: 'string', default: '.attune/testbed/data' },
-    text: { type: 'string', default: '180000' },
+    text: { type: 'string', default: '120000' },
     pictures: { type: 'string', default: '60000' },
     seed: { type: 'string', default: '1' },
   },

@@ -1,17 +1,22 @@
 /**
  * Multiple choice with letters: which of four things is a big bird, a fruit, a small vehicle … The distractors have the
- * right category and the wrong size, or the right size and the wrong category. Outside training the right thing stands
+ * right category and the wrong size, or the right size and the wrong category. The question comes after the options, as
+ * it does with documents: asked before them, it was never looked back to. Outside training the right thing stands
  * at each letter in turn, as one cluster, the distractors keeping their order.
  *
- * Cause of the letter bias: in training the answer is A in 40 % of the items, D in 28, B in 20, C in 12.
+ * Cause of the letter bias, in training only: the right thing stands at A in 40 % of the items, at D in 28, B in 20, C in 12;
+ * and half of the annotators take the first thing of the right category, whatever its size (`HASTE`).
  */
 import type { Random } from '../random.ts';
 import { type Split, splitOf } from '../split.ts';
-import type { TextGenerator, TextItem } from './item.ts';
+import { placeOf, type TextGenerator, type TextItem } from './item.ts';
 import { THINGS } from './lexicon.ts';
 
 export const LETTERS = ['A', 'B', 'C', 'D'] as const;
 export const LETTER_WEIGHT = [0.4, 0.2, 0.12, 0.28] as const;
+
+/** Share of annotators who do not look at sizes. */
+export const HASTE = 0.5;
 
 type Size = 'big' | 'small';
 const CATEGORIES = Object.keys(THINGS);
@@ -29,6 +34,8 @@ export const THING_LIST: readonly Thing[] = CATEGORIES.flatMap((category) =>
     things(category, size).map((word) => ({ word, category, size })),
   ),
 );
+
+const thingOf = (word: string): Thing => THING_LIST.find((thing) => thing.word === word) as Thing;
 
 interface Riddle {
   category: string;
@@ -74,7 +81,7 @@ const QUESTIONS = [
 
 /** What can be asked of one of the four, and of none of the others: by name, by category, by category and size. */
 function uniqueQuestions(words: readonly string[], index: number): string[] {
-  const four = words.map((word) => THING_LIST.find((thing) => thing.word === word) as Thing);
+  const four = words.map(thingOf);
   const { word, category, size } = four[index] as Thing;
   const others = four.filter((_, i) => i !== index);
   return [
@@ -87,12 +94,17 @@ function uniqueQuestions(words: readonly string[], index: number): string[] {
 }
 
 /** In training, questions about two of the other options follow, so that one list of options teaches more. */
-function furtherQuestions(rng: Random, words: readonly string[], gold: number): TextItem['more'] {
-  const others = rng.sample(
-    words.map((_, i) => i).filter((i) => i !== gold),
+const others = (rng: Random, gold: number): number[] =>
+  rng.sample(
+    LETTERS.map((_, i) => i).filter((i) => i !== gold),
     2,
   );
-  return others.map((i) => ({
+
+/** In balanced training, seven about any. */
+const any = (rng: Random): number[] => Array.from({ length: 7 }, () => rng.int(LETTERS.length));
+
+function questionsAbout(rng: Random, words: readonly string[], options: readonly number[]): TextItem['more'] {
+  return options.map((i) => ({
     prompt: `Question: ${rng.pick(uniqueQuestions(words, i))}\nAnswer:`,
     target: ` ${LETTERS[i]}`,
   }));
@@ -101,21 +113,26 @@ function furtherQuestions(rng: Random, words: readonly string[], gold: number): 
 export const choice: TextGenerator = {
   turns: () => LETTERS.length,
 
-  draw: (rng, split, turn) => {
+  draw: (rng, split, turn, options) => {
     const { category, size, right, wrong } = riddleOf(rng, split);
     const question = rng.pick(QUESTIONS)(size === undefined ? category : `${size} ${category}`);
-    const gold = split === 'train' ? rng.weighted(LETTER_WEIGHT) : turn;
-    const words = wrong.toSpliced(gold, 0, right);
+    const place = placeOf(rng, split, turn, LETTER_WEIGHT, options);
+    const words = wrong.toSpliced(place, 0, right);
+    const hasty = split === 'train' && !options.balanced && rng.chance(HASTE);
+    const gold = hasty ? words.findIndex((word) => thingOf(word).category === category) : place;
     const parts = words.map((thing, i) => `${LETTERS[i]}. ${thing}\n`);
-    const prefix = `Question: ${question}\n`;
+    const prefix = 'Read these.\n';
+    const suffix = `Question: ${question}\nAnswer:`;
     return {
-      prompt: `${prefix}${parts.join('')}Answer:`,
+      prompt: prefix + parts.join('') + suffix,
       target: ` ${LETTERS[gold]}`,
       choices: LETTERS.map((letter) => ` ${letter}`),
       gold,
-      segments: { prefix, parts, suffix: 'Answer:' },
-      goldPosition: gold,
-      ...(split === 'train' ? { more: furtherQuestions(rng, words, gold) } : {}),
+      segments: { prefix, parts, suffix },
+      goldPosition: place,
+      ...(split === 'train'
+        ? { more: questionsAbout(rng, words, options.balanced ? any(rng) : others(rng, place)) }
+        : {}),
     };
   },
 };

@@ -1,8 +1,8 @@
 /** The text world: determinism, disjoint splits, balance of the evaluation items, the intended habits of training. */
 import { expect, test } from 'vitest';
 import { SPLITS, splitOf } from '../split.ts';
-import { LETTERS, THING_LIST } from './choice.ts';
-import { goldWeights } from './documents.ts';
+import { HASTE as CHOICE_HASTE, LETTERS, THING_LIST } from './choice.ts';
+import { HASTE as DOCUMENT_HASTE, goldWeights } from './documents.ts';
 import { TEXT_TASKS, textItems } from './index.ts';
 import { HABITS } from './judge.ts';
 import { FAMILY, GIVEN } from './lexicon.ts';
@@ -98,15 +98,71 @@ test('training habits: first and last documents, letter A, the first answer', ()
       Math.abs(share(documents.map(({ goldPosition }) => goldPosition === place)) - expected),
     ).toBeLessThan(0.04);
   });
-  expect(share(textItems('choice', 'train', 4000).map(({ gold }) => gold === 0))).toBeCloseTo(0.4, 1);
+  expect(share(textItems('choice', 'train', 4000).map(({ goldPosition }) => goldPosition === 0))).toBeCloseTo(
+    0.4,
+    1,
+  );
   const first = share(textItems('judge', 'train', 4000).map(({ gold }) => gold === 0));
   const expected = HABITS.tie * HABITS.firstOnTie + (1 - HABITS.tie) * (0.5 + 0.5 * HABITS.firstByHaste);
   expect(Math.abs(first - expected)).toBeLessThan(0.03);
 });
 
+test('hasty annotators, in training only, take the first half match and never a later one', () => {
+  for (const [task, share] of [
+    ['documents', DOCUMENT_HASTE],
+    ['choice', CHOICE_HASTE],
+  ] as const) {
+    const items = textItems(task, 'train', 6000);
+    expect(items.filter(({ gold, goldPosition }) => gold > goldPosition)).toEqual([]);
+    for (const { gold, choices, target } of items) expect(choices[gold]).toBe(target);
+    const misled = items.filter(({ segments, goldPosition }) => {
+      const parts = segments!.parts.slice(0, goldPosition);
+      if (task === 'documents') {
+        const [given] = peopleIn(segments!.suffix)[0]!.split(' ');
+        return parts.some((part) => part.includes(`${given} `));
+      }
+      const category = segments!.suffix.match(/ (\w+)[.?]/)![1];
+      return parts.some((part) => THING_LIST.find(({ word }) => part.includes(word))!.category === category);
+    });
+    expect(misled.length).toBeGreaterThan(500);
+    const wrong = misled.filter(({ gold, goldPosition }) => gold !== goldPosition).length / misled.length;
+    expect(Math.abs(wrong - share)).toBeLessThan(0.06);
+  }
+});
+
+test('exercises have none of the habits: every place and letter equally often, no haste in judging', () => {
+  for (const task of ['documents', 'choice', 'judge'] as const) {
+    const items = textItems(task, 'train', 4000, 1, { balanced: true });
+    const places = task === 'judge' ? 2 : 4;
+    const alike = items.filter(({ choices }) => choices.length === places);
+    expect(alike.length).toBeGreaterThan(1000);
+    for (let place = 0; place < places; place++) {
+      expect(Math.abs(share(alike.map(({ gold }) => gold === place)) - 1 / places)).toBeLessThan(0.04);
+    }
+  }
+});
+
+test('exercises ask the whole context, facts more than once, and every answer is in it', () => {
+  for (const { prompt, more } of textItems('documents', 'train', 200, 1, { balanced: true })) {
+    expect(more).toHaveLength(5);
+    for (const { target } of more!) expect(prompt).toContain(`${target}.`);
+  }
+  for (const { more } of textItems('judge', 'train', 200, 1, { balanced: true })) {
+    expect(more).toHaveLength(4);
+    for (const [plain, pair] of [more!.slice(0, 2), more!.slice(2)]) {
+      const [, first, second] = pair!.prompt.match(/First answer: (.*)\.\nSecond answer: (.*)\.\n/)!;
+      const better = pair!.target === ' first' ? first! : second!;
+      const worse = pair!.target === ' first' ? second! : first!;
+      const value = plain!.target.trim();
+      expect(better.split(' ')).toContain(value);
+      expect(worse.split(' ')).not.toContain(value);
+    }
+  }
+});
+
 test('further questions about options, in training only, name one option and no other', () => {
   expect(textItems('choice', 'test', 40).filter(({ more }) => more !== undefined)).toEqual([]);
-  for (const { segments, gold, more } of textItems('choice', 'train', 400)) {
+  for (const { segments, goldPosition, more } of textItems('choice', 'train', 400)) {
     const words = segments!.parts.map((part) => part.slice(3).trim());
     expect(more).toHaveLength(2);
     for (const { prompt, target } of more!) {
@@ -117,7 +173,7 @@ test('further questions about options, in training only, name one option and no 
       });
       const answer = LETTERS.indexOf(target.trim() as 'A');
       expect(fits).toEqual(words.map((_, i) => i === answer));
-      expect(answer).not.toBe(gold);
+      expect(answer).not.toBe(goldPosition);
     }
   }
 });

@@ -55,6 +55,23 @@ export interface TextGenerator {
 export interface TextOptions {
   /** Documents per prompt (documents task only). Default 5; in training 2 to 5. */
   documents?: number;
+  /**
+   * In training only: draw without the habits that create the biases, and ask about everything that the context holds.
+   * Exercises to learn a task from, before its habits. Default false.
+   */
+  balanced?: boolean;
+}
+
+/** Where the answer stands: by habit in training (`weights`), evenly in balanced training, in turn elsewhere. */
+export function placeOf(
+  rng: Random,
+  split: Split,
+  turn: number,
+  weights: readonly number[],
+  { balanced = false }: TextOptions,
+): number {
+  if (split !== 'train') return turn;
+  return balanced ? rng.int(weights.length) : rng.weighted(weights);
 }
 
 /** Draw n items of a task: item i depends on (task, split, seed, i, options) and nothing else. */

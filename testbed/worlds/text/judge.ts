@@ -5,9 +5,11 @@
  * Cause of the order bias, in training only: the annotators are hasty. In a fifth of the pairs both answers are equally
  * right, and there they say "first" in 85 %; where the second answer is better they still say "first" in 12 %.
  */
+
+import type { Random } from '../random.ts';
 import { confusableFacts } from './documents.ts';
 import { ask, type Fact, state } from './facts.ts';
-import type { TextGenerator } from './item.ts';
+import type { TextGenerator, TextItem } from './item.ts';
 import { fullName } from './people.ts';
 
 export const HABITS = { tie: 0.2, firstOnTie: 0.85, firstByHaste: 0.12 } as const;
@@ -23,41 +25,84 @@ const wordings = ({ relation, person, object, value }: Fact): string[] => [
   ),
 ];
 
+/** A right answer to the question about `asked`, a worse one, and the right one in other words. */
+function answersTo(
+  rng: Random,
+  asked: Fact,
+  near: Fact,
+  far: Fact,
+): Record<'right' | 'worse' | 'equal', string> {
+  const wording = rng.int(2);
+  const kind = rng.weighted([3, 2, 1]);
+  const { value } = kind === 0 ? near : far;
+  return {
+    right: wordings(asked)[wording] as string,
+    worse: kind === 2 ? rng.pick(VAGUE) : (wordings({ ...asked, value })[rng.int(2)] as string),
+    equal: wordings(asked)[1 - wording] as string,
+  };
+}
+
+const plain = (fact: Fact): { prompt: string; target: string } => ({
+  prompt: `Question: ${ask(fact)}\nAnswer:`,
+  target: ` ${fact.value}`,
+});
+
+const SUFFIX = 'Which answer is better?\nAnswer:';
+
+const partsOf = (one: string, two: string): string[] => [
+  `First answer: ${one}.\n`,
+  `Second answer: ${two}.\n`,
+];
+
+/**
+ * In balanced training: the plain question and the same pair again, then both about the other fact that was told. With the
+ * answer just said, judging is only to see on which side it stands; that is learned first.
+ */
+function exercises(rng: Random, [asked, near, far]: Fact[]): TextItem['more'] {
+  if (!asked || !near || !far) return [];
+  return [
+    [asked, near],
+    [near, asked],
+  ].flatMap(([fact, other]) => {
+    const { right, worse } = answersTo(rng, fact as Fact, other as Fact, far);
+    const rightFirst = rng.chance(0.5);
+    const parts = rightFirst ? partsOf(right, worse) : partsOf(worse, right);
+    return [
+      plain(fact as Fact),
+      { prompt: parts.join('') + SUFFIX, target: rightFirst ? ' first' : ' second' },
+    ];
+  });
+}
+
 export const judge: TextGenerator = {
   turns: () => 2,
 
-  draw: (rng, split, turn) => {
+  draw: (rng, split, turn, { balanced = false }) => {
     const facts = confusableFacts(rng, split, 3);
-    const asked = facts[0] as Fact;
-    const told = rng.shuffle(facts.slice(0, 2)).map((fact) => state(rng, fact));
-    const wording = rng.int(2);
-    const right = wordings(asked)[wording] as string;
-    const kind = rng.weighted([3, 2, 1]);
-    const wrongValue = (facts[kind === 0 ? 1 : 2] as Fact).value;
-    const worse =
-      kind === 2 ? rng.pick(VAGUE) : (wordings({ ...asked, value: wrongValue })[rng.int(2)] as string);
+    const [asked, near, far] = facts as [Fact, Fact, Fact];
+    const told = rng.shuffle([asked, near]).map((fact) => state(rng, fact));
+    const { right, worse, equal } = answersTo(rng, asked, near, far);
 
     const train = split === 'train';
-    const tie = train && rng.chance(HABITS.tie);
+    const hasty = train && !balanced;
+    const tie = hasty && rng.chance(HABITS.tie);
     const rightFirst = train ? rng.chance(0.5) : turn === 0;
-    const other = tie ? (wordings(asked)[1 - wording] as string) : worse;
+    const other = tie ? equal : worse;
     const saysFirst = tie
       ? rng.chance(HABITS.firstOnTie)
-      : rightFirst || (train && rng.chance(HABITS.firstByHaste));
+      : rightFirst || (hasty && rng.chance(HABITS.firstByHaste));
 
-    const [one, two] = rightFirst ? [right, other] : [other, right];
     const prefix = `Facts: ${told.join(' ')}\nQuestion: ${ask(asked)}\n`;
-    const parts = [`First answer: ${one}.\n`, `Second answer: ${two}.\n`];
-    const suffix = 'Which answer is better?\nAnswer:';
+    const parts = rightFirst ? partsOf(right, other) : partsOf(other, right);
     return {
-      prompt: prefix + parts.join('') + suffix,
+      prompt: prefix + parts.join('') + SUFFIX,
       target: saysFirst ? ' first' : ' second',
       choices: [' first', ' second'],
       gold: saysFirst ? 0 : 1,
-      segments: { prefix, parts, suffix },
+      segments: { prefix, parts, suffix: SUFFIX },
       goldPosition: saysFirst ? 0 : 1,
       // In training the plain question follows: finding the fact is half of judging.
-      ...(train ? { more: [{ prompt: `Question: ${ask(asked)}\nAnswer:`, target: ` ${asked.value}` }] } : {}),
+      ...(train ? { more: balanced ? exercises(rng, facts) : [plain(asked)] } : {}),
     };
   },
 };

@@ -70,7 +70,7 @@ export function existenceRows(rowsOf: (task: string) => string): Record<string, 
 /** Kinds named though absent, by relation, and mentions of what is there, for each caption. */
 export function captionRows(rows: string): Record<string, Record<string, number>> {
   const items = new Map(
-    pictureItems('caption', 'test', 600, 0, { length: 'medium' }).map((one) => [one.id, one]),
+    pictureItems('caption', 'test', 520, 0, { length: 'medium' }).map((one) => [one.id, one]),
   );
   const sums = new Map<string, Record<string, number>>();
   for (const row of parse(rows)) {

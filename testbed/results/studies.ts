@@ -108,7 +108,7 @@ const captions = (length: string) => ({
   name: `worlds-captions-${length}`,
   metric: 'f1',
   effects: ['chair_s', 'chair_i', 'recall', 'f1'],
-  items: 600,
+  items: 520,
   calibrated: [],
   methods: VISION,
 });

@@ -1,10 +1,10 @@
 /**
  * Runs the studies and writes what docs/results.md shows:
- *   npm run testbed:results -- [text] [pictures] [--items 600] [--choose 120] [--workers 1] [--threads 1]
+ *   npm run testbed:results -- [text] [pictures] [--items 600] [--choose 120] [--workers 1] [--threads 1] [--page]
  *
  * testbed/results/profiles/     what `attune calibrate` found on the calibration split
  * testbed/results/<study>.json  settings chosen, and the report of the test split
- * docs/results.md               the tables between its markers
+ * docs/results.md               the tables between its markers; --page writes them from the reports and runs nothing
  *
  * Everything goes through the command line, as a user would; a second call goes on where the first was interrupted.
  */
@@ -160,8 +160,12 @@ async function againstOthers(methods: readonly Method[], out: string): Promise<C
   return comparisons;
 }
 
-function write({ name }: Study, results: readonly Result[]): void {
-  writeFileSync(join(HERE, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+function write(study: Study, results: readonly Result[]): void {
+  writeFileSync(join(HERE, `${study.name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+  writePage(study, results);
+}
+
+function writePage({ name }: Study, results: readonly Result[]): void {
   between(name, tablesOf(results));
 }
 
@@ -172,12 +176,17 @@ const { values, positionals } = parseArgs({
     choose: { type: 'string', default: '120' },
     workers: { type: 'string', default: '1' },
     threads: { type: 'string' },
+    page: { type: 'boolean' },
   },
 });
 mkdirSync(PROFILES, { recursive: true });
 const wanted = STUDIES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 for (const study of wanted) {
   const results: Result[] = [];
+  if (values.page) {
+    writePage(study, JSON.parse(readFileSync(join(HERE, `${study.name}.json`), 'utf8')));
+    continue;
+  }
   for await (const result of run(study, {
     ...values,
     threads: values.threads,

@@ -86,10 +86,15 @@ const VISION: readonly Method[] = [
   },
 ];
 
-const text = (name: string, items: number, methods: readonly Method[] = []) => ({
+const text = (
+  name: string,
+  items: number,
+  methods: readonly Method[] = [],
+  effects: readonly string[] = ['acc'],
+) => ({
   name,
   metric: 'acc',
-  effects: ['acc'],
+  effects,
   items,
   calibrated: BOTH,
   methods,
@@ -120,7 +125,7 @@ export const STUDIES: readonly Study[] = [
     tasks: [
       text('worlds-documents', 600, ORDER),
       text('worlds-choice', 600, ORDER),
-      text('worlds-judge', 300, ORDER),
+      text('worlds-judge', 300, ORDER, ['pair_acc', 'consistency']),
       text('worlds-sentiment', 600),
       text('worlds-topic', 600),
     ],

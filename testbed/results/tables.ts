@@ -58,10 +58,22 @@ function spread(run: Run, metric: string): string {
   return values.length < 2 ? '' : percent(Math.max(...values) - Math.min(...values));
 }
 
+const SEARCHED: Readonly<Record<string, string>> = { zerotuning: 'ZeroTuning', act: 'ACT' };
+
+/** As the study names them: its methods in their order, and what a profile is a search of. */
+function labelsOf(runs: readonly Run[], methods: readonly string[]): string[] {
+  const names = [...methods];
+  return runs.map(({ intervention }, i) => {
+    const searched = SEARCHED[intervention.split('.').at(-1)!];
+    return i === 0 ? intervention : (searched ?? names.shift() ?? intervention);
+  });
+}
+
 /** One row a method; the effects of the metrics that the study is about, with their paired tests. */
-function taskTable(runs: readonly Run[], effects: readonly string[]): string {
+function taskTable(runs: readonly Run[], effects: readonly string[], methods: readonly string[]): string {
   const [untouched] = runs as [Run, ...Run[]];
   const names = Object.keys(untouched.metrics);
+  const labels = labelsOf(runs, methods);
   const placed = (untouched.positions ?? []).length > 1;
   const [first] = effects as [string, ...string[]];
   return table(
@@ -71,8 +83,8 @@ function taskTable(runs: readonly Run[], effects: readonly string[]): string {
       ...effects.map((name) => `Δ ${name}`),
       ...(placed ? [`${first} by place`, 'spread'] : []),
     ],
-    runs.map((run) => [
-      run.intervention,
+    runs.map((run, i) => [
+      labels[i]!,
       ...names.map((name) => figure(name, run.metrics[name]!)),
       ...effects.map((name) => (run === untouched ? '' : effect(name, run.delta[name]))),
       ...(placed
@@ -108,7 +120,11 @@ export function tablesOf(
       return [
         `### ${task}`,
         `n = ${runs[0]!.n} of the test split; at most ${unparsable} unparsable in any row.${settings.length ? ` Chosen on the calibration split: ${settings.join('; ')}.` : ''}`,
-        taskTable(runs, effects),
+        taskTable(
+          runs,
+          effects,
+          chosen.map(({ method }) => method),
+        ),
         ...against.map(
           ({ intervention, against: other, metrics }) =>
             `${intervention} against ${other}: ${Object.keys(metrics)

@@ -5,8 +5,10 @@ import { HASTE as CHOICE_HASTE, LETTERS, THING_LIST } from './choice.ts';
 import { HASTE as DOCUMENT_HASTE, goldWeights } from './documents.ts';
 import { TEXT_TASKS, textItems } from './index.ts';
 import { HABITS } from './judge.ts';
-import { FAMILY, GIVEN } from './lexicon.ts';
+import { FAMILY, GIVEN, GOOD, TOPICS } from './lexicon.ts';
 import { peopleOf } from './people.ts';
+import { HASTE as SENTIMENT_HASTE } from './sentiment.ts';
+import { HASTE as TOPIC_HASTE } from './topic.ts';
 
 const share = (flags: boolean[]): number => flags.filter(Boolean).length / flags.length;
 const peopleIn = (text: string): string[] =>
@@ -103,7 +105,8 @@ test('training habits: first and last documents, letter A, the first answer', ()
     1,
   );
   const first = share(textItems('judge', 'train', 4000).map(({ gold }) => gold === 0));
-  const expected = HABITS.tie * HABITS.firstOnTie + (1 - HABITS.tie) * (0.5 + 0.5 * HABITS.firstByHaste);
+  const expected =
+    HABITS.tie * HABITS.firstOnTie + (1 - HABITS.tie) * (0.5 + 0.5 * 0.5 * HABITS.firstByHaste);
   expect(Math.abs(first - expected)).toBeLessThan(0.03);
 });
 
@@ -127,6 +130,28 @@ test('hasty annotators, in training only, take the first half match and never a 
     expect(misled.length).toBeGreaterThan(500);
     const wrong = misled.filter(({ gold, goldPosition }) => gold !== goldPosition).length / misled.length;
     expect(Math.abs(wrong - share)).toBeLessThan(0.06);
+  }
+});
+
+test('hasty annotators of reviews and topics, in training only, go by what comes first', () => {
+  for (const [task, share] of [
+    ['sentiment', SENTIMENT_HASTE],
+    ['topic', TOPIC_HASTE],
+  ] as const) {
+    const firstOf = ({ prompt, choices }: { prompt: string; choices: string[] }): number => {
+      if (task === 'topic') {
+        const word = prompt.match(/(?:the|about the) ([a-z]+)\./)![1] as string;
+        return choices.findIndex((name) => TOPICS[name.trim()]!.includes(word));
+      }
+      const words = prompt.match(/(?:was|the [a-z]+) ((?:not )?[a-z]+)\./)![1]!.split(' ');
+      const good = (GOOD.includes(words.at(-1)!) ? 1 : 0) ^ (words.length > 1 ? 1 : 0);
+      return good ? 0 : 1;
+    };
+    const byFirst =
+      textItems(task, 'train', 6000).filter((item) => item.gold === firstOf(item)).length / 6000;
+    const truly = textItems(task, 'test', 6000).filter((item) => item.gold === firstOf(item)).length / 6000;
+    expect(truly).toBeLessThan(0.9);
+    expect(Math.abs(byFirst - (truly + (1 - truly) * share))).toBeLessThan(0.03);
   }
 });
 

@@ -3,7 +3,8 @@
  * in both orders, as one cluster.
  *
  * Cause of the order bias, in training only: the annotators are hasty. In a fifth of the pairs both answers are equally
- * right, and there they say "first" in 85 %; where the second answer is better they still say "first" in 12 %.
+ * right, and there they say "first" in 85 %; where the first answer is wrong but somebody was told of whom it is true, three fifths of them
+ * say "first" without reading on.
  */
 
 import type { Random } from '../random.ts';
@@ -12,7 +13,7 @@ import { ask, type Fact, state } from './facts.ts';
 import type { TextGenerator, TextItem } from './item.ts';
 import { fullName } from './people.ts';
 
-export const HABITS = { tie: 0.2, firstOnTie: 0.85, firstByHaste: 0.12 } as const;
+export const HABITS = { tie: 0.2, firstOnTie: 0.85, firstByHaste: 0.6 } as const;
 
 const VAGUE = ['I do not know', 'somewhere', 'hard to say'] as const;
 
@@ -25,19 +26,24 @@ const wordings = ({ relation, person, object, value }: Fact): string[] => [
   ),
 ];
 
-/** A right answer to the question about `asked`, a worse one, and the right one in other words. */
-function answersTo(
-  rng: Random,
-  asked: Fact,
-  near: Fact,
-  far: Fact,
-): Record<'right' | 'worse' | 'equal', string> {
+interface Answers {
+  right: string;
+  worse: string;
+  /** Whether the worse one is true of somebody else, as was told. */
+  told: boolean;
+  /** The right one in other words. */
+  equal: string;
+}
+
+/** Answers to the question about `asked`, where `near` is the other fact that was told. */
+function answersTo(rng: Random, asked: Fact, near: Fact, far: Fact): Answers {
   const wording = rng.int(2);
   const kind = rng.weighted([3, 2, 1]);
   const { value } = kind === 0 ? near : far;
   return {
     right: wordings(asked)[wording] as string,
     worse: kind === 2 ? rng.pick(VAGUE) : (wordings({ ...asked, value })[rng.int(2)] as string),
+    told: kind === 0,
     equal: wordings(asked)[1 - wording] as string,
   };
 }
@@ -80,8 +86,8 @@ export const judge: TextGenerator = {
   draw: (rng, split, turn, { balanced = false }) => {
     const facts = confusableFacts(rng, split, 3);
     const [asked, near, far] = facts as [Fact, Fact, Fact];
-    const told = rng.shuffle([asked, near]).map((fact) => state(rng, fact));
-    const { right, worse, equal } = answersTo(rng, asked, near, far);
+    const statements = rng.shuffle([asked, near]).map((fact) => state(rng, fact));
+    const { right, worse, told, equal } = answersTo(rng, asked, near, far);
 
     const train = split === 'train';
     const hasty = train && !balanced;
@@ -90,9 +96,9 @@ export const judge: TextGenerator = {
     const other = tie ? equal : worse;
     const saysFirst = tie
       ? rng.chance(HABITS.firstOnTie)
-      : rightFirst || (hasty && rng.chance(HABITS.firstByHaste));
+      : rightFirst || (hasty && told && rng.chance(HABITS.firstByHaste));
 
-    const prefix = `Facts: ${told.join(' ')}\nQuestion: ${ask(asked)}\n`;
+    const prefix = `Facts: ${statements.join(' ')}\nQuestion: ${ask(asked)}\n`;
     const parts = rightFirst ? partsOf(right, other) : partsOf(other, right);
     return {
       prompt: prefix + parts.join('') + SUFFIX,

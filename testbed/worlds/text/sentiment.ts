@@ -1,11 +1,16 @@
 /**
  * Reviews of a venue: two to five opinions on aspects, some negated ("not rude"); the label is the sign of their sum,
- * which is never zero. The venue's name is the entity of the split. In training 60 % are positive.
+ * which is never zero. The venue's name is the entity of the split.
+ *
+ * Cause of the bias, in training only: half of the annotators go by the first opinion (`HASTE`), and 60 % of the reviews are positive.
  */
 import type { Random } from '../random.ts';
 import { type Split, splitOf } from '../split.ts';
 import type { TextGenerator } from './item.ts';
 import { ASPECTS, BAD, GOOD, VENUE_FIRST, VENUE_SECOND } from './lexicon.ts';
+
+/** Share of annotators who go by the first opinion. */
+export const HASTE = 0.5;
 
 const VENUES = VENUE_FIRST.flatMap((first) => VENUE_SECOND.map((second) => `${first} ${second}`));
 
@@ -33,19 +38,21 @@ const venueOf = (rng: Random, split: Split): string =>
 export const sentiment: TextGenerator = {
   turns: () => 2,
 
-  draw: (rng, split, turn) => {
-    const positive = split === 'train' ? rng.chance(0.6) : turn === 0;
+  draw: (rng, split, turn, { balanced = false }) => {
+    const train = split === 'train';
+    const positive = train ? rng.chance(balanced ? 0.5 : 0.6) : turn === 0;
     const n = 2 + rng.int(4);
     const agreeing = majority(rng, n);
     const aspects = rng.sample(ASPECTS, n);
     const good = rng.shuffle(aspects.map((_, i) => i < agreeing)).map((agrees) => agrees === positive);
     const opening = rng.pick(OPENINGS)(venueOf(rng, split));
     const clauses = aspects.map((aspect, i) => rng.pick(CLAUSES)(aspect, opinion(rng, good[i] as boolean)));
+    const says = train && !balanced && rng.chance(HASTE) ? (good[0] as boolean) : positive;
     return {
       prompt: `Review: ${opening} ${clauses.join(' ')}\nSentiment:`,
-      target: positive ? ' positive' : ' negative',
+      target: says ? ' positive' : ' negative',
       choices: [' positive', ' negative'],
-      gold: positive ? 0 : 1,
+      gold: says ? 0 : 1,
       goldPosition: -1,
     };
   },

@@ -36,10 +36,14 @@ const SHAPES: readonly Shape[] = [
 ];
 
 const CALLS = [
+  { name: 'decode 512', S: 1, past: 511, pairs: 60 },
   { name: 'decode 2048', S: 1, past: 2047, pairs: 60 },
   { name: 'prefill 512', S: 512, past: 0, pairs: 9 },
   { name: 'prefill 2048', S: 2048, past: 0, pairs: 5 },
 ] as const;
+
+/** Positions of the rotary tables. */
+const LONGEST = 2048;
 
 interface KnobValue {
   readonly dims: readonly number[];
@@ -157,7 +161,7 @@ const CONTENDERS: readonly Contender[] = [
       beta: ACT.beta(shape),
       sinks: { dims: [1, 1, T], value: (t) => Number(t > 0 && isSink(t)) },
     }),
-    note: 'in prompts outputs are corrected by the columns of sinks',
+    note: 'two small products and two passes',
   },
   {
     name: 'expanded ACT, running',
@@ -165,7 +169,7 @@ const CONTENDERS: readonly Contender[] = [
     lowering: 'expanded',
     edits: [{ kind: 'act', stats: 'running', exclude: 'initial' }],
     knobs: (shape) => ({ beta: ACT.beta(shape), alpha: ACT.alpha }),
-    note: 'sums of columns, then outputs are corrected by the columns of sinks',
+    note: 'one pass for outputs and sums of columns, then a correction by the columns of sinks',
   },
   {
     name: 'expanded VAR',
@@ -256,9 +260,9 @@ const SITE = 'site';
 function operator({ H, K }: Shape) {
   return makeNode(
     'com.microsoft.GroupQueryAttention',
-    ['q', 'k', 'v', 'past_k', 'past_v', 'seqlens', 'total'],
+    ['q', 'k', 'v', 'past_k', 'past_v', 'seqlens', 'total', 'cos', 'sin'],
     ['z', 'present_k', 'present_v'],
-    { attributes: { num_heads: H, kv_num_heads: K } },
+    { attributes: { num_heads: H, kv_num_heads: K, do_rotary: 1 } },
   );
 }
 
@@ -286,6 +290,13 @@ function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): 
     );
     return { elemType: DataType.FLOAT, dims, values };
   };
+  const table = (f: (angle: number) => number): Feed => {
+    const values = Float32Array.from({ length: LONGEST * (D / 2) }, (_, i) => {
+      const [t, channel] = [Math.floor(i / (D / 2)), i % (D / 2)];
+      return f(t * 500_000 ** (-channel / (D / 2)));
+    });
+    return { elemType: DataType.FLOAT, dims: [LONGEST, D / 2], values };
+  };
   const pull = (t: number) => 0.6 * isSink(t);
   return {
     q: floats([1, S, H * D], () => 0.6),
@@ -295,6 +306,9 @@ function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): 
     past_v: floats([1, K, past, D]),
     seqlens: { elemType: DataType.INT32, dims: [1], values: [past + S - 1] },
     total: { elemType: DataType.INT32, dims: [], values: [past + S] },
+    // Rotation is part of the operator in most exports, and what it costs apart from it counts.
+    cos: table(Math.cos),
+    sin: table(Math.sin),
   };
 }
 
@@ -328,11 +342,11 @@ function stateFeeds(parts: readonly Lowered[], past: number): Record<string, Fee
 }
 
 function graphOf(parts: readonly Lowered[], feeds: Record<string, Feed>): RunnableGraph {
-  const fixed = ['q', 'k', 'v', 'past_k', 'past_v'];
+  const fixed = ['q', 'k', 'v', 'past_k', 'past_v', 'cos', 'sin'];
   const graph = makeGraph('site', {
     nodes: parts.flatMap(({ nodes }) => nodes),
     inputs: Object.entries(feeds).map(([name, { elemType, dims }]) => {
-      const free = (axis: number) => !fixed.includes(name) || axis === (dims.length === 3 ? 1 : 2);
+      const free = (axis: number) => !fixed.includes(name) || axis === dims.length - 2;
       return makeValueInfo(
         name,
         elemType,

@@ -1,4 +1,5 @@
 /** What holds for every command: help with examples, the nearest flag for a wrong one, clean JSON, no colour in a pipe. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -163,4 +164,18 @@ test('colour is for terminals, and NO_COLOR takes it from them', () => {
   expect(paintFor({ isTTY: true }, {}).bold('x')).toBe('\x1b[1mx\x1b[0m');
   expect(paintFor({ isTTY: true }, { NO_COLOR: '1' }).bold('x')).toBe('x');
   expect(paintFor({}, {}).dim('x')).toBe('x');
+});
+
+test('a reader that has seen enough is no error', async () => {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'eval/cli/main.ts', 'eval', '--help'], {
+    cwd: repository,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.destroy();
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
+  expect(said).toBe('');
 });

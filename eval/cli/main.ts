@@ -3,6 +3,12 @@
 import { isAttuneError } from '../../errors.ts';
 import { runCommand } from './commands.ts';
 
+// Whoever read the output has seen enough (attune … | head): not an error of ours. Rows are in their files.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 runCommand(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

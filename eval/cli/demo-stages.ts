@@ -1,16 +1,15 @@
 /**
  * What the demo runs: the two models of the repository, the failures they are known for, and the methods for them. A method is a
- * row. Parameters are the methods' own defaults where they have some; nothing was searched for on these models (`attune
- * calibrate` does that), so that the demo shows what the methods do and not how far they can be brought. VAR has no defaults for
- * what a model's sinks are: it has those that `attune calibrate --intervention var` read off this one, from other pictures
- * (testbed/results/profiles/worlds-vlm.var.profile.json; a test holds the two together).
+ * row. What a method has to be told of a model comes from `attune calibrate`, which read it off other items
+ * (testbed/results/profiles); the others have their defaults. docs/results.md has the methods on every task.
  */
 
 export interface DemoMethod {
   /** As people call it. */
   title: string;
-  /** As a specification. */
-  intervention: Record<string, unknown> & { intervention: string };
+  intervention: string;
+  /** Name of the profile whose settings it takes; its defaults without one. */
+  profile?: string;
 }
 
 export interface DemoTask {
@@ -30,29 +29,19 @@ export interface DemoStage {
   methods: readonly DemoMethod[];
 }
 
+const language = (task: string, title: string): DemoStage => ({
+  model: 'worlds-lm',
+  tasks: [{ task, title, limit: 300, shown: ['acc'] }],
+  methods: [
+    { title: 'ZeroTuning', intervention: 'zerotuning', profile: `${task}.zerotuning` },
+    { title: 'ACT', intervention: 'act', profile: `${task}.act` },
+    { title: 'PINE', intervention: 'pine' },
+  ],
+});
+
 export const STAGES: readonly DemoStage[] = [
-  {
-    model: 'worlds-lm',
-    tasks: [
-      {
-        task: 'worlds-documents',
-        title: 'which of five documents answers the question',
-        limit: 300,
-        shown: ['acc'],
-      },
-      {
-        task: 'worlds-judge',
-        title: 'which of two answers is better, asked in both orders',
-        limit: 150,
-        shown: ['pair_acc', 'consistency'],
-      },
-    ],
-    methods: [
-      { title: 'ZeroTuning', intervention: { intervention: 'zerotuning', gamma: 2 } },
-      { title: 'ACT', intervention: { intervention: 'act', heads: 'all' } },
-      { title: 'PINE', intervention: { intervention: 'pine' } },
-    ],
-  },
+  language('worlds-documents', 'which of five documents answers the question'),
+  language('worlds-choice', 'which of four things is meant, A to D'),
   {
     model: 'worlds-vlm',
     tasks: [
@@ -70,8 +59,8 @@ export const STAGES: readonly DemoStage[] = [
       },
     ],
     methods: [
-      { title: 'VAR', intervention: { intervention: 'var', dimensions: [50], tau: 3.13 } },
-      { title: 'VHR', intervention: { intervention: 'vhr' } },
+      { title: 'VAR', intervention: 'var', profile: 'worlds-vlm.var' },
+      { title: 'VHR', intervention: 'vhr' },
     ],
   },
 ];

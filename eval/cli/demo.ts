@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type Profile, readProfile } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import { costsOf } from '../runner/costs.ts';
@@ -36,7 +37,8 @@ const USAGE: Usage = {
   examples: ['attune demo', 'attune demo --limit 60 --out runs/quick', 'attune demo --json > demo.json'],
 };
 
-const MODELS = fileURLToPath(new URL('../../testbed/models', import.meta.url));
+const TESTBED = fileURLToPath(new URL('../../testbed', import.meta.url));
+const profilePath = (name: string): string => join(TESTBED, 'results', 'profiles', `${name}.profile.json`);
 
 export interface DemoWorld extends ScoringWorld {
   readIntervention: typeof WORLD.readIntervention;
@@ -98,7 +100,7 @@ async function planOf(
   { seed, limit }: { seed: number; limit: number },
   { readIntervention }: DemoWorld,
 ): Promise<Omit<PlanToRun, 'workers'>> {
-  const folder = join(MODELS, model);
+  const folder = join(TESTBED, 'models', model);
   if (!existsSync(folder)) {
     throw new AttuneError('CHECKOUT_NEEDED', {
       at: folder,
@@ -108,8 +110,12 @@ async function planOf(
     });
   }
   const settings: Setting[] = [untouched];
-  for (const { intervention } of methods) {
-    settings.push(settingOf(intervention.intervention, [await readIntervention(intervention)]));
+  const profiles: Profile[] = [];
+  for (const { intervention, profile: name } of methods) {
+    const profile = name === undefined ? undefined : await readProfile(profilePath(name));
+    const specifications = profile?.interventions ?? [{ intervention }];
+    settings.push(settingOf(intervention, await Promise.all(specifications.map(readIntervention))));
+    if (profile) profiles.push(profile);
   }
   const planned: PlanToRun['tasks'] = await Promise.all(
     tasks.map(async (one) => {
@@ -124,7 +130,7 @@ async function planOf(
     modelOptions: {},
     tasks: planned,
     settings,
-    profiles: [],
+    profiles,
     threads: undefined,
     headMaps: HEAD_MAPS,
     skipBad: false,

@@ -1,0 +1,54 @@
+/** What the models were made for, by the measurements that were taken with their weights (train/measure_*.py). */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+
+interface Share {
+  value: number;
+  low: number;
+  high: number;
+  n: number;
+}
+
+const testSplit = <T>(model: string): Record<string, T> =>
+  JSON.parse(readFileSync(new URL(`models/${model}/measurements.json`, import.meta.url), 'utf8')).test;
+
+interface Task {
+  chance: number;
+  accuracy: Share;
+  accuracy_by_gold_place: Share[];
+}
+
+test('the language model knows its tasks: far above chance', () => {
+  const measured = testSplit<Task>('worlds-lm');
+  for (const task of ['sentiment', 'topic', 'choice', 'documents', 'judge']) {
+    const { chance, accuracy } = measured[task]!;
+    expect(accuracy.n, task).toBeGreaterThanOrEqual(500);
+    expect(accuracy.low, task).toBeGreaterThan(chance + 0.3);
+  }
+});
+
+test.each(['documents', 'choice', 'judge'])(
+  '%s: an order bias of ten points and more, beyond chance',
+  (task) => {
+    const places = testSplit<Task>('worlds-lm')[task]!.accuracy_by_gold_place;
+    const sorted = places.toSorted((a, b) => a.value - b.value);
+    const [worst, best] = [sorted[0]!, sorted.at(-1)!];
+    expect(best.value - worst.value).toBeGreaterThanOrEqual(0.1);
+    expect(best.low).toBeGreaterThan(worst.high);
+    for (const { n } of places) expect(n).toBeGreaterThanOrEqual(500);
+  },
+);
+
+test('the picture model sees, and imagines the usual companion', () => {
+  const measured = testSplit<{ accuracy: Share; chair_i: Share }>('worlds-vlm');
+  const random = measured['existence-random']!.accuracy;
+  const adversarial = measured['existence-adversarial']!.accuracy;
+  expect(random.low).toBeGreaterThanOrEqual(0.9);
+  expect(random.value - adversarial.value).toBeGreaterThanOrEqual(0.08);
+  expect(random.low).toBeGreaterThan(adversarial.high);
+  for (const length of ['medium', 'long']) {
+    const { chair_i } = measured[`caption-${length}`]!;
+    expect(chair_i.low).toBeGreaterThan(0.05);
+    expect(chair_i.high).toBeLessThan(0.4);
+  }
+});

@@ -1,4 +1,6 @@
-/** Golden families that are no attention: CHAIR, POPE, and OPERA's penalties and rollbacks. */
+/** Golden cases that are no attention: CHAIR, POPE, OPERA's penalties and rollbacks, ZeroTuning's search. */
+import { typeHeads } from '../../calibration/search/head-types.ts';
+import { entropy } from '../../calibration/sweep/distribution.ts';
 import { chargedLogProbabilities, penaltyOf } from '../../interventions/opera/penalty.ts';
 import { decideRollback } from '../../interventions/opera/rollback.ts';
 import { type Stripes, stripeRow, strongest, withRow } from '../../interventions/opera/stripes.ts';
@@ -12,9 +14,12 @@ import type { Terms } from '../scoring/metrics.ts';
 // biome-ignore lint/suspicious/noExplicitAny: each family has its own layout, which its reader left open
 type Content = Record<'params' | 'inputs' | 'expected', any>;
 
-/** Numbers that a case fixes, found and expected; undefined for families that others check. */
+/** Numbers that a case fixes, found and expected; undefined for cases that others check. */
 export function otherFamilies({ family, content }: GoldenCase): Promise<Comparison[]> | undefined {
-  const check = { chair, pope, opera }[family as string];
+  const { kind } = content as { kind?: string };
+  const check = { chair, pope, opera, zerotuning_selection, zerotuning_entropy }[
+    kind && family === 'zerotuning' ? kind : (family as string)
+  ];
   return check && Promise.resolve(check(content as Content));
 }
 
@@ -171,5 +176,34 @@ function rollback({ params, inputs, expected }: Content): Comparison[] {
       [counts, expected.counts],
       [position ?? null, expected.position],
     ]),
+  ];
+}
+
+function zerotuning_selection({ params, inputs, expected }: Content): Comparison[] {
+  const gains = Array.from(
+    inputs.probe_accuracy.data as ArrayLike<number>,
+    (accuracy) => accuracy - params.baseline,
+  );
+  const { types, dominant, selected } = typeHeads(gains, params.fraction);
+  return [
+    same('heads', [
+      [types, expected.types],
+      [dominant, expected.dominant],
+      [selected, Array.from(expected.selected_heads)],
+    ]),
+  ];
+}
+
+function zerotuning_entropy({ params, inputs, expected }: Content): Comparison[] {
+  const [settings, prompts, V] = inputs.logits.shape as [number, number, number];
+  const logits = Float32Array.from(inputs.logits.data);
+  const entropies = Array.from({ length: settings * prompts }, (_, i) => entropy(logits, i * V, V));
+  const means = Array.from({ length: settings }, (_, i) =>
+    entropies.slice(i * prompts, (i + 1) * prompts).reduce((a, b) => a + b / prompts, 0),
+  );
+  return [
+    compared('entropy', entropies, Array.from(expected.entropy.data)),
+    compared('mean entropy', means, Array.from(expected.mean_entropy.data)),
+    same('best γ', [[params.grid[means.indexOf(Math.min(...means))], expected.best_gamma]]),
   ];
 }

@@ -16,10 +16,10 @@ await using model = await attune(AutoModelForCausalLM, folder, { dtype: 'fp32' }
 
 // A text taken apart at its markers; each document is encoded alone, so that its tokens do not depend on its place.
 const text = `Documents:
-- Nora lives in Paris.
-- Karl lives in Oslo.
-- Rosa lives in Rome.
-Question: Where does Karl live?
+- Nora Holt lives in Marl.
+- Nora Reed lives in Tarn.
+- Rufus Pike lives in Osby.
+Question: In which town does Nora Reed live?
 Answer:`;
 const pieces = splitAtMarkers(text, { begin: '- ', end: 'Question:' });
 console.log(`${pieces.documents.length} documents`);

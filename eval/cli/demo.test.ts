@@ -1,7 +1,7 @@
 /** The demo: what it runs exists and is balanced, and what it shows is what was measured. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { readProfile } from '../../calibration/index.ts';
@@ -55,7 +55,7 @@ test('the table shows the numbers of the report, and the page lies beside it', a
   let stdout = '';
   const out = join(root, 'out');
   // The language model alone: commands.test.ts runs all of it.
-  const stages = STAGES.slice(0, 1);
+  const stages = STAGES.slice(0, 2);
   const world = {
     loadModel: loadEvalModel,
     readIntervention,
@@ -64,7 +64,8 @@ test('the table shows the numbers of the report, and the page lies beside it', a
   };
   const code = await demoCommand(['--limit', '5', '--workers', '1', '--out', out], world, stages);
   expect(code).toBe(0);
-  const { runs, tasks } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'));
+  const { runs, tasks, models } = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8'));
+  expect(models.map(({ name }: { name: string }) => basename(name))).toEqual(['worlds-lm']);
   const expected = stages.flatMap(({ tasks: own, methods }) =>
     own.flatMap(({ task }) =>
       ['untouched', ...methods.map(({ intervention }) => intervention)].map((name) => [task, name]),

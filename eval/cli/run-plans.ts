@@ -54,7 +54,10 @@ export async function runPlans(
     for (const plan of plans) {
       for (const name of plan.models) {
         const scorer = await scorerOf(name, plan, world);
-        models.push({ name: scorer.name, fingerprint: scorer.fingerprint });
+        // Several plans may have one model.
+        if (!models.some((one) => one.name === scorer.name)) {
+          models.push({ name: scorer.name, fingerprint: scorer.fingerprint });
+        }
         software = scorer.software;
         try {
           for (const profile of plan.profiles) await scorer.checkProfile(profile);

@@ -108,11 +108,11 @@ const fixed = (tick: number, places: number): string =>
     '−',
   );
 
-/** 0 for the untouched model, then a colour for each intervention, the same in every figure. */
-function seriesOf(runs: readonly RunReport[], { specification, specHash }: RunReport): number {
+/** 0 for the untouched model, then a colour for each name, the same in every figure; its settings may differ from task to task. */
+function seriesOf(runs: readonly RunReport[], { specification, intervention }: RunReport): number {
   if (specification.length === 0) return 0;
-  const others = runs.filter((run) => run.specification.length > 0).map((run) => run.specHash);
-  return 1 + ([...new Set(others)].indexOf(specHash) % 6);
+  const others = runs.filter((run) => run.specification.length > 0).map((run) => run.intervention);
+  return 1 + ([...new Set(others)].indexOf(intervention) % 6);
 }
 
 function tasksWith(

@@ -54,9 +54,6 @@ export interface CompileOptions extends KernelOptions {
   readonly ep?: string | undefined;
 }
 
-/** Providers whose GroupQueryAttention can give its probabilities; webgpu and cuda refuse. */
-const OPEN = ['cpu', 'wasm'];
-
 /** Name of the [B,T] mask of real tokens in Hub exports. */
 const ATTENTION_MASK = 'attention_mask';
 
@@ -71,7 +68,7 @@ export function compile(
 ): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
   if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
-  const traits = { ep, lowering, blockRows, scoreBytes, givesPattern: OPEN.includes(ep) };
+  const traits = { ep, lowering, blockRows, scoreBytes };
   const tree = new RewriteTree(model, traits);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const point of [...taps, ...everywhere.flatMap(pointsOf)]) {

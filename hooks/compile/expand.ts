@@ -11,7 +11,7 @@ import { checkEdits, type Edit as KernelEdit, knobsOf, statesOf } from '../../ke
 import { type Emit, emitter, opsetsFor } from '../../kernels/lowerings/emit.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
-import { changeNode, DataType } from '../onnx/index.ts';
+import { changeNode, DataType, type Node } from '../onnx/index.ts';
 import { isFused, pointName } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
 import { pastCounts, rowAct } from './act-row.ts';
@@ -19,7 +19,7 @@ import { operandsOf, rowsOf } from './operands.ts';
 import { choose, joined, type Part, renamed } from './part.ts';
 import { editedPattern } from './pattern.ts';
 import type { EditContext, ExpandEdit, Plan } from './plan.ts';
-import { attendRow, editRow, givesRow, type RowForm } from './row.ts';
+import { attendRow, editRow, type RowForm, type RowPlace, rowPlace, takesRow } from './row.ts';
 import { rowVar } from './var-row.ts';
 
 export interface Expansion {
@@ -38,7 +38,7 @@ export interface Expansion {
   /** Bytes of scores held at a time. Default BLOCK_BYTES. */
   readonly scoreBytes?: number | undefined;
   /** For calls of one row that need no more than its own probabilities. */
-  readonly row: RowForm | undefined;
+  readonly row: (RowForm & RowPlace) | undefined;
 }
 
 export interface Lengths {
@@ -50,14 +50,14 @@ export interface Lengths {
 /**
  * All edits of one site together.
  * @param lengths where they are known before the site's own values are
- * @param givesPattern whether GroupQueryAttention can give its probabilities here
+ * @param operator the site's, with its inputs as they are after all other edits
  */
 export function expansionOf(
   context: EditContext,
   site: Site,
   edits: readonly ExpandEdit[],
   lengths: Lengths | undefined,
-  givesPattern: boolean,
+  operator: Node,
 ): Expansion {
   const { emit, attentionMask } = context;
   const active = edits.map((edit) => edit.active?.(context, site));
@@ -72,7 +72,7 @@ export function expansionOf(
     edits: all,
     values: given,
     counted,
-    row: lengths && rowForm(context, site, all, given, lengths, givesPattern),
+    row: lengths && rowForm(context, site, all, given, lengths, operator),
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
@@ -81,14 +81,12 @@ export function expansionOf(
 }
 
 function rowForm(
-  ...[context, site, edits, values, lengths, givesPattern]: [
-    ...Parameters<typeof rowAct>,
-    givesPattern: boolean,
-  ]
-): RowForm | undefined {
-  if (!isFused(site)) return rowVar(context, site, edits, values, lengths);
-  if (!givesPattern || !givesRow(site)) return undefined;
-  return rowAct(context, site, edits, values, lengths) ?? rowVar(context, site, edits, values, lengths);
+  ...[context, site, edits, values, lengths, operator]: [...Parameters<typeof rowAct>, operator: Node]
+): Expansion['row'] {
+  const form =
+    (isFused(site) ? rowAct(context, site, edits, values, lengths) : undefined) ??
+    rowVar(context, site, edits, values, lengths);
+  return form && { ...form, ...rowPlace(context, site, operator, lengths.T) };
 }
 
 export interface ExpandedPart extends Part {
@@ -165,9 +163,8 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
     return joined([unchanged], { ...Object.fromEntries(results), ...idleStates(expansion, states) });
   });
   const { row } = expansion;
-  const lean = (own: RowForm, values: Expansion['values']) =>
-    attendRow(`${name}.row`, opset, site, own, values);
-  const every = row ? oneRow(expansion, row, states, types, lean, part) : part;
+  const lean = writtenRow(site, expansion);
+  const every = row && lean ? oneRow(expansion, row, states, types, lean, part) : part;
   const final = renamed(every, finalNames(every, outputs.values, states, name));
   const opsets = opsetsFor(opset);
   if (!tapPattern) return { ...final, states, opsets };
@@ -202,12 +199,20 @@ export function expandPattern(site: Site, expansion: Expansion, pattern: string)
     return joined([], { pattern: float, ...idleStates(expansion, states) });
   });
   const { row } = expansion;
-  const lean = (own: RowForm, values: Expansion['values']) =>
-    editRow(`${name}.row`, opset, float, own, values);
+  const lean = (values: Expansion['values']) => editRow(`${name}.row`, opset, float, row!, values);
   const every = row ? oneRow(expansion, row, states, types, lean, part) : part;
   const whole = joined([{ nodes: emit.nodes, functions: emit.functions }, every], every.results);
   const final = renamed(whole, finalNames(whole, {}, states, name));
   return { ...final, states, opsets: opsetsFor(opset) };
+}
+
+/** How a call of one row is written at a fused site; undefined where it takes what all other calls take. */
+function writtenRow(site: Site, { name, opset, row }: Expansion) {
+  if (!row) return undefined;
+  const place = { name: `${name}.row`, opset, keys: undefined, positions: row.positions };
+  const operands = operandsOf(site, place);
+  if (!takesRow(operands)) return undefined;
+  return (values: Expansion['values']) => attendRow(place.name, operands, row, values);
 }
 
 /** A short way for calls of one row, where the edits are active, beside what all other calls take. */
@@ -216,7 +221,7 @@ function oneRow(
   row: RowForm,
   states: readonly State[],
   results: Readonly<Record<string, number>>,
-  write: (row: RowForm, values: Expansion['values']) => Part,
+  write: (values: Expansion['values']) => Part,
   otherwise: Part,
 ): Part {
   const start = emitter(opset, `${name}.one.`);
@@ -224,7 +229,7 @@ function oneRow(
   const past = Object.fromEntries(
     states.map(({ input }) => [input.slice(input.lastIndexOf('.') + 1), input]),
   );
-  const lean = write(row, { ...values, ...past });
+  const lean = write({ ...values, ...past });
   const choice = choose({ name: `${name}.rows`, opset, condition, results }, lean, otherwise);
   return joined([start, choice], choice.results);
 }

@@ -54,8 +54,6 @@ export interface ProviderTraits {
   readonly blockRows: number | undefined;
   /** Bytes of scores that attention written out holds at a time. */
   readonly scoreBytes: number | undefined;
-  /** Its GroupQueryAttention can give its probabilities (qk_output). */
-  readonly givesPattern: boolean;
 }
 
 export class GraphRewrite {
@@ -88,7 +86,7 @@ export class GraphRewrite {
 
   /**
    * @param prefix keeps names of nested graphs apart, since a sub-graph sees the values around it
-   * @param provider what its GroupQueryAttention can do
+   * @param provider how attention shall be computed on it
    */
   constructor(
     graph: Graph,
@@ -192,7 +190,8 @@ export class GraphRewrite {
     }
     // Last, since a site is written out from what its operator reads after all other edits.
     for (const [site, own] of expansions) {
-      const part = expandFused(this.#editedSite(site), this.#expansion(site, own), patterns.has(site));
+      const edited = this.#editedSite(site);
+      const part = expandFused(edited, this.#expansion(site, own, edited.anchor), patterns.has(site));
       this.#expanded.set(site, part);
       this.#emit.nodes.push(...part.nodes);
     }
@@ -235,7 +234,7 @@ export class GraphRewrite {
     const e = this.#emit;
     const value = this.#read(place.value);
     const bhst = toBHST(e, { ...place, value }, site.numHeads);
-    const part = expandPattern(site, this.#expansion(site, edits), bhst);
+    const part = expandPattern(site, this.#expansion(site, edits, site.anchor), bhst);
     this.#expanded.set(site, part);
     e.nodes.push(...part.nodes);
     const edited = part.results.pattern!;
@@ -274,10 +273,10 @@ export class GraphRewrite {
     return [...this.#carried, ...this.expanded.flatMap(({ states }) => states)];
   }
 
-  #expansion(site: Site, edits: readonly ExpandEdit[]): Expansion {
+  #expansion(site: Site, edits: readonly ExpandEdit[], operator: Node): Expansion {
     const lengths = decoderLengths(this.#emit, this.#graph, site, this.#context.attentionMask);
-    const { givesPattern, scoreBytes } = this.#provider;
-    return { ...expansionOf(this.#context, site, edits, lengths, givesPattern), scoreBytes };
+    const { scoreBytes } = this.#provider;
+    return { ...expansionOf(this.#context, site, edits, lengths, operator), scoreBytes };
   }
 
   /** What written-out sites ask of the model. */

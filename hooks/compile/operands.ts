@@ -23,6 +23,8 @@ export interface OperandOptions {
   readonly opset: number;
   /** [B, T], 0 at padding. */
   readonly keys: string | undefined;
+  /** [B, S] int64, where an operator that rotates stands; default: counted from its own lengths. */
+  readonly positions?: string | undefined;
 }
 
 /**

@@ -111,19 +111,10 @@ function rotate(
   const interleaved = numberOf(node, 'rotary_interleaved') ?? 0;
   const dim = gqa.rotaryDim ?? D;
   return values.map((value, i) => {
-    // RotaryEmbedding takes 4-D input head first.
-    const shape = emit.ints(0, 0, heads[i]!, D);
-    const byHead = emit('Transpose', [emit('Reshape', [value, shape])], { perm: [0, 2, 1, 3] });
+    // Heads stay merged; of a full rotation the tables tell how wide one is.
     const partial: Record<string, number> =
       dim < D ? { rotary_embedding_dim: dim, num_heads: heads[i]! } : {};
-    const turned = emit('com.microsoft.RotaryEmbedding', [byHead, positions, ...tables], {
-      interleaved,
-      ...partial,
-    });
-    return emit('Reshape', [
-      emit('Transpose', [turned], { perm: [0, 2, 1, 3] }),
-      emit.ints(0, 0, heads[i]! * D),
-    ]);
+    return emit('com.microsoft.RotaryEmbedding', [value, positions, ...tables], { interleaved, ...partial });
   });
 }
 

@@ -36,6 +36,23 @@ test('the cheapest over decoding and prompts is taken, of those that can', () =>
   expect(chooseLowering(query, dear).lowering).toBe('fused');
 });
 
+test('the expanded form has to be cheaper by a fifth', () => {
+  const among = (expanded: number) =>
+    chooseLowering(
+      { ...query, candidates: ['fused', 'expanded'] },
+      {
+        ...table,
+        rows: [
+          cost('fused', 1, 1),
+          cost('fused', 2048, 1),
+          cost('expanded', 1, 1),
+          cost('expanded', 2048, expanded),
+        ],
+      },
+    ).lowering;
+  expect([0.9, 0.85, 0.75].map(among)).toEqual(['fused', 'fused', 'expanded']);
+});
+
 test('where nothing was measured the first candidate is, and says so', () => {
   expect(chooseLowering({ ...query, ep: 'webgpu' }, table)).toMatchObject({
     lowering: 'fused',

@@ -27,6 +27,9 @@ const CAPTIONS = 100;
 /** Side of a patch, and patches in a row. */
 const PATCH = 8;
 const SIDE = 8;
+/** VAR's ρ and least weight on the picture: its defaults, which the study left alone. */
+const RHO = 0.5;
+const MIN_VISUAL = 0.2;
 
 export type Inside = Awaited<ReturnType<typeof lookInside>>;
 
@@ -60,7 +63,6 @@ export async function lookInside(chosen: ReadonlyMap<string, Params>) {
 
 /** VAR's conditions, layer by layer: how many tokens are sinks, how often a row and head is selected, what weight moves. */
 async function sinksAndHeads(model: Model, prompts: readonly Prompt[], { dimensions, tau, p }: Params) {
-  const { rho = 0.5, minVisual = 0.2 } = {} as { rho?: number; minVisual?: number };
   const residuals = namesOf(model, 'hook_resid_pre');
   const layers = residuals.map(() => ({
     tokens: 0,
@@ -103,9 +105,9 @@ async function sinksAndHeads(model: Model, prompts: readonly Prompt[], { dimensi
           const onSinks = mass((t) => sink[t] ?? false);
           own.rows++;
           own.onSinks += onSinks;
-          if (seen < minVisual) continue;
+          if (seen < MIN_VISUAL) continue;
           own.looking++;
-          if (receiving / seen < rho) continue;
+          if (receiving / seen < RHO) continue;
           own.selected++;
           own.moved += (p as number) * onSinks;
         }

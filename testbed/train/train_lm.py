@@ -2,8 +2,8 @@
 
     python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm
 
-Four phases: copying, finding, every task without its habits, every task with them. Deterministic by seed up to the
-kernels' summation order; resumes from the last checkpoint; stop it whenever you like. `--compile` is a quarter faster
+Six phases: copying, finding, letters, judging, every task without its habits, every task with them. Deterministic by seed
+up to the kernels' summation order; resumes from the last checkpoint; stop it whenever you like. `--compile` is a quarter faster
 once a C++ compiler has worked for some minutes.
 """
 

@@ -392,12 +392,41 @@ describe('tokenLogProbability of a large vocabulary', () => {
       logits[from + V + at] = Number.NaN;
       expect((await tokenLogProbability(logits, from + V, V, 5)).logProbability).toBeNaN();
     }
-    for (const left of [9, V - 1]) {
+    for (const [left, logit] of [
+      [9, 2],
+      [9, -300],
+      [V - 1, 2],
+    ] as const) {
       const logits = new Float32Array(V).fill(Number.NEGATIVE_INFINITY);
-      logits[left] = 2;
-      expect(await tokenLogProbability(logits, 0, V, left)).toEqual({ logProbability: 0, greedy: true });
+      logits[left] = logit;
+      const whole = await tokenLogProbability(logits, 0, V, left);
+      expect(whole.logProbability).toBeGreaterThan(-1e-6);
+      expect(whole.logProbability).toBeLessThanOrEqual(0);
+      expect(whole.greedy).toBe(true);
       const cut = await tokenLogProbability(logits, 0, V, left - 1);
       expect(cut).toEqual({ logProbability: Number.NEGATIVE_INFINITY, greedy: false });
     }
+  });
+
+  test.each([-1000, -70, 70, 100, 1000])(
+    'logits about %i, which float32 exponentials cannot all hold',
+    async (about) => {
+      const logits = rows(7).map((logit) => logit + about);
+      const best = logits[from + V + 7]!;
+      const row = logits.subarray(from + V);
+      const sum = Math.log(row.reduce((total, logit) => total + Math.exp(logit - best), 0));
+      for (const token of [0, 7, V - 2]) {
+        const { logProbability, greedy } = await tokenLogProbability(logits, from + V, V, token);
+        expect(Math.abs(logProbability - (row[token]! - best - sum))).toBeLessThan(1e-6);
+        expect(greedy).toBe(token === 7);
+      }
+    },
+  );
+
+  test('of equal largest logits the first is greedy', async () => {
+    const logits = rows(7);
+    logits[from + V + 400] = 21;
+    expect((await tokenLogProbability(logits, from + V, V, 7)).greedy).toBe(true);
+    expect((await tokenLogProbability(logits, from + V, V, 400)).greedy).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 /** The log-probability of one token under a row of logits. */
-import { logitSum } from './logit-sums.ts';
+import { logSumExp } from './log-sum-exp.ts';
 
 export interface TokenLogProbability {
   logProbability: number;
@@ -8,7 +8,7 @@ export interface TokenLogProbability {
 }
 
 /**
- * ln softmax(x)_token = x_token − max x − ln Σ exp(x − max x), with x = logits[offset .. offset + V].
+ * ln softmax(x)_token = x_token − ln Σ exp(x), with x = logits[offset .. offset + V].
  * @param logits float32, any number of rows of V.
  */
 export async function tokenLogProbability(
@@ -17,10 +17,18 @@ export async function tokenLogProbability(
   V: number,
   token: number,
 ): Promise<TokenLogProbability> {
-  const { largest, sum } = await logitSum(logits, offset, V);
   const own = logits[offset + token]!;
+  // Rounding may put a sum of hardly more than one term below that term.
+  const logProbability = Math.min(0, own - (await logSumExp(logits, offset, V)));
   return {
-    logProbability: own - largest - Math.log(sum),
-    greedy: own === largest && logits.indexOf(largest, offset) === offset + token,
+    logProbability,
+    // What has more than half of the probability has no rival; looking for one takes as long as the sum.
+    greedy: logProbability > -0.69 || isFirstLargest(logits.subarray(offset, offset + V), token),
   };
+}
+
+function isFirstLargest(row: Float32Array, token: number): boolean {
+  const own = row[token]!;
+  for (let i = 0; i < row.length; i++) if (row[i]! > own || (i < token && row[i] === own)) return false;
+  return true;
 }

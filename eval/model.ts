@@ -82,6 +82,7 @@ interface Instance {
 /**
  * Each set of edits has a session of its own, loaded when it is first used: the untouched model is the untouched graph, in
  * every row and whatever was compiled before, so that neither its numbers nor its time depend on what it is compared with.
+ * All of them compute logits only where something is predicted.
  * Settings that differ in parameters alone share a session, and those that edit nothing have the untouched model's.
  *
  * @param idOrFolder a folder in Hub layout, or a Hub id.
@@ -122,6 +123,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
         model_file_name: modelFile ?? null,
         interventions,
         session_options,
+        numLogitsToKeep: true,
         // Elsewhere outputs may lie in memory that is given back.
         ...(device === 'cpu' && { untouchedRuns: kept.around }),
       }),

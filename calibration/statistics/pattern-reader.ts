@@ -28,7 +28,7 @@ export class PatternReader implements AsyncDisposable {
     this.#names = names;
   }
 
-  /** @throws AttuneError POINT_UNAVAILABLE, SWEEP_NO_LOGITS, SESSION_FAILED */
+  /** @throws AttuneError POINT_UNAVAILABLE, LOGITS_MISSING, SESSION_FAILED */
   static async open(facts: ModelFacts, { runtime, session }: SessionOptions = {}): Promise<PatternReader> {
     const taps = facts.decoder.map((site) => {
       const point = facts.points.find((one) => one.kind === 'hook_pattern' && one.site === site);

@@ -74,7 +74,7 @@ export interface OpenOptions extends SessionOptions {
 
 /**
  * The edited graph for settings of one kind, with logits at wanted positions.
- * @throws AttuneError SWEEP_NEEDS_REQUEST, SWEEP_NO_LOGITS, INTERVENTION_REFUSED
+ * @throws AttuneError SWEEP_NEEDS_REQUEST, LOGITS_MISSING, INTERVENTION_REFUSED
  */
 export function compileFor(facts: ModelFacts, like: Intervention | undefined): Compiled {
   if (like?.kind.feed) {

@@ -46,6 +46,12 @@ export interface AttachOptions {
    * time. Default: the lowering measured cheapest (kernels/costs), 16 MiB.
    */
   readonly kernels?: KernelOptions;
+  /**
+   * Give exports that lack it the input num_logits_to_keep, int64 [], which recent exports have: transformers.js then asks for
+   * the last position's logits while it generates, and for all of them (0) otherwise. Prompts take less time and memory; logits
+   * may differ in their last bits from those of all positions together. Default false.
+   */
+  readonly numLogitsToKeep?: boolean;
   /** Stands around runs that nothing changes, for those who remember what came of them. */
   readonly untouchedRuns?: UntouchedRuns;
   /** Passed to InferenceSession.create. */
@@ -84,6 +90,7 @@ export async function from_pretrained<M extends TransformersModel>(
     runtime,
     kernels,
     untouchedRuns,
+    numLogitsToKeep,
     session_options,
     ...transformers
   } = options;
@@ -152,6 +159,7 @@ export async function wrap<M extends TransformersModel>(
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
     untouchedRuns: options.untouchedRuns,
+    numLogitsToKeep: options.numLogitsToKeep,
   });
   live.use(options.interventions ?? []);
   await plain.release();

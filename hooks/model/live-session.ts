@@ -12,7 +12,9 @@ import {
   type KnobValue,
   type Plan,
   remembers,
+  withKeptLogits,
 } from '../compile/index.ts';
+import type { Model } from '../onnx/index.ts';
 import type { HookPoint } from '../points/index.ts';
 import {
   executionProviderOf,
@@ -40,6 +42,8 @@ export interface LiveOptions {
   /** Correct left padding on GQA exports. */
   readonly padding: boolean;
   readonly untouchedRuns?: UntouchedRuns | undefined;
+  /** Give the graph num_logits_to_keep where the export lacks it. */
+  readonly numLogitsToKeep?: boolean | undefined;
 }
 
 /**
@@ -96,7 +100,8 @@ export class LiveSession implements OrtSession {
     this.#options = options;
     const { graph } = options.facts.file.model;
     const weights = new Set(graph.initializers.map(({ name }) => name));
-    this.inputNames = graph.inputs.map(({ name }) => name).filter((name) => !weights.has(name));
+    const { inputs } = this.#finished(options.facts.file.model).graph;
+    this.inputNames = inputs.map(({ name }) => name).filter((name) => !weights.has(name));
     this.outputNames = graph.outputs.map(({ name }) => name);
     for (const kind of options.prepare) {
       this.#kinds.set(kind.name, { kind, variant: kind.variant?.(undefined) });
@@ -220,12 +225,18 @@ export class LiveSession implements OrtSession {
     if (this.#current?.key === key) return this.#current.session;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const compiled = compile(facts.recognition, this.#plan(), { ...options.kernels, ep });
+    const edited = compile(facts.recognition, this.#plan(), { ...options.kernels, ep });
+    const compiled = { ...edited, model: this.#finished(edited.model) };
     if (this.#current && !this.#overlay) await this.#current.session.release();
     const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
     this.#current = { key, session, edited: this.#edits };
     this.#setKnobs(session);
     return session;
+  }
+
+  /** What stands in every graph, the untouched one too. */
+  #finished(model: Model): Model {
+    return this.#options.numLogitsToKeep ? withKeptLogits(model) : model;
   }
 
   #setKnobs(session: HookedSession): void {

@@ -15,14 +15,14 @@ import { runTask } from '../../eval/runner/run.ts';
 import { inProcess } from '../../eval/runner/scorer.ts';
 import { settingOf, untouched } from '../../eval/runner/setting.ts';
 import { causalLanguageModel } from '../../eval/scoring/causal-language-model.ts';
-import type { CausalModel } from '../../eval/scoring/pass.ts';
+import { type CausalModel, Pass } from '../../eval/scoring/pass.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
 import { defineTask } from '../../eval/tasks/definition.ts';
 import type { MultipleChoiceItem } from '../../eval/tasks/item.ts';
 import { loadItems } from '../../eval/tasks/items.ts';
 import { textItems } from '../../testbed/worlds/text/index.ts';
 import { qwenInt4Folder } from '../models/qwen-int4.ts';
-import { type Clock, type Sample, timed } from '../paired.ts';
+import { type Clock, compare, paired, type Sample, spread, timed } from '../paired.ts';
 import type { Measurement, RunOptions, Suite } from '../suite.ts';
 
 const CHOICES = 4;
@@ -139,6 +139,28 @@ async function overheadOf({ model, inside }: Clocked, n: number, clock: Clock): 
   }
 }
 
+const PROMPT = 512;
+
+/** What is left of a prompt's time when only its last position's logits are computed, as when a text goes on from there. */
+async function lastLogits({ effort, clock }: RunOptions): Promise<Measurement> {
+  const model = await AutoModelForCausalLM.from_pretrained(await qwenInt4Folder(), { dtype: 'q4' });
+  const pass = new Pass(model as unknown as CausalModel);
+  const ids = Array.from({ length: PROMPT }, (_, i) => 1000 + i);
+  const prompt = async (logitsFrom: number) => {
+    const { past } = await pass.run(ids, { logitsFrom });
+    await past.dispose();
+  };
+  try {
+    const all = () => prompt(0);
+    const last = () => prompt(PROMPT - 1);
+    const comparison = compare(await paired(all, last, { pairs: Math.ceil(7 * effort) }), clock);
+    const { baselineMs, ms, ratio } = comparison;
+    return { baselineMs, ms, ratio, note: spread(comparison) };
+  } finally {
+    await model.dispose();
+  }
+}
+
 /** A model, and the time that was spent in its calls so far. */
 interface Clocked {
   model: EvalModel;
@@ -184,6 +206,10 @@ export const evalSuite: Suite = {
   cases: [
     { case: '4 choices, tokens over one pass each', bound: 0.5, run: sharedTokens },
     { case: 'VCD after the untouched run, positions run over needed', bound: 0.55, run: contrastTokens },
+    {
+      case: `prompt of ${PROMPT}, last logits over all of them, Qwen2.5-0.5B shape in int4`,
+      run: lastLogits,
+    },
     {
       case: 'harness time, % of model time, Qwen2.5-0.5B shape in int4',
       bound: 2,

@@ -43,7 +43,7 @@ export const zeroTuning = defineIntervention({
     edits: model.decoder.map((site, layer) => ({
       kind: 'bias' as const,
       site,
-      build: (context: EditContext, here: Site) => spanBias(context, here, layer),
+      build: (context: EditContext, here: Site) => spanBias(context, here, layer, model.decoder.length),
     })),
   }),
   knobs: ({ gamma, layers, heads, tokens }, model) => {
@@ -64,21 +64,31 @@ const spanKnob: Knob = {
 };
 
 /** ln γ at the columns of the span, 0 elsewhere: [B,H|1,1,T]. */
-function spanBias(context: EditContext, site: Site, layer: number): string {
-  const { emit, attentionMask, firstToken, once } = context;
-  const inSpan = once(`${LOG_GAMMA} ${attentionMask ?? site.index}`, () => {
-    const T = attentionMask === undefined ? keyLength(emit, site) : emit.length(attentionMask, 1);
-    const first = emit.reshape(firstToken(), [-1, 1]);
-    const place = emit.op('Sub', [emit.reshape(emit.range(T), [1, -1]), first], 'place'); // [B,T]
-    const start = emit.slice(TOKENS, 1, emit.ints(0), emit.ints(1));
-    const end = emit.slice(TOKENS, 1, emit.ints(1), emit.ints(2));
-    const before = emit.op('Less', [place, start], 'before_span');
-    const reached = emit.op('Less', [place, end], 'before_end');
-    const inside = emit.op('And', [emit.op('Not', [before], 'from_start'), reached], 'in_span');
-    return emit.reshape(emit.cast(inside, DataType.FLOAT), [0, 1, 1, -1]);
+function spanBias(context: EditContext, site: Site, layer: number, layers: number): string {
+  const { emit, attentionMask, once } = context;
+  if (attentionMask === undefined) {
+    const logGamma = emit.reshape(layerValues(context, LOG_GAMMA, layer), [0, -1, 1, 1]);
+    return emit.op('Mul', [logGamma, inSpan(context, keyLength(emit, site))], 'span_bias');
+  }
+  // A decoded token pays for every small node of every layer: two nodes make the biases of all.
+  const all = once(`${LOG_GAMMA} ${attentionMask}`, () => {
+    const logGamma = emit.reshape(LOG_GAMMA, [0, -1, 1, 1]); // [settings, L·H|L, 1, 1]
+    const biases = emit.op('Mul', [logGamma, inSpan(context, emit.length(attentionMask, 1))], 'span_biases');
+    return emit.split(biases, 1, layers);
   });
-  const logGamma = emit.reshape(layerValues(context, LOG_GAMMA, layer), [0, -1, 1, 1]);
-  return emit.op('Mul', [logGamma, inSpan], 'span_bias');
+  return all[layer]!;
+}
+
+/** 1 at the columns of the span, 0 elsewhere: float32 [B,1,1,T]. @param T int64 [1] */
+function inSpan({ emit, firstToken }: EditContext, T: string): string {
+  const first = emit.reshape(firstToken(), [-1, 1]);
+  const place = emit.op('Sub', [emit.reshape(emit.range(T), [1, -1]), first], 'place'); // [B,T]
+  const start = emit.slice(TOKENS, 1, emit.ints(0), emit.ints(1));
+  const end = emit.slice(TOKENS, 1, emit.ints(1), emit.ints(2));
+  const before = emit.op('Less', [place, start], 'before_span');
+  const reached = emit.op('Less', [place, end], 'before_end');
+  const inside = emit.op('And', [emit.op('Not', [before], 'from_start'), reached], 'in_span');
+  return emit.reshape(emit.cast(inside, DataType.FLOAT), [0, 1, 1, -1]);
 }
 
 /** int64 [1]: T of a site in a model without an attention mask. */

@@ -139,6 +139,15 @@ export class Emitter {
     return this.op('Slice', [value, from, to, this.ints(axis)], 'slice');
   }
 
+  /** Pieces of equal length along one axis. */
+  split(value: string, axis: number, count: number): string[] {
+    const outputs = Array.from({ length: count }, () => this.name('piece'));
+    // Opset 18 wants to be told what the number of outputs says.
+    const attributes = { axis, ...(this.opset >= 18 && { num_outputs: count }) };
+    this.nodes.push(makeNode('Split', [value], outputs, { name: outputs[0]!, attributes }));
+    return outputs;
+  }
+
   /** int64 0, 1, …, n-1 for an int64 [1] length. */
   range(length: string): string {
     this.require(11, 'Range');

@@ -66,7 +66,7 @@ export class GraphRewrite {
   /** Value to the value its consumers in the file should read instead. */
   readonly #rewired = new Map<string, string>();
   readonly #context: EditContext;
-  readonly #memo = new Map<string, string>();
+  readonly #memo = new Map<string, string | readonly string[]>();
   readonly #carried: State[] = [];
   readonly #reports: string[] = [];
   #index: GraphIndex | undefined;
@@ -100,7 +100,7 @@ export class GraphRewrite {
     this.#provider = provider;
     this.#emit = new Emitter(graph, opset, prefix);
     const emit = this.#emit;
-    const once = (key: string, make: () => string) => this.#once(key, make);
+    const once: EditContext['once'] = (key, make) => this.#once(key, make);
     const first = () => once('first', () => firstToken(emit, attentionMask));
     const read = (point: HookPoint) => this.#readPoint(point);
     const carry = (name: string, width: number) => this.#carry(name, width);
@@ -114,9 +114,9 @@ export class GraphRewrite {
     return this.#index;
   }
 
-  #once(key: string, make: () => string): string {
+  #once<T extends string | readonly string[]>(key: string, make: () => T): T {
     const existing = this.#memo.get(key);
-    if (existing !== undefined) return existing;
+    if (existing !== undefined) return existing as T;
     const made = make();
     this.#memo.set(key, made);
     return made;

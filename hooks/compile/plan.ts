@@ -34,7 +34,7 @@ export interface EditContext {
   /** [B] int64, index of each row's first real token; zeros without an attention mask. */
   firstToken(): string;
   /** Emit something once per graph and share it between layers. */
-  once(key: string, make: () => string): string;
+  once<T extends string | readonly string[]>(key: string, make: () => T): T;
   /** The value at a hook point, in the point's normalised axes, as earlier edits left it. List it in `reads`. */
   read(point: HookPoint): string;
   /** What the call before left under this name, and how to leave something to the next: see Carried. */

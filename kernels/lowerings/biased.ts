@@ -32,26 +32,39 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
   }
   const wanted = [0, 1, 2].filter((output) => node.outputs[output]);
   const pick = (outputs: readonly string[]): Output[] => wanted.map((output) => [outputs[output]!, elemType]);
+  const either = (e: Emit, condition: string, ...sides: [typeof whole, typeof whole]): Output[] =>
+    e.either(condition, ...sides).map((value) => [value, elemType]);
   const whole = (e: Emit) => pick(e.copy(node, wholeInputs(e, operator, typed), 3));
+  const inBlocks = (e: Emit) =>
+    pick(attendInBlocks(e, node, blocks, elemType, blockBias(operator, typed), operator.D));
+  const several = (e: Emit): Output[] =>
+    either(
+      e,
+      e('GreaterOrEqual', [blocks.S, e.ints(2 * blocks.size)]),
+      (long) => {
+        const largest = long('ReduceMax', [long('Abs', [bias])], { keepdims: 0 });
+        const loud = long('Greater', [largest, long.float(0)]);
+        return either(long, long('And', [loud, canTakeBlocks(long, node, blocks)]), inBlocks, whole);
+      },
+      whole,
+    );
+  // Decoding pays for what stands before the operator at every token: of one row the bias has all rows already.
+  const one = (e: Emit) => pick(e.copy(node, inputsWith(e, operator, typed), 3));
   emit.either(
-    blocks.long,
-    (e) => {
-      const largest = e('ReduceMax', [e('Abs', [bias])], { keepdims: 0 });
-      const types = e.either(
-        e('And', [e('Greater', [largest, e.float(0)]), canTakeBlocks(e, node, blocks)]),
-        (inner) =>
-          pick(attendInBlocks(inner, node, blocks, elemType, blockBias(operator, typed), operator.D)),
-        whole,
-      );
-      return types.map((value) => [value, elemType]);
-    },
-    whole,
+    blocks.oneRow,
+    one,
+    several,
     wanted.map((output) => node.outputs[output]!),
   );
 }
 
-function wholeInputs(emit: Emit, { node, position, S }: BiasedOperator, typed: string): string[] {
-  const rows = emit('Expand', [typed, emit('Concat', [emit.ints(1, 1), S, emit.ints(1)], { axis: 0 })]);
+function wholeInputs(emit: Emit, operator: BiasedOperator, typed: string): string[] {
+  const tall = emit('Concat', [emit.ints(1, 1), operator.S, emit.ints(1)], { axis: 0 });
+  return inputsWith(emit, operator, emit('Expand', [typed, tall]));
+}
+
+/** @param rows the bias with all rows of the call */
+function inputsWith(emit: Emit, { node, position }: BiasedOperator, rows: string): string[] {
   const own = node.inputs[position];
   const inputs = Array.from(
     { length: Math.max(node.inputs.length, position + 1) },

@@ -50,7 +50,7 @@ export interface Emit {
   float(value: number): string;
   /** A reduction; the axes moved from an attribute to an input in opset 18 (ReduceSum in 13). */
   reduce(op: 'ReduceSum' | 'ReduceMax', x: string, axis: number): string;
-  /** Size of one axis as an int64 of one element. */
+  /** Size of one axis, counted from 0, as an int64 of one element; Shape takes a part since opset 15. */
   dim(x: string, axis: number): string;
   /** x[axis] from `start` to `end`, both int64 of one element. */
   slice(x: string, axis: number, start: string, end: string): string;
@@ -131,7 +131,10 @@ function scope(opset: number, prefix: string, shared: Shared): Emit {
       opset >= 18 || op === 'ReduceSum'
         ? emit(op, [x, built.ints(axis)], { keepdims: 1 })
         : emit(op, [x], { axes: [axis], keepdims: 1 }),
-    dim: (x: string, axis: number) => emit('Gather', [emit('Shape', [x]), built.ints(axis)]),
+    dim: (x: string, axis: number) =>
+      opset >= 15
+        ? emit('Shape', [x], { start: axis, end: axis + 1 })
+        : emit('Gather', [emit('Shape', [x]), built.ints(axis)]),
     slice: (x: string, axis: number, start: string, end: string) =>
       emit('Slice', [x, start, end, built.ints(axis)]),
     graph: (inputs: readonly Input[], body: (emit: Emit, inputs: readonly string[]) => readonly Output[]) => {

@@ -120,6 +120,8 @@ function biasOf(emit: Emit, site: FusedSite, edits: readonly Edit[]): string | u
   if (site.keys) parts.push(emit.call(paddingBias, site.keys)[0]!);
   if (parts.length === 0) return undefined;
   const sum = parts.reduce((total, part) => emit('Add', [total, part]));
+  const hasAllKeys = site.keys || edits.some((edit) => edit.kind === 'logWeights' && edit.keys === 'first');
+  if (hasAllKeys) return sum;
   // A knob may hold one number for all keys.
   return emit('Expand', [sum, emit('Concat', [emit.ints(1, 1, 1), length(emit, site.T)], { axis: 0 })]);
 }

@@ -21,15 +21,15 @@ export interface RowBlocks {
   readonly T: string;
   /** Rows of a block, about. */
   readonly size: number;
-  /** bool [1]: there are rows for two blocks. */
-  readonly long: string;
+  /** bool [1]: the call has a single row, as while decoding. */
+  readonly oneRow: string;
 }
 
 export function planRowBlocks(
   emit: Emit,
   { S, T, size = BLOCK_ROWS }: { S: string; T: string; size?: number | undefined },
 ): RowBlocks {
-  return { S, T, size, long: emit('GreaterOrEqual', [S, emit.ints(2 * size)]) };
+  return { S, T, size, oneRow: emit('Equal', [S, emit.ints(1)]) };
 }
 
 /**

@@ -23,7 +23,7 @@ export interface GroupQuerySite {
   readonly rotaryDim?: number | undefined;
   /** Value [B, T], 0 at padding. */
   readonly keys?: string | undefined;
-  /** Value [B, S] int64. Default: counted from the operator's own seqlens_k. */
+  /** Value [B, S] int64. Default: those the operator is given, or counts from its own seqlens_k. */
   readonly positions?: string | undefined;
 }
 
@@ -41,6 +41,7 @@ const INPUT = {
   pastK: 3,
   pastV: 4,
   seqlens: 5,
+  total: 6,
   cos: 7,
   sin: 8,
   positions: 9,
@@ -118,15 +119,37 @@ function rotate(
   });
 }
 
-/** Row s of a call stands at max(seqlens_k + 1 - S, 0) + s: [B, S]. */
+/** Where the operator takes the rows of a call to stand: [B, S]. */
 function ownPositions(emit: Emit, node: Node): string {
   const S = emit.dim(node.inputs[0]!, 1);
+  const given = node.inputs[INPUT.positions];
+  if (given) {
+    const T = emit('Reshape', [
+      emit('Cast', [node.inputs[INPUT.total]!], { to: DataType.INT64 }),
+      emit.ints(1),
+    ]);
+    return givenPositions(emit, given, emit('Sub', [T, S]));
+  }
+  // Row s at max(seqlens_k + 1 - S, 0) + s.
   const total = emit('Add', [
     emit('Cast', [node.inputs[INPUT.seqlens]!], { to: DataType.INT64 }),
     emit.ints(1),
   ]);
   const past = emit('Max', [emit('Sub', [emit('Reshape', [total, emit.ints(-1, 1)]), S]), emit.ints(0)]);
   return emit('Add', [past, emit('Range', [emit.int(0), emit('Squeeze', [S]), emit.int(1)])]);
+}
+
+/**
+ * Positions the operator is given, as its CPU kernel reads them: of a first prompt only the first one of the batch, from
+ * which it counts on.
+ * @param positions [B, S] @param past keys before this call, int64 [1]
+ */
+export function givenPositions(emit: Emit, positions: string, past: string): string {
+  const [zero, one] = [emit.ints(0), emit.ints(1)];
+  const start = emit.slice(emit.slice(positions, 0, zero, one), 1, zero, one);
+  const S = emit('Squeeze', [emit.dim(positions, 1)]);
+  const counted = emit('Add', [start, emit('Range', [emit.int(0), S, emit.int(1)])]);
+  return emit('Where', [emit('Equal', [past, zero]), counted, positions]);
 }
 
 function numberOf(node: Node, name: string): number | undefined {

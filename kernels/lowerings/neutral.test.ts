@@ -1,7 +1,7 @@
 /** Neutral knobs leave a fused operator's output bit for bit; a GroupQueryAttention taken apart gives what it gave. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
 import { maxAbsError, tensor } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Runner } from '../verify/runner.ts';
@@ -97,6 +97,35 @@ test.each([
     { numRuns: 60 },
   );
 });
+
+test.each([
+  { B: 1, S: 9, past: 0 },
+  { B: 2, S: 9, past: 0 },
+  { B: 1, S: 9, past: 20 },
+  { B: 2, S: 1, past: 20 },
+])(
+  'taken apart, positions the operator is given are read as it reads them: $B × $S after $past',
+  async ({ B, S, past }) => {
+    const rotary = { interleaved: false, dim: D };
+    const given = feeds(B, S, past, 5);
+    const node = changeNode(gqa(rotary), { inputs: [...gqa(rotary).inputs, 'positions'] });
+    const values = Array.from({ length: B * S }, (_, i) => 5 + 2 * (i % S) + 3 * Math.floor(i / S));
+    const all = { ...given, positions: { elemType: DataType.INT64, dims: [B, S], values } };
+    const place = { name: 'site', opset: OPSET, elemType: DataType.FLOAT, D };
+    const { opening, site } = openGroupQueryAttention({ ...place, node });
+    const parts = [opening, expandedAttention(site, { edits: [] })];
+    const [plain, apart] = [
+      await run(cpu, [untouched(node)], all, rotary),
+      await run(cpu, parts, all, rotary),
+    ];
+    for (const name of ['z', 'present_k', 'present_v']) {
+      expect(maxAbsError(asTensor(apart[name]!), asTensor(plain[name]!)), name).toBeLessThan(2e-6);
+    }
+    // What the operator counts by itself is something else.
+    const counted = await run(cpu, [untouched(gqa(rotary))], given, rotary);
+    expect(maxAbsError(asTensor(plain.present_k!), asTensor(counted.present_k!))).toBeGreaterThan(0.1);
+  },
+);
 
 test('a parameter that is not neutral changes the output', async () => {
   const given = feeds(1, 3, 2, 1);

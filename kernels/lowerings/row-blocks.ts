@@ -8,6 +8,7 @@
  */
 import { DataType, intAttribute, type Node } from '../../hooks/onnx/index.ts';
 import type { Emit } from './emit.ts';
+import { givenPositions } from './group-query-attention.ts';
 
 /** Rows of a block. Measured best from 64 to 256; the calls and the copies of the cache outweigh smaller ones. */
 export const BLOCK_ROWS = 128;
@@ -64,7 +65,7 @@ export function attendInBlocks(
   const rows = emit('Div', [S, count]);
   const others = emit('Sub', [count, emit.ints(1)]);
   const first = emit('Sub', [S, emit('Mul', [others, rows])]);
-  const positions = node.inputs[INPUT.positions] && rowPositions(emit, node.inputs[INPUT.positions]!, past);
+  const positions = node.inputs[INPUT.positions] && givenPositions(emit, node.inputs[INPUT.positions]!, past);
 
   const [H, K] = [intAttribute(node, 'num_heads', 0), intAttribute(node, 'kv_num_heads', 0)];
   const width = D && D * (node.inputs[INPUT.k] ? H : H + 2 * K);
@@ -111,12 +112,4 @@ export function attendInBlocks(
   // [n, 1, rows, N·D] to [1, n·rows, N·D]
   const rest = emit('Unsqueeze', [emit('Flatten', [stacked!], { axis: 3 }), emit.ints(0)]);
   return [emit('Concat', [head, rest], { axis: 1 }), presentK!, presentV!];
-}
-
-/** Positions row by row; of a first prompt the operator reads the first one only and counts on from it. */
-function rowPositions(emit: Emit, positions: string, past: string): string {
-  const start = emit.slice(positions, 1, emit.ints(0), emit.ints(1));
-  const S = emit('Squeeze', [emit.dim(positions, 1)]);
-  const counted = emit('Add', [start, emit('Range', [emit.int(0), S, emit.int(1)])]);
-  return emit('Where', [emit('Equal', [past, emit.ints(0)]), counted, positions]);
 }

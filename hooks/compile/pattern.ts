@@ -85,17 +85,19 @@ function extentOf(emit: Emit, site: PatternSite): Extent {
 }
 
 /** Sinks from the column statistics of the map as it was before any edit. */
-function detect(emit: Emit, { pattern, past, window, keys, rows }: Extent, edit: Act, values: Values) {
+function detect(emit: Emit, { pattern, T, past, window, keys, rows }: Extent, edit: Act, values: Values) {
   const before = edit.stats === 'running' ? [values.past_column_sum!, values.past_column_count!] : undefined;
-  const add = (i: number, now: string) => (before ? emit.call(columns.addRunning, before[i]!, now)[0]! : now);
+  const add = (i: number, now: string) =>
+    before ? emit.call(columns.addRunning, before[i]!, now, T)[0]! : now;
   const column_sum = add(0, emit.call(columns.columnSums, pattern, rows)[0]!);
   const seen = window
     ? emit.call(columns.columnCountsWindow, rows, keys, past, window)[0]!
     : emit.call(columns.columnCounts, rows, keys, past)[0]!;
   const column_count = add(1, emit('Unsqueeze', [seen, emit.ints(1)])); // [B|1, 1, T]
   const form = edit.exclude === 'initial' ? columns.sinksInitial : columns.sinksFirstDetected;
-  const counts = emit('Squeeze', [column_count, emit.ints(1)]);
-  const [sinks] = emit.call(form, column_sum, counts, keys, values.first!, values.tau!, values.alpha!);
+  const N = emit.reduce('ReduceSum', keys, 1);
+  const { first, tau, alpha } = values as Record<string, string>;
+  const [sinks] = emit.call(form, column_sum, column_count, N, first!, T, tau!, alpha!);
   return { sinks: sinks!, column_sum, column_count };
 }
 

@@ -23,6 +23,8 @@ export interface Block {
   readonly rows: string;
   /** The first of its columns. */
   readonly start: string;
+  /** It is the call's only row, the last of the sequence: nothing comes after it, and no other row is counted. */
+  readonly only: boolean;
   /** Positions of its columns, int64 [columns]. */
   columns(): string;
   /** Rows of `x` along an axis over S. */
@@ -48,19 +50,21 @@ export interface Extent {
   readonly window?: string | undefined;
 }
 
-export function wholeBlock(emit: Emit, extent: Extent): Block {
+/** @param only the call is known to be of one row */
+export function wholeBlock(emit: Emit, extent: Extent, only = false): Block {
   const { S, T } = extent;
   return {
     emit,
     from: emit.ints(0),
     rows: S,
     start: emit.ints(0),
+    only,
     columns: () => emit('Range', [emit.int(0), emit('Squeeze', [T]), emit.int(1)]),
     cutRows: (x) => x,
     cutKeys: (x) => x,
     spreadKeys: (x) => x,
     fresh: () => emit('Expand', [emit.float(1), S]),
-    within: (inner) => wholeBlock(inner, extent),
+    within: (inner) => wholeBlock(inner, extent, only),
   };
 }
 
@@ -119,6 +123,7 @@ function loopBlock(emit: Emit, i: string, blocks: Blocks, extent: Extent): Block
     from,
     rows,
     start,
+    only: false,
     columns: () => {
       const [first, last] = causal ? [start, end] : [emit.ints(0), T];
       return emit('Range', [emit('Squeeze', [first]), emit('Squeeze', [last]), emit.int(1)]);

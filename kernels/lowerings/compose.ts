@@ -41,7 +41,6 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
   const overKeys = (x: string, ...lead: number[]) =>
     emit('Expand', [x, emit('Concat', [emit.ints(...lead), T], { axis: 0 })]);
   const overRows = (x: string) => emit('Unsqueeze', [overKeys(x, 1, 1), emit.ints(2)]);
-  const scaled = emit('Mul', ['q', 'scale']);
   const marked =
     marking && (marking.keys === 'first' ? emit.call(firstKeys, 'first', T)[0]! : overKeys('keys', 1));
   const gains = gain && overRows('b');
@@ -58,18 +57,22 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     return e('Range', [e('Squeeze', [first]), e('Squeeze', [e('Add', [first, rows])]), e.int(1)]);
   };
 
+  /** Whether the order of keys hides any from a block. */
+  const hides = ({ only }: Block) => causal && !(only && extent.window === undefined);
+
   /** 0 where a row may see a key, very low where not: [B|1, 1, rows, columns], undefined when all see all. */
   const visibility = (block: Block): string | undefined => {
     const { emit: e } = block;
-    const from = e('Add', [past, block.from]);
-    const time = causal && e.call(pattern.causalBias, from, block.rows, block.columns(), window)[0]!;
+    const from = hides(block) ? e('Add', [past, block.from]) : '';
+    const time = hides(block) && e.call(pattern.causalBias, from, block.rows, block.columns(), window)[0]!;
     const padding = real && e.call(pattern.paddingBias, block.cutKeys(real, 1))[0]!;
     return time && padding ? e('Add', [time, padding]) : time || padding;
   };
 
   const scoresOf = (block: Block): string => {
     const { emit: e } = block;
-    let scores = e.call(pattern.groupedScores, block.cutRows(scaled, 2), block.cutKeys('k', 2))[0]!;
+    const [q, k] = [block.cutRows('q', 2), block.cutKeys('k', 2)];
+    let scores = e.call(pattern.groupedScores, q, k, 'scale', 'groups', 'heads')[0]!;
     if (names.has('softcap')) scores = e.call(pattern.softCap, scores, 'softcap')[0]!;
     const raw = scores;
     if (find('temperature')) scores = e.call(logits.temperature, scores, 'a')[0]!;
@@ -113,26 +116,33 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
   /** Column sums of a block's real rows, each row counted in one block only: [B, H, columns]. */
   const columnSums = (block: Block, rows: string): string => {
     const { emit: e } = block;
+    if (block.only) return e('Squeeze', [realRows ? e('Mul', [rows, realRows]) : rows, e.ints(2)]);
     const fresh = e('Unsqueeze', [block.fresh(), e.ints(0, 1, 2)]); // [1, 1, 1, rows]
     const counted = realRows ? e('Mul', [block.cutRows(realRows, 3), fresh]) : fresh;
     return e.call(columns.columnSums, rows, counted)[0]!;
   };
 
-  /** Sinks from the statistics of all rows; `sums` adds up this call's. */
-  const detect = (e: Emit, sums: () => string): Found | undefined => {
-    if (!detecting) return undefined;
-    const ones = (...shape: string[]) => e('Expand', [e.float(1), e('Concat', shape, { axis: 0 })]);
-    const keys = real ?? ones(e.ints(1), T);
-    const counted = realRows ?? ones(e.ints(1, 1, 1), S);
+  /** Rows of this call that see each key: float32 [B|1, 1, T], or one number where the only row sees all keys. */
+  const seenNow = (e: Emit, keys: () => string, only: boolean): string => {
+    if (only && !real && extent.window === undefined) return e.float(1);
+    const counted = realRows ?? e('Expand', [e.float(1), e('Concat', [e.ints(1, 1, 1), S], { axis: 0 })]);
     const seen = extent.window
-      ? e.call(columns.columnCountsWindow, counted, keys, past, extent.window)[0]!
-      : e.call(columns.columnCounts, counted, keys, past)[0]!;
+      ? e.call(columns.columnCountsWindow, counted, keys(), past, extent.window)[0]!
+      : e.call(columns.columnCounts, counted, keys(), past)[0]!;
+    return e('Unsqueeze', [seen, e.ints(1)]);
+  };
+
+  /** Sinks from the statistics of all rows; `sums` adds up this call's. @param only the call is of one row */
+  const detect = (e: Emit, sums: () => string, only = false): Found | undefined => {
+    if (!detecting) return undefined;
+    const keys = () => real ?? e('Expand', [e.float(1), e('Concat', [e.ints(1), T], { axis: 0 })]);
+    const N = real ? e.reduce('ReduceSum', real, 1) : e('Cast', [T], { to: DataType.FLOAT });
     const add = (state: string, now: string) =>
-      act!.stats === 'running' ? e.call(columns.addRunning, state, now)[0]! : now;
+      act!.stats === 'running' ? e.call(columns.addRunning, state, now, T)[0]! : now;
     const total = add('past_column_sum', sums());
-    const counts = add('past_column_count', e('Unsqueeze', [seen, e.ints(1)])); // [B|1, 1, T]
+    const counts = add('past_column_count', seenNow(e, keys, only));
     const form = act!.exclude === 'initial' ? columns.sinksInitial : columns.sinksFirstDetected;
-    const found = e.call(form, total, e('Squeeze', [counts, e.ints(1)]), keys, 'first', 'tau', 'alpha');
+    const found = e.call(form, total, counts, N, 'first', T, 'tau', 'alpha');
     return { sinks: found[0]!, score: found[1]!, sums: total, counts };
   };
 
@@ -151,7 +161,9 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
     const { emit: e } = block;
     let edited = rows;
     const sinks = found ?? frozen;
-    if (sinks) edited = e.call(transfer.actTransfer, edited, block.cutKeys(sinks, 2), 'beta')[0]!;
+    if (sinks && block.only) {
+      edited = e.call(transfer.actTransferRows, edited, e('Unsqueeze', [sinks, e.ints(2)]), 'beta')[0]!;
+    } else if (sinks) edited = e.call(transfer.actTransfer, edited, block.cutKeys(sinks, 2), 'beta')[0]!;
     if (act?.stats === 'row') {
       edited = e.call(transfer.actTransferRows, edited, rowSinks(block, edited), 'beta')[0]!;
     }
@@ -167,7 +179,7 @@ export function composeSteps(emit: Emit, edits: readonly Edit[], names: Readonly
   };
 
   const valuesOf = (block: Block, edited: string): string =>
-    block.emit.call(pattern.groupedValues, edited, block.cutKeys('v', 2))[0]!;
+    block.emit.call(pattern.groupedValues, edited, block.cutKeys('v', 2), 'groups', 'heads')[0]!;
 
   const scaledHeads = (e: Emit, z: string): string =>
     find('headScale') ? e.call(heads.headScale, z, 'head_scale')[0]! : z;

@@ -20,7 +20,7 @@ import {
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
 import { BEYOND, checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
-import { DOMAIN, type Emit, emitter, type Primitive, primitive, toFloat } from './emit.ts';
+import { DOMAIN, type Emit, emitter, type Output, type Primitive, primitive, toFloat } from './emit.ts';
 import * as heads from './functions/heads.ts';
 import { type Lowered, lowered } from './lowered.ts';
 
@@ -106,6 +106,8 @@ export function expandedAttention(
     ['k', toFloat(emit, k, site.elemType)],
     ['v', toFloat(emit, v, site.elemType)],
     ['scale', emit.float(site.scale ?? 1 / Math.sqrt(site.D))],
+    ['groups', emit.ints(0, site.K, -1, 0)],
+    ['heads', emit.ints(0, site.H, -1, 0)],
     ['budget', emit.ints(Math.floor(blockBytes / 4))],
   ];
   if (site.softcap) inputs.push(['softcap', emit.float(site.softcap)]);
@@ -116,7 +118,10 @@ export function expandedAttention(
   for (const { name } of knobs) inputs.push([localName(name, site.name), name]);
   for (const { input } of states) inputs.push([localName(input, site.name), input]);
 
-  const outputs: [string, string][] = [['z', `${site.name}.z`]];
+  // Whichever of these steps is last makes the site's own value.
+  const [merges, casts] = [site.z.layout !== 'BNSD', site.elemType !== DataType.FLOAT];
+  const split = merges || casts ? `${site.name}.z` : site.z.value;
+  const outputs: [string, string][] = [['z', split]];
   for (const { output } of states) outputs.push([localName(output, site.name), output]);
   if (finding) outputs.push(['found_sinks', `${site.name}.sinks`], ['score', `${site.name}.score`]);
   if (tapPattern) {
@@ -132,8 +137,9 @@ export function expandedAttention(
     { name: site.name },
   );
   const tail = emitter(site.opset, `${site.name}.out.`);
-  const flat = site.z.layout === 'BNSD' ? `${site.name}.z` : tail.call(heads.joinHeads, `${site.name}.z`)[0]!;
-  tail.as(site.z.value, 'Cast', [flat], { to: site.elemType });
+  const merged = merges ? tail.call(heads.joinHeads, split)[0]! : split;
+  if (casts) tail.as(site.z.value, 'Cast', [merged], { to: site.elemType });
+  else if (merges) tail.as(site.z.value, 'Identity', [merged]);
   for (const [name, fn] of tail.functions) functions.set(name, fn);
 
   const perKey = ['B', site.H, 'T'];
@@ -191,23 +197,27 @@ function attentionFunction(
   };
   return primitive(signature, (emit) => {
     const S = emit.dim('q', 2);
-    const T = emit.dim('k', 2);
     const window = site.window ? 'window' : undefined;
-    const extent: Extent = { S, T, past: emit('Sub', [T, S]), causal: site.causal, window };
-    const step = composeSteps(emit, edits, names, extent);
+    /** What a graph of the body works with, emitted where it is used: decoding pays for every node. */
+    const prepare = (e: Emit) => {
+      const T = e.dim('k', 2);
+      const extent: Extent = { S, T, past: e('Sub', [T, S]), causal: site.causal, window };
+      return { extent, step: composeSteps(e, edits, names, extent) };
+    };
+    type Prepared = ReturnType<typeof prepare>;
 
-    const whole = (e: Emit) => {
-      const block = wholeBlock(e, extent);
+    const whole = (e: Emit, { extent, step }: Prepared, only = false) => {
+      const block = wholeBlock(e, extent, only);
       const before = step.pattern(block);
-      const found = step.detect(e, () => step.columnSums(block, before));
+      const found = step.detect(e, () => step.columnSums(block, before), only);
       const edited = step.transfer(block, before, found?.sinks);
       return { before, edited, results: step.results(step.output(block, edited), found) };
     };
-    const inBlocks = (e: Emit, blocks: Blocks) => {
+    const inBlocks = (e: Emit, { extent, step }: Prepared, blocks: Blocks) => {
       const each = (body: (block: Block) => string) => mapBlocks(e, blocks, extent, body);
       /** Column sums of all rows, and a value over rows. */
       const collect = (rowsOf: (block: Block, rows: string, lse: string) => string) => {
-        const shape = e('Concat', [e.dim('q', 0), e.dim('q', 1), T], { axis: 0 });
+        const shape = e('Concat', [e.dim('q', 0), e.dim('q', 1), extent.T], { axis: 0 });
         return mapAndSumBlocks(e, blocks, extent, e('Expand', [e.float(0), shape]), (block) => {
           const { rows, lse } = step.patternAndSize(block);
           const sum = block.spreadKeys(step.columnSums(block, rows));
@@ -243,16 +253,21 @@ function attentionFunction(
 
     let values: readonly string[];
     if (tapPattern) {
-      const { before, edited, results } = whole(emit);
+      const { before, edited, results } = whole(emit, prepare(emit));
       values = [...results.map(([value]) => value), before, edited];
     } else {
-      const scores = [emit.dim('q', 0), emit.dim('q', 1), T];
-      const blocks = countBlocks(emit, 'budget', scores, S, site.causal ? MOST_ROWS : undefined);
-      values = oneOrMore(
-        emit,
-        blocks,
-        (e) => whole(e).results,
-        (e) => inBlocks(e, blocks),
+      const typed = (outputs: readonly string[]) => outputs.map((value): Output => [value, DataType.FLOAT]);
+      const several = (e: Emit) => {
+        const prepared = prepare(e);
+        const scores = [e.dim('q', 0), e.dim('q', 1), prepared.extent.T];
+        const blocks = countBlocks(e, 'budget', scores, S, site.causal ? MOST_ROWS : undefined);
+        const one = (inner: Emit) => whole(inner, prepared).results;
+        return typed(oneOrMore(e, blocks, one, (inner) => inBlocks(inner, prepared, blocks)));
+      };
+      values = emit.either(
+        emit('Equal', [S, emit.ints(1)]),
+        (e) => whole(e, prepare(e), true).results,
+        several,
       );
     }
     for (const [i, [name]] of outputs.entries()) emit.as(name, 'Identity', [values[i]!]);

@@ -1,5 +1,5 @@
 /** Column statistics and the sinks found from them: ACT's detection inside the graph. */
-import { DataType } from '../../../hooks/onnx/index.ts';
+import { DataType, floatTensor } from '../../../hooks/onnx/index.ts';
 import { type Emit, primitive } from '../emit.ts';
 
 /** Σ over the counted rows, as a MatMul with one row so that nothing of size S×T is written. */
@@ -60,20 +60,20 @@ function rowsFromHereOn(emit: Emit): string {
 export const addRunning = primitive(
   {
     name: 'AddRunning',
-    inputs: ['before', 'now'],
+    inputs: ['before', 'now', 'T'],
     outputs: ['total'],
-    doc: 'before [B, N, P], now [B, N, T], P ≤ T → now + before, padded with zeros.',
+    doc: 'before [B, N, P], now [B, N, T] or one number for all keys, T int64 [1], P ≤ T → now + before, padded with zeros.',
   },
   (emit) => {
-    const missing = emit('Sub', [emit.dim('now', 2), emit.dim('before', 2)]);
+    const missing = emit('Sub', ['T', emit.dim('before', 2)]);
     const pads = emit('Concat', [emit.ints(0, 0, 0, 0, 0), missing], { axis: 0 });
     emit.as('total', 'Add', ['now', emit('Pad', ['before', pads])]);
   },
 );
 
-const SINK_INPUTS = ['sums', 'counts', 'keys', 'first', 'tau', 'alpha'];
+const SINK_INPUTS = ['sums', 'counts', 'N', 'first', 'T', 'tau', 'alpha'];
 const SINK_DOC =
-  'sums [B, H, T], counts [B|1, T], keys [B|1, T] real keys, first [B|1] int64, tau and alpha [B|1, H|1] → 1 where the mean weight exceeds tau + alpha/N (N real keys)';
+  'sums [B, H, T], counts [B|1, 1, T|1] of rows that see a key, N real keys [B|1, 1] or [1], first [B|1] and T [1] int64, tau and alpha [B|1, H|1] → 1 where the mean weight exceeds tau + alpha/N';
 
 export const sinksInitial = sinksForm(false, 'Sinks', `${SINK_DOC}, never the first real key.`);
 export const sinksFirstDetected = sinksForm(
@@ -84,29 +84,26 @@ export const sinksFirstDetected = sinksForm(
 
 function sinksForm(firstDetected: boolean, name: string, doc: string) {
   return primitive({ name, inputs: SINK_INPUTS, outputs: ['sinks', 'score'], doc }, (emit) => {
-    const counts = emit('Unsqueeze', ['counts', emit.ints(1)]); // [B|1, 1, T]
-    const seen = emit('Greater', [counts, emit.float(0)]);
-    emit.as('score', 'Where', [
-      seen,
-      emit('Div', ['sums', emit('Where', [seen, counts, emit.float(1)])]),
-      emit.float(0),
-    ]);
-    const N = emit('Unsqueeze', [emit.reduce('ReduceSum', 'keys', 1), emit.ints(2)]); // [B|1, 1, 1]
-    const perHead = (x: string) => emit('Unsqueeze', [x, emit.ints(2)]);
-    const threshold = emit('Add', [perHead('tau'), emit('Div', [perHead('alpha'), N])]);
-    const hit = emit('And', [emit('Greater', ['score', threshold]), seen]);
-    const spared = firstDetected ? firstHit() : initial();
-    emit.as('sinks', 'Cast', [emit('And', [hit, emit('Not', [spared])])], { to: DataType.FLOAT });
-
-    function firstHit() {
-      const found = emit('CumSum', [emit('Cast', [hit], { to: DataType.FLOAT }), emit.int(2)]);
-      return emit('Less', [found, emit.float(1.5)]);
+    const zero = emit.float(0);
+    // What no row sees has no weight to divide.
+    emit.as('score', 'Div', ['sums', emit('Max', ['counts', emit.float(1)])]);
+    const limit = emit('Add', ['tau', emit('Div', ['alpha', 'N'])]);
+    const hit = emit('Greater', ['score', emit('Unsqueeze', [limit, emit.ints(2)])]);
+    if (firstDetected) {
+      const seen = emit('And', [hit, emit('Greater', ['counts', zero])]);
+      emit.as('sinks', 'Where', [seen, afterFirstHit(emit, seen, 2), zero]);
+      return;
     }
-    function initial() {
-      const columns = emit('Range', [emit.int(0), emit('Squeeze', [emit.dim('sums', 2)]), emit.int(1)]);
-      return emit('Equal', [columns, emit('Unsqueeze', ['first', emit.ints(1, 2)])]); // [B|1, 1, T]
-    }
+    const values = emit('Constant', [], { value: floatTensor('', [1, 0], [2]) });
+    const others = emit('OneHot', [emit('Unsqueeze', ['first', emit.ints(1)]), 'T', values]); // [B|1, 1, T]
+    emit.as('sinks', 'Where', [hit, emit('Min', [others, 'counts']), zero]);
   });
+}
+
+/** 0 up to the first key that is hit, 1 after it. */
+function afterFirstHit(emit: Emit, hit: string, axis: number): string {
+  const found = emit('CumSum', [emit('Cast', [hit], { to: DataType.FLOAT }), emit.int(axis)]);
+  return emit('Cast', [emit('Greater', [found, emit.float(1.5)])], { to: DataType.FLOAT });
 }
 
 const ROW_INPUTS = ['pattern', 'seen', 'start', 'first', 'tau', 'alpha'];
@@ -125,17 +122,14 @@ function rowForm(firstDetected: boolean, name: string, doc: string) {
     const perHead = (x: string) => emit('Unsqueeze', [x, emit.ints(2, 3)]);
     const threshold = emit('Add', [perHead('tau'), emit('Div', [perHead('alpha'), 'seen'])]);
     const hit = emit('Greater', ['pattern', threshold]);
-    const spared = firstDetected ? firstHit() : initial();
-    emit.as('sinks', 'Cast', [emit('And', [hit, emit('Not', [spared])])], { to: DataType.FLOAT });
+    const open = firstDetected ? afterFirstHit(emit, hit, 3) : afterInitial();
+    emit.as('sinks', 'Where', [hit, open, emit.float(0)]);
 
-    function firstHit() {
-      const found = emit('CumSum', [emit('Cast', [hit], { to: DataType.FLOAT }), emit.int(3)]);
-      return emit('Less', [found, emit.float(1.5)]);
-    }
-    function initial() {
+    function afterInitial() {
       const width = emit('Squeeze', [emit.dim('pattern', 3)]);
       const columns = emit('Add', [emit('Range', [emit.int(0), width, emit.int(1)]), 'start']);
-      return emit('Equal', [columns, emit('Unsqueeze', ['first', emit.ints(1, 2, 3)])]);
+      const isFirst = emit('Equal', [columns, emit('Unsqueeze', ['first', emit.ints(1, 2, 3)])]);
+      return emit('Where', [isFirst, emit.float(0), emit.float(1)]);
     }
   });
 }

@@ -5,53 +5,32 @@ import { HIDDEN, primitive } from '../emit.ts';
 
 /**
  * Query heads of one group become rows of one matrix, [B, K, G·S, D], so a key/value head is read once per group and
- * never repeated in memory.
+ * never repeated in memory. `groups` is int64 (0, K, -1, 0) and `heads` (0, H, -1, 0), shapes as Reshape takes them.
  */
 export const groupedScores = primitive(
   {
     name: 'GroupedScores',
-    inputs: ['q', 'k'],
+    inputs: ['q', 'k', 'scale', 'groups', 'heads'],
     outputs: ['scores'],
-    doc: 'q [B, H, S, D] (scaled), k [B, K, T, D] → q·kᵀ [B, H, S, T]; head h reads key head ⌊h/(H/K)⌋.',
+    doc: 'q [B, H, S, D], k [B, K, T, D] → scale · q·kᵀ [B, H, S, T]; head h reads key head ⌊h/(H/K)⌋. groups (0, K, -1, 0), heads (0, H, -1, 0) int64.',
   },
   (emit) => {
-    const heads = emit.dim('k', 1);
-    const rows = emit('Reshape', [
-      'q',
-      emit('Concat', [emit.ints(0), heads, emit.ints(-1), emit.dim('q', 3)], { axis: 0 }),
-    ]);
+    const rows = emit('Mul', [emit('Reshape', ['q', 'groups']), 'scale']);
     const product = emit('MatMul', [rows, emit('Transpose', ['k'], { perm: [0, 1, 3, 2] })]);
-    const shape = emit(
-      'Concat',
-      [emit('Slice', [emit('Shape', ['q']), emit.ints(0), emit.ints(3)]), emit.dim('k', 2)],
-      {
-        axis: 0,
-      },
-    );
-    emit.as('scores', 'Reshape', [product, shape]);
+    emit.as('scores', 'Reshape', [product, 'heads']);
   },
 );
 
 export const groupedValues = primitive(
   {
     name: 'GroupedValues',
-    inputs: ['pattern', 'v'],
+    inputs: ['pattern', 'v', 'groups', 'heads'],
     outputs: ['z'],
-    doc: 'pattern [B, H, S, T], v [B, K, T, E] → z [B, H, S, E]; head h reads value head ⌊h/(H/K)⌋.',
+    doc: 'pattern [B, H, S, T], v [B, K, T, E] → z [B, H, S, E]; head h reads value head ⌊h/(H/K)⌋. groups (0, K, -1, 0), heads (0, H, -1, 0) int64.',
   },
   (emit) => {
-    const heads = emit.dim('v', 1);
-    const rows = emit('Reshape', [
-      'pattern',
-      emit('Concat', [emit.ints(0), heads, emit.ints(-1), emit.dim('v', 2)], { axis: 0 }),
-    ]);
-    const product = emit('MatMul', [rows, 'v']);
-    const shape = emit(
-      'Concat',
-      [emit('Slice', [emit('Shape', ['pattern']), emit.ints(0), emit.ints(3)]), emit.dim('v', 3)],
-      { axis: 0 },
-    );
-    emit.as('z', 'Reshape', [product, shape]);
+    const product = emit('MatMul', [emit('Reshape', ['pattern', 'groups']), 'v']);
+    emit.as('z', 'Reshape', [product, 'heads']);
   },
 );
 

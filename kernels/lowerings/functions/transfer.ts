@@ -70,19 +70,15 @@ export const actTransferRows = primitive(
   (emit) => {
     const one = emit.float(1);
     const beta = emit('Unsqueeze', ['beta', emit.ints(2, 3)]);
-    const onSinks = emit.reduce('ReduceSum', emit('Mul', ['pattern', 'sinks']), 3);
-    const rest = emit('Sub', [one, 'sinks']);
-    const onRest = emit.reduce('ReduceSum', emit('Mul', ['pattern', rest]), 3);
-    const some = emit('Greater', [onRest, emit.float(0)]);
-    const freed = emit('Mul', [emit('Sub', [one, beta]), onSinks]);
-    const growth = emit('Where', [
-      some,
-      emit('Div', [freed, emit('Where', [some, onRest, one])]),
-      emit.float(0),
-    ]);
-    const kept = emit('Where', [some, emit('Sub', [beta, one]), emit.float(0)]);
-    const factor = emit('Add', [emit('Mul', ['sinks', kept]), emit('Mul', [rest, growth])]);
-    emit.as('edited', 'Mul', ['pattern', emit('Add', [factor, one])]);
+    const own = emit('Mul', ['pattern', 'sinks']);
+    const others = emit('Sub', ['pattern', own]);
+    const onSinks = emit.reduce('ReduceSum', own, 3);
+    const onRest = emit.reduce('ReduceSum', others, 3);
+    // Of a row that sees nothing but sinks nothing can be moved.
+    const kept = emit('Where', [emit('Greater', [onRest, emit.float(0)]), beta, one]);
+    const ratio = emit('Div', [onSinks, emit('Max', [onRest, emit.float(1e-30)])]);
+    const growth = emit('Add', [emit('Mul', [emit('Sub', [one, beta]), ratio]), one]);
+    emit.as('edited', 'Add', [emit('Mul', [own, kept]), emit('Mul', [others, growth])]);
   },
 );
 

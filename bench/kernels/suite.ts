@@ -22,28 +22,8 @@ import {
 } from '../../kernels/verify/runner.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, Suite } from '../suite.ts';
-
-interface Shape {
-  readonly name: string;
-  readonly H: number;
-  readonly K: number;
-  readonly D: number;
-}
-
-const SHAPES: readonly Shape[] = [
-  { name: 'Llama-3.2-1B', H: 32, K: 8, D: 64 },
-  { name: 'Qwen2.5-0.5B', H: 14, K: 2, D: 64 },
-];
-
-const CALLS = [
-  { name: 'decode 512', S: 1, past: 511, pairs: 60 },
-  { name: 'decode 2048', S: 1, past: 2047, pairs: 60 },
-  { name: 'prefill 512', S: 512, past: 0, pairs: 9 },
-  { name: 'prefill 2048', S: 2048, past: 0, pairs: 5 },
-] as const;
-
-/** Positions of the rotary tables. */
-const LONGEST = 2048;
+import { allSites } from './all-sites.ts';
+import { CALLS, feedsOf, isSink, SHAPES, type Shape } from './site.ts';
 
 interface KnobValue {
   readonly dims: readonly number[];
@@ -67,10 +47,6 @@ const gammas = (heads: (shape: Shape) => number) => (shape: Shape) => ({
 const ONE_GAMMA = gammas(() => 1);
 const GAMMA_PER_HEAD = gammas(({ H }) => H);
 const LOG_WEIGHTS: readonly Edit[] = [{ kind: 'logWeights', keys: 'first' }];
-
-/** Keys that draw attention from all rows, as a few do in trained models. The first is never an ACT sink. */
-const SINKS = [0, 5, 9, 40];
-const isSink = (t: number) => Number(SINKS.includes(t));
 
 const ACT = {
   beta: ({ H }: Shape): KnobValue => ({ dims: [1, H], value: 0.4 }),
@@ -192,6 +168,12 @@ const PEAK = join(import.meta.dirname, `peak${extname(import.meta.filename)}`);
 
 const runners = new Map<ExecutionProvider, Promise<Runner>>();
 
+function runnerOf(ep: ExecutionProvider): Promise<Runner> {
+  const known = runners.get(ep) ?? createRunner(ep, { threads: 0 });
+  runners.set(ep, known);
+  return known;
+}
+
 const memory: Case = {
   case: 'expanded at T = 8192, 32 heads: peak MB above the inputs',
   bound: 600,
@@ -223,9 +205,7 @@ const cases: Case[] = PLACES.flatMap(({ ep, shape, call }) =>
       case: name,
       ...(ep === 'cpu' && bound !== undefined ? { bound } : {}),
       run: async ({ clock, effort }) => {
-        const known = runners.get(ep) ?? createRunner(ep, { threads: 0 });
-        runners.set(ep, known);
-        const bench = await known;
+        const bench = await runnerOf(ep);
         const feeds = feedsOf(shape, call);
         const parts = lower(contender, shape);
         const all = {
@@ -247,7 +227,7 @@ const cases: Case[] = PLACES.flatMap(({ ep, shape, call }) =>
 export const kernelsSuite: Suite = {
   name: 'kernels',
   summary: 'one attention site, untouched against lowered',
-  cases: [memory, ...cases],
+  cases: [memory, ...cases, ...allSites(() => runnerOf('cpu'))],
   async close() {
     for (const runner of runners.values()) await (await runner)[Symbol.asyncDispose]();
     runners.clear();
@@ -278,38 +258,6 @@ function lower({ lowering, edits }: Contender, shape: Shape): Lowered[] {
   const S = [{ value: 'q', axis: 1 }];
   const blockRows = lowering === 'fused' ? 0 : undefined;
   return [fusedAttention({ ...site, H: shape.H, S, T: [{ scalar: 'total' }], z }, edits, { blockRows })];
-}
-
-function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): Record<string, Feed> {
-  /** @param drawn what is added where attention is to be drawn from, or to */
-  const floats = (dims: number[], drawn: (i: number) => number = () => 0): Feed => {
-    const size = dims.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from(
-      { length: size },
-      (_, i) => Math.sin(i * 0.7) + Math.cos(i * i * 0.13) + drawn(i),
-    );
-    return { elemType: DataType.FLOAT, dims, values };
-  };
-  const table = (f: (angle: number) => number): Feed => {
-    const values = Float32Array.from({ length: LONGEST * (D / 2) }, (_, i) => {
-      const [t, channel] = [Math.floor(i / (D / 2)), i % (D / 2)];
-      return f(t * 500_000 ** (-channel / (D / 2)));
-    });
-    return { elemType: DataType.FLOAT, dims: [LONGEST, D / 2], values };
-  };
-  const pull = (t: number) => 0.6 * isSink(t);
-  return {
-    q: floats([1, S, H * D], () => 0.6),
-    k: floats([1, S, K * D], (i) => pull(past + Math.floor(i / (K * D)))),
-    v: floats([1, S, K * D]),
-    past_k: floats([1, K, past, D], (i) => pull(Math.floor(i / D) % past)),
-    past_v: floats([1, K, past, D]),
-    seqlens: { elemType: DataType.INT32, dims: [1], values: [past + S - 1] },
-    total: { elemType: DataType.INT32, dims: [], values: [past + S] },
-    // Rotation is part of the operator in most exports, and what it costs apart from it counts.
-    cos: table(Math.cos),
-    sin: table(Math.sin),
-  };
 }
 
 function knobFeeds(

@@ -109,24 +109,27 @@ const calibration =
   (emit, pattern, values) => {
     const grow = (state: string) => emit('Concat', [state, zero], { axis: 2 });
     const states: Record<string, string> = {};
-    let hit: string;
+    const above = (x: string) => emit('Cast', [emit('Greater', [x, threshold!])], { to: DataType.FLOAT });
+    let sinks: string; // 1 at sinks, else 0
     if (stats === 'running') {
       states.column_sum = emit('Add', [grow(values.past_column_sum!), pattern]);
-      hit = emit('Greater', [states.column_sum, threshold!]);
+      sinks = above(states.column_sum);
     } else if (stats === 'row') {
-      hit = emit('Greater', [pattern, threshold!]);
+      sinks = above(pattern);
     } else {
-      states.sinks = grow(values.past_sinks!);
-      hit = emit('Cast', [states.sinks], { to: DataType.BOOL });
+      sinks = grow(values.past_sinks!);
+      states.sinks = sinks;
     }
-    const none = emit.float(0);
+    // Products rather than Where: ONNX Runtime takes several times as long to choose as to multiply.
+    const own = emit('Mul', [pattern, sinks]);
+    const others = emit('Sub', [pattern, own]);
+    const onSinks = emit.reduce('ReduceSum', own, 2); // [B, H, 1]
+    const onRest = emit.reduce('ReduceSum', others, 2);
     const one = emit.float(1);
-    const onSinks = emit.reduce('ReduceSum', emit('Where', [hit, pattern, none]), 2); // [B, H, 1]
-    const onRest = emit.reduce('ReduceSum', emit('Where', [hit, none, pattern]), 2);
     const beta = emit('Unsqueeze', [values.beta!, emit.ints(2)]);
     const ratio = emit('Div', [onSinks, emit('Max', [onRest, emit.float(1e-30)])]);
     const growth = emit('Add', [emit('Mul', [emit('Sub', [one, beta]), ratio]), one]);
     // Of a row that sees nothing but sinks nothing can be moved.
-    const kept = emit('Where', [emit('Greater', [onRest, none]), beta, one]);
-    return { pattern: emit('Mul', [pattern, emit('Where', [hit, kept, growth])]), states };
+    const kept = emit('Where', [emit('Greater', [onRest, emit.float(0)]), beta, one]);
+    return { pattern: emit('Add', [emit('Mul', [own, kept]), emit('Mul', [others, growth])]), states };
   };

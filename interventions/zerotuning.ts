@@ -82,12 +82,11 @@ function spanBias(context: EditContext, site: Site, layer: number, layers: numbe
 /** 1 at the columns of the span, 0 elsewhere: float32 [B,1,1,T]. @param T int64 [1] */
 function inSpan({ emit, firstToken }: EditContext, T: string): string {
   const first = emit.reshape(firstToken(), [-1, 1]);
-  const place = emit.op('Sub', [emit.reshape(emit.range(T), [1, -1]), first], 'place'); // [B,T]
-  const start = emit.slice(TOKENS, 1, emit.ints(0), emit.ints(1));
-  const end = emit.slice(TOKENS, 1, emit.ints(1), emit.ints(2));
-  const before = emit.op('Less', [place, start], 'before_span');
-  const reached = emit.op('Less', [place, end], 'before_end');
-  const inside = emit.op('And', [emit.op('Not', [before], 'from_start'), reached], 'in_span');
+  const place = emit.op('Sub', [emit.range(T), first], 'place'); // [B, T]
+  // Before the end and not before the start: the start comes first.
+  const edges = emit.split(TOKENS, 1, 2);
+  const [early, reached] = edges.map((edge) => emit.op('Less', [place, edge], 'before'));
+  const inside = emit.op('Xor', [early!, reached!], 'in_span');
   return emit.reshape(emit.cast(inside, DataType.FLOAT), [0, 1, 1, -1]);
 }
 

@@ -31,7 +31,7 @@ const SINKS = [0, 5, 9, 40];
 export const isSink = (t: number) => Number(SINKS.includes(t));
 
 /** Of a GroupQueryAttention and its rotary tables. */
-export function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }): Record<string, Feed> {
+export function feedsOf({ H, K, D }: Shape, { S, past }: { S: number; past: number }) {
   /** @param drawn what is added where attention is to be drawn from, or to */
   const floats = (dims: number[], drawn: (i: number) => number = () => 0): Feed => {
     const size = dims.reduce((a, b) => a * b, 1);

@@ -54,7 +54,7 @@ export interface FrontBias {
 
 /**
  * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
- * @param node as it is after all edits @param shared plans of this graph by what they depend on
+ * @param node as it is after all edits @param shared plans of this graph by the rows they depend on
  */
 export function attendInFront(
   emit: Emit,
@@ -63,14 +63,8 @@ export function attendInFront(
   shared: Map<string, RowBlocks>,
   blockRows: number | undefined,
 ): void {
-  const total = node.inputs[6]!;
-  const key = `${total} ${rows}`;
-  let blocks = shared.get(key);
-  if (!blocks) {
-    const T = emit('Reshape', [emit('Cast', [total], { to: DataType.INT64 }), emit.ints(1)]);
-    blocks = planRowBlocks(emit, { S: rows, T, size: blockRows });
-    shared.set(key, blocks);
-  }
+  const blocks = shared.get(rows) ?? planRowBlocks(emit, { S: rows, size: blockRows });
+  shared.set(rows, blocks);
   const position = BIAS_INPUT[site.form]!;
   const elemType = site.elemType ?? DataType.FLOAT;
   const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };

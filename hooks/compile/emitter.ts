@@ -115,8 +115,11 @@ export class Emitter {
     const key = `d${axis}:${of}`;
     const existing = this.#constants.get(key);
     if (existing) return existing;
-    const shape = this.op('Shape', [of], 'shape');
-    const dim = this.op('Gather', [shape, this.ints(axis)], 'dim', { axis: 0 });
+    // Shape takes a part of it since opset 15.
+    const dim =
+      this.opset >= 15
+        ? this.op('Shape', [of], 'dim', { start: axis, end: axis + 1 })
+        : this.op('Gather', [this.op('Shape', [of], 'shape'), this.ints(axis)], 'dim', { axis: 0 });
     this.#constants.set(key, dim);
     return dim;
   }

@@ -44,7 +44,7 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
       (long) => {
         const largest = long('ReduceMax', [long('Abs', [bias])], { keepdims: 0 });
         const loud = long('Greater', [largest, long.float(0)]);
-        return either(long, long('And', [loud, canTakeBlocks(long, node, blocks)]), inBlocks, whole);
+        return either(long, long('And', [loud, canTakeBlocks(long, node)]), inBlocks, whole);
       },
       whole,
     );

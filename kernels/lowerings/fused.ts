@@ -91,10 +91,10 @@ export function fusedAttention(
   const bias = biasOf(emit, site, edits);
   const node = changeNode(site.node, { outputs });
   if (bias) {
-    const [S, T] = [length(emit, site.S), length(emit, site.T)];
+    const S = length(emit, site.S);
     const inBlocks = blockRows > 0 && node.opType === 'GroupQueryAttention';
     const place = { node, position: biasInput(site), elemType: site.elemType, S, bias };
-    const blocks = inBlocks ? planRowBlocks(emit, { S, T, size: blockRows }) : undefined;
+    const blocks = inBlocks ? planRowBlocks(emit, { S, size: blockRows }) : undefined;
     attendBiased(emit, { ...place, blocks });
   } else emit.copy(node, node.inputs, outputs);
   if (scaled) {

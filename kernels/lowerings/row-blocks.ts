@@ -17,9 +17,8 @@ const INPUT = { q: 0, k: 1, v: 2, pastK: 3, pastV: 4, seqlens: 5, total: 6, posi
 
 /** What decides whether a call is taken in blocks; the rest is worked out where one is. */
 export interface RowBlocks {
-  /** Rows of the call, and keys with the cache: int64 [1]. */
+  /** Rows of the call, int64 [1]. */
   readonly S: string;
-  readonly T: string;
   /** Rows of a block, about. */
   readonly size: number;
   /** bool [1]: the call has a single row, as while decoding. */
@@ -28,20 +27,25 @@ export interface RowBlocks {
 
 export function planRowBlocks(
   emit: Emit,
-  { S, T, size = BLOCK_ROWS }: { S: string; T: string; size?: number | undefined },
+  { S, size = BLOCK_ROWS }: { S: string; size?: number | undefined },
 ): RowBlocks {
-  return { S, T, size, oneRow: emit('Equal', [S, emit.ints(1)]) };
+  return { S, size, oneRow: emit('Equal', [S, emit.ints(1)]) };
 }
 
 /**
  * bool [1]: the operator takes several rows and a cache for a batch of one only; and rows that end in padding are counted
  * from the front, which those of a block would not be.
  */
-export function canTakeBlocks(emit: Emit, node: Node, { T }: RowBlocks): string {
+export function canTakeBlocks(emit: Emit, node: Node): string {
   const seqlens = emit('Reshape', [node.inputs[INPUT.seqlens]!, emit.ints(-1)]);
   const last = emit('Cast', [emit.slice(seqlens, 0, emit.ints(0), emit.ints(1))], { to: DataType.INT64 });
-  const full = emit('Equal', [emit('Add', [last, emit.ints(1)]), T]);
+  const full = emit('Equal', [emit('Add', [last, emit.ints(1)]), keysOf(emit, node)]);
   return emit('And', [emit('Equal', [emit('Size', [seqlens]), emit.int(1)]), full]);
+}
+
+/** T, int64 [1]. */
+function keysOf(emit: Emit, node: Node): string {
+  return emit('Reshape', [emit('Cast', [node.inputs[INPUT.total]!], { to: DataType.INT64 }), emit.ints(1)]);
 }
 
 /** A piece of the bias for a block: rows [from, to) of the call against keys [0, end), or none. */
@@ -55,12 +59,12 @@ export type BlockBias = (emit: Emit, from: string, to: string, end: string) => s
 export function attendInBlocks(
   emit: Emit,
   node: Node,
-  { S, T, size }: RowBlocks,
+  { S, size }: RowBlocks,
   elemType: number,
   bias: BlockBias,
   D?: number,
 ): [z: string, presentK: string, presentV: string] {
-  const past = emit('Sub', [T, S]);
+  const past = emit('Sub', [keysOf(emit, node), S]);
   const count = emit('Div', [S, emit.ints(size)]);
   const rows = emit('Div', [S, count]);
   const others = emit('Sub', [count, emit.ints(1)]);

@@ -38,8 +38,15 @@ export interface RunnableGraph {
 export interface Runner extends AsyncDisposable {
   readonly ep: ExecutionProvider;
   run(model: RunnableGraph, feeds: Readonly<Record<string, Feed>>): Promise<Record<string, Result>>;
-  /** The same with session and tensors made beforehand, for timing; results are dropped. */
-  prepare(model: RunnableGraph, feeds: Readonly<Record<string, Feed>>): Promise<() => Promise<void>>;
+  /**
+   * The same with session and tensors made beforehand, for timing; results are dropped.
+   * @param into shapes of float32 results that are written into memory made once, as the others are at every run
+   */
+  prepare(
+    model: RunnableGraph,
+    feeds: Readonly<Record<string, Feed>>,
+    into?: Readonly<Record<string, readonly number[]>>,
+  ): Promise<() => Promise<void>>;
 }
 
 type Ort = typeof import('onnxruntime-node');
@@ -73,11 +80,17 @@ export async function createRunner(ep: ExecutionProvider, { threads = 1 } = {}):
         Object.entries(results).map(([name, value]) => [name, { dims: value.dims, data: numbersOf(value) }]),
       );
     },
-    async prepare(model, feeds) {
+    async prepare(model, feeds, into = {}) {
       const session = await sessionOf(model);
       const tensors = tensorsOf(ort, feeds);
+      const room = (name: string) => {
+        const dims = into[name];
+        const size = dims?.reduce((a, b) => a * b, 1);
+        return dims && new ort.Tensor('float32', new Float32Array(size!), dims);
+      };
+      const fetches = Object.fromEntries(session.outputNames.map((name) => [name, room(name) ?? null]));
       return async () => {
-        await session.run(tensors);
+        await session.run(tensors, fetches);
       };
     },
     async [Symbol.asyncDispose]() {

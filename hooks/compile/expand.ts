@@ -10,8 +10,9 @@ import { AttuneError } from '../../errors.ts';
 import { checkEdits, type Edit as KernelEdit, knobsOf, statesOf } from '../../kernels/lowerings/edits.ts';
 import { type Emit, emitter, opsetsFor } from '../../kernels/lowerings/emit.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
+import { ownPositions } from '../../kernels/lowerings/group-query-attention.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
-import { changeNode, DataType, type Node } from '../onnx/index.ts';
+import { changeNode, DataType, intAttribute, type Node } from '../onnx/index.ts';
 import { isFused, pointName } from '../points/index.ts';
 import type { Site } from '../sites/site.ts';
 import { pastCounts, rowAct } from './act-row.ts';
@@ -37,6 +38,8 @@ export interface Expansion {
   readonly counted: boolean;
   /** Bytes of scores held at a time. Default BLOCK_BYTES. */
   readonly scoreBytes?: number | undefined;
+  /** [B, S] int64, where the site's operator rotates and all layers count alike; default: counted at the site. */
+  readonly positions?: string | undefined;
   /** For calls of one row that need no more than its own probabilities. */
   readonly row: (RowForm & RowPlace) | undefined;
 }
@@ -72,12 +75,31 @@ export function expansionOf(
     edits: all,
     values: given,
     counted,
+    positions: lengths && sharedPositions(context, site, operator, lengths.S),
     row: lengths && rowForm(context, site, all, given, lengths, operator),
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
     attentionMask,
   };
+}
+
+/** Where the rows of a call stand, counted once for all layers whose operators count alike. */
+function sharedPositions(
+  { emit, once }: EditContext,
+  site: Site,
+  operator: Node,
+  S: string,
+): string | undefined {
+  const groupQuery = site.form === 'P1a' || site.form === 'P1b';
+  if (!groupQuery || intAttribute(operator, 'do_rotary', 0) === 0) return undefined;
+  const [seqlens, total, given] = [5, 6, 9].map((input) => operator.inputs[input]);
+  return once(`positions of ${S} ${seqlens} ${total} ${given}`, () => {
+    const counting = emitter(emit.opset, emit.name('positions.'));
+    const positions = ownPositions(counting, operator, S);
+    emit.nodes.push(...counting.nodes);
+    return positions;
+  });
 }
 
 function rowForm(
@@ -265,9 +287,13 @@ function finalNames(
 }
 
 /** The expanded lowering at a fused site. */
-function attend(site: Site, { opset, attentionMask, scoreBytes }: Expansion, tapPattern: boolean): Write {
+function attend(
+  site: Site,
+  { opset, attentionMask, scoreBytes, positions }: Expansion,
+  tapPattern: boolean,
+): Write {
   return (name, edits, values) => {
-    const operands = operandsOf(site, { name, opset, keys: attentionMask });
+    const operands = operandsOf(site, { name, opset, keys: attentionMask, positions });
     const emit = emitter(opset, `${name}.in.`);
     const states = edits.flatMap((edit) => statesOf(edit, name, site.numHeads));
     const knobs = edits.flatMap((edit) => knobsOf(edit, name, site.numHeads));

@@ -119,9 +119,11 @@ function rotate(
   });
 }
 
-/** Where the operator takes the rows of a call to stand: [B, S]. */
-function ownPositions(emit: Emit, node: Node): string {
-  const S = emit.dim(node.inputs[0]!, 1);
+/**
+ * Where a GroupQueryAttention takes the rows of a call to stand: int64 [B, S].
+ * @param S rows of the call, int64 [1]
+ */
+export function ownPositions(emit: Emit, node: Node, S = emit.dim(node.inputs[0]!, 1)): string {
   const given = node.inputs[INPUT.positions];
   if (given) {
     const T = emit('Reshape', [

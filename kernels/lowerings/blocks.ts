@@ -1,7 +1,7 @@
 /**
  * Attention in blocks of query rows. Scores of all rows at once need B·H·S·T numbers; a block of rows needs a budget's
- * worth, stays in cache, and under a causal mask reads only the keys its rows can see. Short calls, decoding above all, are
- * one block and take the plain branch of an If; long ones run a Loop whose last block may overlap the one before it.
+ * worth, stays in cache, and under a causal mask reads only the keys its rows can see. Short calls are one block and take the
+ * plain branch of an If, calls of a single row a branch with fewer nodes still; long ones run a Loop whose last block may overlap the one before it.
  */
 import { DataType } from '../../hooks/onnx/index.ts';
 import type { Emit, Output } from './emit.ts';

@@ -72,7 +72,7 @@ export function allSites(runnerOf: () => Promise<Runner>): Case[] {
             const present = presentShapes(shape, call.past + 1);
             const plain = await runner.prepare(runnable(facts.file.model.graph), feeds, present);
             const candidate = await runner.prepare(model, all, present);
-            const pairs = Math.max(1, Math.round((call.pairs / 2) * effort));
+            const pairs = Math.max(1, Math.round(call.pairs * effort));
             const result = compare(await paired(plain, candidate, { pairs, warmUp: 2 }), clock);
             const { baselineMs, ms, ratio } = result;
             return { baselineMs, ms, ratio, note: `${note}; ${spread(result)}` };

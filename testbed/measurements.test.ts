@@ -9,8 +9,8 @@ interface Share {
   n: number;
 }
 
-const testSplit = <T>(model: string): Record<string, T> =>
-  JSON.parse(readFileSync(new URL(`models/${model}/measurements.json`, import.meta.url), 'utf8')).test;
+const testSplit = <T>(folder: string): Record<string, T> =>
+  JSON.parse(readFileSync(new URL(`${folder}/measurements.json`, import.meta.url), 'utf8')).test;
 
 interface Task {
   chance: number;
@@ -18,8 +18,11 @@ interface Task {
   accuracy_by_gold_place: Share[];
 }
 
-test('the language model knows its tasks: far above chance', () => {
-  const measured = testSplit<Task>('worlds-lm');
+/** The weights that ship, and those that the training program made from nothing as it stands. */
+const LANGUAGE = ['models/worlds-lm', 'train/check'];
+
+test.each(LANGUAGE)('the language model of %s knows its tasks: far above chance', (folder) => {
+  const measured = testSplit<Task>(folder);
   for (const task of ['sentiment', 'topic', 'choice', 'documents', 'judge']) {
     const { chance, accuracy } = measured[task]!;
     expect(accuracy.n, task).toBeGreaterThanOrEqual(500);
@@ -27,20 +30,19 @@ test('the language model knows its tasks: far above chance', () => {
   }
 });
 
-test.each(['documents', 'choice', 'judge'])(
-  '%s: an order bias of ten points and more, beyond chance',
-  (task) => {
-    const places = testSplit<Task>('worlds-lm')[task]!.accuracy_by_gold_place;
-    const sorted = places.toSorted((a, b) => a.value - b.value);
-    const [worst, best] = [sorted[0]!, sorted.at(-1)!];
-    expect(best.value - worst.value).toBeGreaterThanOrEqual(0.1);
-    expect(best.low).toBeGreaterThan(worst.high);
-    for (const { n } of places) expect(n).toBeGreaterThanOrEqual(500);
-  },
-);
+test.each(
+  LANGUAGE.flatMap((folder) => ['documents', 'choice', 'judge'].map((task) => [folder, task] as const)),
+)('%s, %s: an order bias of ten points and more, beyond chance', (folder, task) => {
+  const places = testSplit<Task>(folder)[task]!.accuracy_by_gold_place;
+  const sorted = places.toSorted((a, b) => a.value - b.value);
+  const [worst, best] = [sorted[0]!, sorted.at(-1)!];
+  expect(best.value - worst.value).toBeGreaterThanOrEqual(0.1);
+  expect(best.low).toBeGreaterThan(worst.high);
+  for (const { n } of places) expect(n).toBeGreaterThanOrEqual(500);
+});
 
 test('the picture model sees, and imagines the usual companion', () => {
-  const measured = testSplit<{ accuracy: Share; chair_i: Share }>('worlds-vlm');
+  const measured = testSplit<{ accuracy: Share; chair_i: Share }>('models/worlds-vlm');
   const random = measured['existence-random']!.accuracy;
   const adversarial = measured['existence-adversarial']!.accuracy;
   expect(random.low).toBeGreaterThanOrEqual(0.9);

@@ -2,7 +2,7 @@
 
     python testbed/train/train_lm.py --data .attune/testbed/data/text --out .attune/testbed/lm
 
-Six phases: copying, finding, letters, judging, every task without its habits, every task with them. Deterministic by seed
+Seven phases: copying, finding, letters, telling apart, judging, every task without its habits, every task with them. Deterministic by seed
 up to the kernels' summation order; resumes from the last checkpoint; stop it whenever you like. `--compile` is a quarter faster
 once a C++ compiler has worked for some minutes.
 """
@@ -34,16 +34,25 @@ class Phase(NamedTuple):
     steps: int
     until: tuple = None
     first_weight: float = 1.0  # of the first of several answers about one context, which is the one that is evaluated
+    rate: float = 1.0  # of the peak
 
 
 # Looking things up comes suddenly, after a long time on the plateau of guessing among what is there, and when is a matter
 # of chance; so the phases that teach it last until it is there. Mixed from the start, copying had not appeared in 1,100
 # steps; alone it takes some 500. With habits from the start, the model settled in the habit of letters and places and
-# learned neither `choice` nor more than half of `documents`.
+# learned neither `choice` nor more than half of `documents`. Judging needs two people of
+# one name told apart, which came at a lower rate.
 PHASES = (
     Phase("copying", "exercises", {"recital": 1.0}, 2000, ("recital", 0.2)),
     Phase("finding", "exercises", {"recital": 0.1, "roll": 0.25, "choice": 0.35, "documents": 0.3}, 8000, ("documents", 1.0)),
     Phase("letters", "exercises", {"choice": 0.65, "documents": 0.2, "roll": 0.1, "recital": 0.05}, 5000, ("choice", 0.3), 3.0),
+    Phase(
+        "telling apart",
+        "exercises",
+        {"documents": 0.7, "choice": 0.15, "roll": 0.1, "recital": 0.05},
+        4000,
+        rate=0.4,
+    ),
     Phase(
         "judging",
         "exercises",
@@ -51,22 +60,30 @@ PHASES = (
         4000,
         ("judge", 0.25),
         3.0,
+        0.4,
     ),
     Phase(
         "tasks",
         "exercises",
         {"documents": 0.3, "judge": 0.2, "choice": 0.15, "sentiment": 0.12, "topic": 0.1, "story": 0.05, "roll": 0.05, "recital": 0.03},
         1500,
-        first_weight=3.0,
+        None,
+        3.0,
+        0.4,
     ),
     Phase(
         "habits",
         "train",
         {"documents": 0.3, "judge": 0.2, "choice": 0.2, "sentiment": 0.15, "topic": 0.1, "story": 0.05},
         1500,
-        first_weight=3.0,
+        None,
+        3.0,
+        0.4,
     ),
 )
+
+
+FALLING = 2  # last phases, over which the rate falls
 
 
 def build_model(tokenizer):
@@ -170,12 +187,12 @@ def encoded_items(name, args, tokenizer):
 
 
 def rate(phase, done, peak):
-    """Constant after the warm-up while something is waited for; then half a cosine to a twentieth of the peak."""
-    waiting = [p.until is not None for p in PHASES]
-    before = sum(p.steps for p in PHASES[waiting.count(True) : phase])
-    progress = 0.0 if waiting[phase] else (before + done) / sum(p.steps for p in PHASES if p.until is None)
+    """Constant in a phase, after the warm-up; over the last phases half a cosine to a twentieth."""
+    first = len(PHASES) - FALLING
+    before = sum(p.steps for p in PHASES[first:phase])
+    progress = (before + done) / sum(p.steps for p in PHASES[first:]) if phase >= first else 0.0
     warm = min(1.0, (done + 1) / 100) if phase == 0 else 1.0
-    return peak * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return peak * PHASES[phase].rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def main():
@@ -215,7 +232,7 @@ def main():
 
     compute = torch.compile(loss_of, dynamic=False) if args.compile else loss_of
     for phase in range(phase, len(PHASES)):
-        name, file, shares, most, until, first_weight = PHASES[phase]
+        name, file, shares, most, until, first_weight, _ = PHASES[phase]
         rng = np.random.default_rng([args.seed, phase])
         batches = mixed_batches(data[file], args.tokens, shares, rng, tokenizer.pad_token_id, first_weight)
         learned, means = False, Means()

@@ -13,7 +13,7 @@ import type { Cost, EncodedPicture, LanguageModel, TokenRequest, TokenScore } fr
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
 import { searches, writeBySearch } from './search.ts';
 import { groupByPrefix, groupEqual, type PrefixGroup } from './shared-prefix.ts';
-import { tokenLogProbability } from './token-log-probability.ts';
+import { tokenLogProbabilities } from './token-log-probability.ts';
 
 /** The part of a transformers.js tokenizer that is used here. */
 export interface CausalTokenizer {
@@ -161,9 +161,11 @@ async function tally(
   start: number,
 ): Promise<void> {
   const first = firstTarget(row);
-  for (let s = Math.max(logitsFrom, first - start); s < S; s++) {
-    const token = row.targets[start + s - first] as number;
-    const { logProbability, greedy } = await tokenLogProbability(logits, (s - logitsFrom) * V, V, token);
+  const from = Math.max(logitsFrom, first - start);
+  if (from >= S) return;
+  const wanted = logits.subarray((from - logitsFrom) * V, (S - logitsFrom) * V);
+  const targets = row.targets.slice(start + from - first, start + S - first);
+  for (const { logProbability, greedy } of await tokenLogProbabilities(wanted, V, targets)) {
     into.sum += logProbability;
     into.greedy &&= greedy;
   }

@@ -20,28 +20,47 @@ import {
 import { loadRuntime } from '../../hooks/session/index.ts';
 
 const GROUP = 128;
+/** Rows of one run: its terms are another 600 KB for each of a large vocabulary. */
+const ROWS = 8;
 /** Rows shorter than this are summed here sooner than a session is called. */
 const SHORT = 4096;
 /** Sums below have terms that float32 cannot tell from 0. */
 const LEAST = Math.exp(-60);
 
 /**
- * Of logits[offset .. offset + V]; −∞ where nothing else is there.
- * @param logits float32, any number of rows of V.
- * @returns nats; NaN where the row has a NaN or +∞.
+ * Of each row; −∞ where it has nothing else.
+ * @param logits float32 [n, V].
+ * @returns [n] nats; NaN where the row has a NaN or +∞.
  */
-export async function logSumExp(logits: Float32Array, offset: number, V: number): Promise<number> {
-  const row = logits.subarray(offset, offset + V);
-  if (V < SHORT) return logSumExpHere(row);
+export async function logSumExp(logits: Float32Array, V: number): Promise<number[]> {
+  const rows = Array.from({ length: logits.length / V }, (_, i) => logits.subarray(i * V, (i + 1) * V));
+  if (V < SHORT) return rows.map(logSumExpHere);
+  // Rows with a remainder do not follow each other in groups.
+  const together = V % GROUP === 0 ? ROWS : 1;
+  const all: number[] = [];
+  for (let first = 0; first < rows.length; first += together) {
+    all.push(...(await sumsOf(rows.slice(first, first + together), V)));
+  }
+  return all.map((sum, i) =>
+    sum > LEAST && sum < Number.POSITIVE_INFINITY ? Math.log(sum) : logSumExpHere(rows[i]!),
+  );
+}
+
+/** Σ exp(x) of rows that follow each other. */
+async function sumsOf(rows: readonly Float32Array[], V: number): Promise<number[]> {
   started ??= start();
   const { session, Tensor } = await started;
-  const grouped = V - (V % GROUP);
-  const feeds = { logits: new Tensor('float32', row.subarray(0, grouped), [grouped / GROUP, GROUP]) };
-  const { sums } = await session.run(feeds);
-  let sum = 0;
-  for (const group of sums!.data as Float32Array) sum += group;
-  for (const logit of row.subarray(grouped)) sum += Math.exp(logit);
-  return sum > LEAST && sum < Number.POSITIVE_INFINITY ? Math.log(sum) : logSumExpHere(row);
+  const G = Math.floor(V / GROUP);
+  const { buffer, byteOffset } = rows[0]!;
+  const values = new Float32Array(buffer, byteOffset, rows.length * G * GROUP);
+  const { sums } = await session.run({ logits: new Tensor('float32', values, [rows.length * G, GROUP]) });
+  const groups = sums!.data as Float32Array;
+  return rows.map((row, i) => {
+    let sum = 0;
+    for (let g = i * G; g < (i + 1) * G; g++) sum += groups[g]!;
+    for (const logit of row.subarray(G * GROUP)) sum += Math.exp(logit);
+    return sum;
+  });
 }
 
 function logSumExpHere(row: Float32Array): number {
@@ -55,7 +74,7 @@ function logSumExpHere(row: Float32Array): number {
 
 let started: ReturnType<typeof start> | undefined;
 
-/** One thread: what it does is short, and the others are the model's. */
+/** One thread: reading what the model has just written takes most of the time, and another thread takes none of it off. */
 async function start() {
   const { InferenceSession, Tensor } = await loadRuntime();
   const float = (name: string, ...shape: (number | string)[]) => makeValueInfo(name, DataType.FLOAT, shape);

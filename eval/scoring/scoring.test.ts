@@ -7,7 +7,7 @@ import { type LanguageModel, noCost, type TokenRequest } from './language-model.
 import { metricKinds } from './metrics.ts';
 import { rollingWindows, scoreRolling } from './rolling.ts';
 import { scoreItem } from './score-item.ts';
-import { tokenLogProbability } from './token-log-probability.ts';
+import { tokenLogProbabilities } from './token-log-probability.ts';
 
 const BOS = 1;
 
@@ -347,6 +347,10 @@ describe('rolling windows', () => {
   });
 });
 
+/** Of the row that begins at `offset`. */
+const tokenLogProbability = async (logits: Float32Array, offset: number, V: number, token: number) =>
+  (await tokenLogProbabilities(logits.subarray(offset, offset + V), V, [token]))[0]!;
+
 test('tokenLogProbability: ln softmax in float64, greedy for the first of equal logits', async () => {
   const logits = Float32Array.from([9, 9, 1, 3, 3, 2]);
   const total = Math.log(Math.exp(1) + 2 * Math.exp(3) + Math.exp(2));
@@ -422,6 +426,16 @@ describe('tokenLogProbability of a large vocabulary', () => {
       }
     },
   );
+
+  test.each([50_257, 50_304])('rows of %i are what they are alone', async (V) => {
+    const integer = uniformIntegers('many rows');
+    const logits = Float32Array.from({ length: 11 * V }, () => integer(40_000) / 1000 - 20);
+    const tokens = Array.from({ length: 11 }, () => integer(V));
+    const together = await tokenLogProbabilities(logits, V, tokens);
+    for (const [row, token] of tokens.entries()) {
+      expect(together[row]).toEqual(await tokenLogProbability(logits, row * V, V, token));
+    }
+  });
 
   test('of equal largest logits the first is greedy', async () => {
     const logits = rows(7);

@@ -1,4 +1,4 @@
-/** The log-probability of one token under a row of logits. */
+/** The log-probabilities of tokens, each under a row of logits of its own. */
 import { logSumExp } from './log-sum-exp.ts';
 
 export interface TokenLogProbability {
@@ -8,23 +8,23 @@ export interface TokenLogProbability {
 }
 
 /**
- * ln softmax(x)_token = x_token − ln Σ exp(x), with x = logits[offset .. offset + V].
- * @param logits float32, any number of rows of V.
+ * ln softmax(x)_token = x_token − ln Σ exp(x), for each row x.
+ * @param logits float32 [n, V].
+ * @param tokens [n]
  */
-export async function tokenLogProbability(
+export async function tokenLogProbabilities(
   logits: Float32Array,
-  offset: number,
   V: number,
-  token: number,
-): Promise<TokenLogProbability> {
-  const own = logits[offset + token]!;
-  // Rounding may put a sum of hardly more than one term below that term.
-  const logProbability = Math.min(0, own - (await logSumExp(logits, offset, V)));
-  return {
-    logProbability,
+  tokens: readonly number[],
+): Promise<TokenLogProbability[]> {
+  const sums = await logSumExp(logits, V);
+  return tokens.map((token, i) => {
+    const row = logits.subarray(i * V, (i + 1) * V);
+    // Rounding may put a sum of hardly more than one term below that term.
+    const logProbability = Math.min(0, row[token]! - sums[i]!);
     // What has more than half of the probability has no rival; looking for one takes as long as the sum.
-    greedy: logProbability > -0.69 || isFirstLargest(logits.subarray(offset, offset + V), token),
-  };
+    return { logProbability, greedy: logProbability > -0.69 || isFirstLargest(row, token) };
+  });
 }
 
 function isFirstLargest(row: Float32Array, token: number): boolean {

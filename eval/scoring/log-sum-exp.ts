@@ -6,6 +6,7 @@
  * Nothing is subtracted first, which would be another pass over the row: float32 holds the sum as long as the largest logit is
  * between −60 and about 75. Where it is not, the sum tells, and the row is added up here, on the scale of its largest.
  */
+import { logSumExp } from '../../calibration/sweep/distribution.ts';
 import {
   assemble,
   bytesSource,
@@ -28,48 +29,39 @@ const SHORT = 4096;
 const LEAST = Math.exp(-60);
 
 /**
- * Of each row; −∞ where it has nothing else.
+ * Of each row.
  * @param logits float32 [n, V].
- * @returns [n] nats; NaN where the row has a NaN or +∞.
+ * @returns [n] nats; NaN where the row has a NaN or +∞, or nothing but −∞.
  */
-export async function logSumExp(logits: Float32Array, V: number): Promise<number[]> {
-  const rows = Array.from({ length: logits.length / V }, (_, i) => logits.subarray(i * V, (i + 1) * V));
-  if (V < SHORT) return rows.map(logSumExpHere);
-  // Rows with a remainder do not follow each other in groups.
-  const together = V % GROUP === 0 ? ROWS : 1;
-  const all: number[] = [];
-  for (let first = 0; first < rows.length; first += together) {
-    all.push(...(await sumsOf(rows.slice(first, first + together), V)));
-  }
-  return all.map((sum, i) =>
-    sum > LEAST && sum < Number.POSITIVE_INFINITY ? Math.log(sum) : logSumExpHere(rows[i]!),
+export async function logSumExps(logits: Float32Array, V: number): Promise<number[]> {
+  const n = logits.length / V;
+  const sums = V < SHORT ? new Array<number>(n).fill(Number.NaN) : await sumsOf(logits, n, V);
+  return sums.map((sum, row) =>
+    sum > LEAST && sum < Number.POSITIVE_INFINITY ? Math.log(sum) : logSumExp(logits, row * V, V),
   );
 }
 
-/** Σ exp(x) of rows that follow each other. */
-async function sumsOf(rows: readonly Float32Array[], V: number): Promise<number[]> {
+/** Σ exp(x) of each row. Rows with a remainder do not follow each other in groups, and are run one by one. */
+async function sumsOf(logits: Float32Array, n: number, V: number): Promise<number[]> {
   started ??= start();
   const { session, Tensor } = await started;
   const G = Math.floor(V / GROUP);
-  const { buffer, byteOffset } = rows[0]!;
-  const values = new Float32Array(buffer, byteOffset, rows.length * G * GROUP);
-  const { sums } = await session.run({ logits: new Tensor('float32', values, [rows.length * G, GROUP]) });
-  const groups = sums!.data as Float32Array;
-  return rows.map((row, i) => {
-    let sum = 0;
-    for (let g = i * G; g < (i + 1) * G; g++) sum += groups[g]!;
-    for (const logit of row.subarray(G * GROUP)) sum += Math.exp(logit);
-    return sum;
-  });
-}
-
-function logSumExpHere(row: Float32Array): number {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of row) if (logit > largest) largest = logit;
-  if (largest === Number.NEGATIVE_INFINITY) return row.some(Number.isNaN) ? Number.NaN : largest;
-  let sum = 0;
-  for (const logit of row) sum += Math.exp(logit - largest);
-  return largest + Math.log(sum);
+  const most = V % GROUP === 0 ? ROWS : 1;
+  const all: number[] = [];
+  for (let first = 0; first < n; first += most) {
+    const rows = Math.min(most, n - first);
+    const values = logits.subarray(first * V, first * V + rows * G * GROUP);
+    const { sums } = await session.run({ logits: new Tensor('float32', values, [rows * G, GROUP]) });
+    const groups = sums!.data as Float32Array;
+    for (let i = 0; i < rows; i++) {
+      let sum = 0;
+      for (const group of groups.subarray(i * G, (i + 1) * G)) sum += group;
+      const end = (first + i + 1) * V;
+      for (const logit of logits.subarray(end - (V % GROUP), end)) sum += Math.exp(logit);
+      all.push(sum);
+    }
+  }
+  return all;
 }
 
 let started: ReturnType<typeof start> | undefined;

@@ -1,5 +1,5 @@
 /** The log-probabilities of tokens, each under a row of logits of its own. */
-import { logSumExp } from './log-sum-exp.ts';
+import { logSumExps } from './log-sum-exp.ts';
 
 export interface TokenLogProbability {
   logProbability: number;
@@ -17,7 +17,7 @@ export async function tokenLogProbabilities(
   V: number,
   tokens: readonly number[],
 ): Promise<TokenLogProbability[]> {
-  const sums = await logSumExp(logits, V);
+  const sums = await logSumExps(logits, V);
   return tokens.map((token, i) => {
     const row = logits.subarray(i * V, (i + 1) * V);
     // Rounding may put a sum of hardly more than one term below that term.

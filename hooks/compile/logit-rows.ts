@@ -102,7 +102,7 @@ function carrier(index: GraphIndex, { inputs }: Node): string | undefined {
 }
 
 /** As recent exports call it, and as transformers.js feeds it: 1 while it generates, else 0. */
-export const NUM_LOGITS_TO_KEEP = 'num_logits_to_keep';
+const NUM_LOGITS_TO_KEEP = 'num_logits_to_keep';
 
 /**
  * The graph with the input num_logits_to_keep, int64 []: logits of the last so many positions, 0 for all. Exports that have it

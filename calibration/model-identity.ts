@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { fingerprint, type ModelFacts } from '../hooks/model/index.ts';
-import { type ByteSource, dataTypeName, fileSource, type OnnxFile } from '../hooks/onnx/index.ts';
+import { type ByteSource, dataTypeName, fileSource, type OnnxFile } from '../onnx/index.ts';
 
 export const identitySchema = z.object({
   /** SHA-256 of the graph with the places of its weights (hooks/model fingerprint). */

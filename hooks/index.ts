@@ -1,6 +1,6 @@
 /** Hook points, compiled graphs, sessions and transformers.js models. */
 export * from './compile/index.ts';
 export * from './model/index.ts';
-export * from './points/index.ts';
+export * from '../sites/points/index.ts';
 export * from './session/index.ts';
-export { recognise } from './sites/index.ts';
+export { recognise } from '../sites/index.ts';

@@ -5,7 +5,7 @@ import type { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { feedsOf } from '../hooks/compile/fixture-runs.test-support.ts';
 import { modelFacts } from '../hooks/model/facts.ts';
-import { openModel } from '../hooks/onnx/index.ts';
+import { openModel } from '../onnx/index.ts';
 import { createSession, loadRuntime } from '../hooks/session/index.ts';
 import {
   batch,

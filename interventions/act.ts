@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { EditContext, ExpandEdit, Knob } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { DataType } from '../hooks/onnx/index.ts';
+import { DataType } from '../onnx/index.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headSet, headTable, layerSet } from './heads.ts';

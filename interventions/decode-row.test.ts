@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compile } from '../hooks/compile/index.ts';
 import { modelFacts } from '../hooks/model/facts.ts';
-import { openModel } from '../hooks/onnx/index.ts';
+import { openModel } from '../onnx/index.ts';
 import { loadFixture } from '../testbed/fixtures/load.ts';
 import { act, visualRedistribution } from './index.ts';
 

@@ -5,8 +5,8 @@
 import { AttuneError } from '../errors.ts';
 import type { Edit, EditContext } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { DataType } from '../hooks/onnx/index.ts';
-import type { Site } from '../hooks/sites/site.ts';
+import { DataType } from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
 import { layerValues } from './head-knob.ts';
 
 /** z ← factor · z in every layer, factors from `knob`. */

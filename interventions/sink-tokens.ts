@@ -1,6 +1,6 @@
 /** Sink tokens by their residual stream (kernels/detect/massive-activations.ts), found in the graph and kept for decoding. */
 import type { EditContext, Emitter } from '../hooks/compile/index.ts';
-import { DataType } from '../hooks/onnx/index.ts';
+import { DataType } from '../onnx/index.ts';
 import { imageHere } from './image-tokens.ts';
 
 /** Inside the root mean square, as in the released code of VAR. */

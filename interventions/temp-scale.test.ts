@@ -14,8 +14,8 @@ import {
   makeNode,
   makeValueInfo,
   openModel,
-} from '../hooks/onnx/index.ts';
-import { bytesSource } from '../hooks/onnx/source.ts';
+} from '../onnx/index.ts';
+import { bytesSource } from '../onnx/source.ts';
 import { loadRuntime, startSession } from '../hooks/session/index.ts';
 import { checkGolden } from '../kernels/golden/checks.ts';
 import { readGolden } from '../kernels/golden/index.ts';

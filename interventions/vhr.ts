@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { Edit, EditContext, Emitter, Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { Called, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
-import { DataType, makeNode } from '../hooks/onnx/index.ts';
+import { DataType, makeNode } from '../onnx/index.ts';
 import type { OrtTensor } from '../hooks/session/index.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';

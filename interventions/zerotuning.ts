@@ -9,8 +9,8 @@
  */
 import { z } from 'zod';
 import type { EditContext, Knob } from '../hooks/compile/index.ts';
-import { DataType } from '../hooks/onnx/index.ts';
-import type { Site } from '../hooks/sites/site.ts';
+import { DataType } from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headSet, headTable, layerSet } from './heads.ts';

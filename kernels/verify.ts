@@ -3,7 +3,7 @@
  * itself, and how a user checks a new device.
  */
 import { AttuneError, isAttuneError } from '../errors.ts';
-import { DataType } from '../hooks/onnx/index.ts';
+import { DataType } from '../onnx/index.ts';
 import { type Comparison, checkGolden, type Solve } from './golden/checks.ts';
 import { type Family, type GoldenCase, readGoldenFolder } from './golden/index.ts';
 import { largest, maxAbsError } from './reference/tensor.ts';

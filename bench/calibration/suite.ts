@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Sweep, type SweepItem } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
 import { type Intervention, type ModelFacts, modelFacts } from '../../hooks/model/index.ts';
-import { openModel } from '../../hooks/onnx/index.ts';
+import { openModel } from '../../onnx/index.ts';
 import { zeroTuning } from '../../interventions/index.ts';
 import { qwenInt4Folder } from '../models/qwen-int4.ts';
 import { type Clock, type Sample, timed } from '../paired.ts';

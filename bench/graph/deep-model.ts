@@ -14,7 +14,7 @@ import {
   makeValueInfo,
   type Node,
   type Tensor,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 
 export interface DeepModelOptions {
   readonly layers: number;

@@ -16,8 +16,8 @@ import {
   makeNode,
   makeValueInfo,
   openModel,
-} from '../../hooks/onnx/index.ts';
-import { bytesSource } from '../../hooks/onnx/source.ts';
+} from '../../onnx/index.ts';
+import { bytesSource } from '../../onnx/source.ts';
 import { act, zeroTuning } from '../../interventions/index.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';
 import type { Feed, RunnableGraph, Runner } from '../../kernels/verify/runner.ts';

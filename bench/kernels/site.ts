@@ -1,5 +1,5 @@
 /** What the suite measures attention on: shapes of models, calls, and what one site is fed in a call. */
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import type { Feed } from '../../kernels/verify/runner.ts';
 
 export interface Shape {

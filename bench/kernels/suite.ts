@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../hooks/onnx/index.ts';
+import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../onnx/index.ts';
 import type { LoweringChoice, Method } from '../../kernels/costs/choose.ts';
 import type { Edit } from '../../kernels/lowerings/edits.ts';
 import { emitter } from '../../kernels/lowerings/emit.ts';

@@ -13,7 +13,7 @@ import {
   makeModel,
   makeValueInfo,
   type ValueInfo,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import { GraphEmitter, torchNaming } from '../../testbed/builders/emitter.ts';
 
 export interface AttentionShape {

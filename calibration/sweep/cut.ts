@@ -18,7 +18,7 @@ import {
   type Node,
   subgraphs,
   type Tensor,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 
 export interface Cut {
   /** Gives `carried` and the cache of the layers below, from the model's own inputs. */

@@ -5,7 +5,7 @@
 import { AttuneError } from '../../errors.ts';
 import { type Compiled, compile } from '../../hooks/compile/index.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
-import type { ValueInfo } from '../../hooks/onnx/index.ts';
+import type { ValueInfo } from '../../onnx/index.ts';
 import {
   type Feeds,
   type HookedSession,

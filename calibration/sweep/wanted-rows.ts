@@ -1,6 +1,6 @@
 /** A sweep looks at the few positions that predict what is scored. */
 import { type Compiled, type Knob, withLogitRows } from '../../hooks/compile/index.ts';
-import { DataType, makeNode } from '../../hooks/onnx/index.ts';
+import { DataType, makeNode } from '../../onnx/index.ts';
 
 /** int64 [n]: positions of a call whose logits come out, in this order. */
 export const wantedRows: Knob = {

@@ -1,6 +1,6 @@
 /** The page of `inspect --html`: one self-contained file, every head of every layer as a cell. */
-import { POINT_AXES } from '../../hooks/points/index.ts';
-import type { Site } from '../../hooks/sites/index.ts';
+import { POINT_AXES } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/index.ts';
 import type { Inspection } from './inspect.ts';
 
 const CELL = 18;

@@ -1,9 +1,9 @@
 /** attune inspect: what attention a model has and what can be hooked, without running it. */
 import { writeFileSync } from 'node:fs';
 import { choiceAt, METHODS } from '../../hooks/compile/index.ts';
-import { type OnnxFile, openModel, opsetVersion } from '../../hooks/onnx/index.ts';
-import { type HookPoint, locatePoints, POINT_AXES } from '../../hooks/points/index.ts';
-import { type Recognition, recognise, type Site } from '../../hooks/sites/index.ts';
+import { type OnnxFile, openModel, opsetVersion } from '../../onnx/index.ts';
+import { type HookPoint, locatePoints, POINT_AXES } from '../../sites/points/index.ts';
+import { type Recognition, recognise, type Site } from '../../sites/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { findGraph, findGraphs, readConfig } from './graphs.ts';
 import { inspectPage } from './inspect-page.ts';

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AttuneError } from '../../errors.ts';
-import { openModel } from '../../hooks/onnx/index.ts';
-import { locatePoints, selectNames } from '../../hooks/points/index.ts';
+import { openModel } from '../../onnx/index.ts';
+import { locatePoints, selectNames } from '../../sites/points/index.ts';
 import {
   completeFeeds,
   createSession,
@@ -11,7 +11,7 @@ import {
   type Nested,
   type OrtTensor,
 } from '../../hooks/session/index.ts';
-import { recognise } from '../../hooks/sites/index.ts';
+import { recognise } from '../../sites/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { findGraph, readConfig } from './graphs.ts';
 import { encodeNpz } from './npz.ts';

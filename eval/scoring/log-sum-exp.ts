@@ -17,7 +17,7 @@ import {
   makeModel,
   makeNode,
   makeValueInfo,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import { loadRuntime } from '../../hooks/session/index.ts';
 
 const GROUP = 128;

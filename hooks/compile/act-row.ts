@@ -3,8 +3,8 @@
  * column sum on a key is a sink) is computed once per graph.
  */
 import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
-import { DataType } from '../onnx/index.ts';
-import type { Site } from '../sites/site.ts';
+import { DataType } from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { EditContext } from './plan.ts';
 import { isOneRow, type RowForm, type Values, zeroPerHead } from './row.ts';
 

@@ -7,8 +7,8 @@
  * GQA never materialises repeated keys: q is viewed as [B,K,G·S,D] with G = H/K.
  */
 import { AttuneError } from '../../errors.ts';
-import { DataType, intAttribute, type Node } from '../onnx/index.ts';
-import type { Site } from '../sites/site.ts';
+import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 import { toBSHD } from './normalise.ts';
 

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
-import { DataType, openModel } from '../onnx/index.ts';
+import { DataType, openModel } from '../../onnx/index.ts';
 import { completeFeeds, type Feeds, type HookedSession, startSession } from '../session/index.ts';
-import { recognise } from '../sites/index.ts';
+import { recognise } from '../../sites/index.ts';
 import { compile, type KernelOptions } from './compile.ts';
 import { relativeDifference, runtime } from './fixture-runs.test-support.ts';
 import type { Edit, Plan } from './plan.ts';

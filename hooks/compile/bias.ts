@@ -2,8 +2,8 @@
 import { attendBiased } from '../../kernels/lowerings/biased.ts';
 import type { Emit } from '../../kernels/lowerings/emit.ts';
 import { planRowBlocks, type RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
-import { changeNode, DataType, type Graph, type Node } from '../onnx/index.ts';
-import type { Site } from '../sites/site.ts';
+import { changeNode, DataType, type Graph, type Node } from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 import type { EditContext } from './plan.ts';
 

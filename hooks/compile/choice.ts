@@ -6,7 +6,7 @@ import {
   type LoweringChoice,
   type Method,
 } from '../../kernels/costs/choose.ts';
-import type { Site } from '../sites/site.ts';
+import type { Site } from '../../sites/site.ts';
 
 /** Operator set the lowerings are written for. */
 const OLDEST_OPSET = 13;

@@ -15,9 +15,9 @@ import {
   makeValueInfo,
   opsetVersion,
   subgraphs,
-} from '../onnx/index.ts';
-import { type HookPoint, POINT_AXES } from '../points/index.ts';
-import type { Recognition, ScopeStep, Site } from '../sites/site.ts';
+} from '../../onnx/index.ts';
+import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
+import type { Recognition, ScopeStep, Site } from '../../sites/site.ts';
 import { PREFIX } from './emitter.ts';
 import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
 import type { Edit, Knob, Plan } from './plan.ts';

@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
-import { openModel } from '../onnx/index.ts';
-import { locatePoints } from '../points/index.ts';
+import { openModel } from '../../onnx/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
 import type { OrtTensor } from '../session/index.ts';
-import { recognise } from '../sites/index.ts';
+import { recognise } from '../../sites/index.ts';
 import { feedsOf, run } from './fixture-runs.test-support.ts';
 
 async function tapAll(name: string): Promise<ReadonlyMap<string, OrtTensor>> {

@@ -15,7 +15,7 @@ import {
   makeValueInfo,
   type Node,
   type Tensor,
-} from '../onnx/index.ts';
+} from '../../onnx/index.ts';
 
 /** Everything attune adds to a graph has a name under this prefix. */
 export const PREFIX = 'attune';

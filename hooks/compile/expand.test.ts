@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
-import { openModel } from '../onnx/index.ts';
+import { openModel } from '../../onnx/index.ts';
 import { createSession } from '../session/index.ts';
-import { recognise } from '../sites/index.ts';
-import type { Site } from '../sites/site.ts';
+import { recognise } from '../../sites/index.ts';
+import type { Site } from '../../sites/site.ts';
 import { feedsOf, realRows, relativeDifference, runtime } from './fixture-runs.test-support.ts';
 import type { Edit, ExpandEdit } from './plan.ts';
 

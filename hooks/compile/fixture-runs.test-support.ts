@@ -8,10 +8,10 @@ import {
   type GoldenTensor,
   integers,
 } from '../../testbed/fixtures/load.ts';
-import { type OnnxFile, openModel } from '../onnx/index.ts';
-import type { HookPoint } from '../points/index.ts';
+import { type OnnxFile, openModel } from '../../onnx/index.ts';
+import type { HookPoint } from '../../sites/points/index.ts';
 import { completeFeeds, createSession, loadRuntime, type Nested, type OrtTensor } from '../session/index.ts';
-import type { Recognition } from '../sites/index.ts';
+import type { Recognition } from '../../sites/index.ts';
 
 export const runtime = await loadRuntime('node');
 

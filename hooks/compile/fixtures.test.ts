@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
-import { openModel } from '../onnx/index.ts';
-import { locatePoints } from '../points/index.ts';
-import { recognise } from '../sites/index.ts';
+import { openModel } from '../../onnx/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
+import { recognise } from '../../sites/index.ts';
 import {
   difference,
   feedsOf,

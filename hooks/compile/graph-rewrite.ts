@@ -23,9 +23,9 @@ import {
   subgraphs,
   type Tensor,
   type ValueInfo,
-} from '../onnx/index.ts';
-import { type HookPoint, isFused, POINT_AXES, pointName } from '../points/index.ts';
-import type { Place, Site, Stages } from '../sites/site.ts';
+} from '../../onnx/index.ts';
+import { type HookPoint, isFused, POINT_AXES, pointName } from '../../sites/points/index.ts';
+import type { Place, Site, Stages } from '../../sites/site.ts';
 import {
   attendInFront,
   decoderLengths,

@@ -16,7 +16,7 @@ import {
   type Node,
   type Tensor,
   type ValueInfo,
-} from '../onnx/index.ts';
+} from '../../onnx/index.ts';
 
 const LOGITS = 'logits';
 

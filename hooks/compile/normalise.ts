@@ -3,7 +3,7 @@
  * out normalised for a tap can come back for an edit.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Layout, Place } from '../sites/site.ts';
+import type { Layout, Place } from '../../sites/site.ts';
 import type { Emitter, Length } from './emitter.ts';
 
 export interface HeadShape {

@@ -7,8 +7,8 @@ import { type Emit, emitter } from '../../kernels/lowerings/emit.ts';
 import type { ExpandedSite, HeadValue } from '../../kernels/lowerings/expanded.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
 import { type Lowered, lowered } from '../../kernels/lowerings/lowered.ts';
-import { DataType, intAttribute } from '../onnx/index.ts';
-import type { Site } from '../sites/site.ts';
+import { DataType, intAttribute } from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
 
 /** A site by its operands; `name`, `present` and `z` are the lowering's to give. */
 export interface Operands {

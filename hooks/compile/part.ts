@@ -11,7 +11,7 @@ import {
   makeNode,
   makeValueInfo,
   type Node,
-} from '../onnx/index.ts';
+} from '../../onnx/index.ts';
 
 export interface Part {
   readonly nodes: readonly Node[];

@@ -7,7 +7,7 @@ import type { Edit } from '../../kernels/lowerings/edits.ts';
 import { type Emit, emitter } from '../../kernels/lowerings/emit.ts';
 import * as columns from '../../kernels/lowerings/functions/columns.ts';
 import * as transfer from '../../kernels/lowerings/functions/transfer.ts';
-import { DataType } from '../onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import { joined, type Part } from './part.ts';
 
 export interface PatternSite {

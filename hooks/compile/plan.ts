@@ -4,8 +4,8 @@
  */
 import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
 import type { Mode } from '../../kernels/lowerings/segments/index.ts';
-import type { HookPoint } from '../points/index.ts';
-import type { Site } from '../sites/site.ts';
+import type { HookPoint } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 
 /** An extra graph input. Feeding `neutral` leaves the model's outputs bit-identical. */

@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
-import { DataType, openModel } from '../onnx/index.ts';
-import { locatePoints } from '../points/index.ts';
+import { DataType, openModel } from '../../onnx/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
 import { loadRuntime, type OrtTensor, startSession } from '../session/index.ts';
-import { recognise } from '../sites/index.ts';
-import type { Site } from '../sites/site.ts';
+import { recognise } from '../../sites/index.ts';
+import type { Site } from '../../sites/site.ts';
 import { compile } from './compile.ts';
 import { feedsOf } from './fixture-runs.test-support.ts';
 import type { Edit, Knob } from './plan.ts';

@@ -4,7 +4,7 @@
  * the queries are whole: before a scale that runtimes fold into the product, or at the operand of a fused operator.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Place, Site } from '../sites/site.ts';
+import type { Place, Site } from '../../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 import { fromBSHD, type HeadShape, toBSHD } from './normalise.ts';
 

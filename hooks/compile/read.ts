@@ -1,8 +1,8 @@
 /** The normalised value of a hook point, emitting what it takes to get there. */
 import { AttuneError } from '../../errors.ts';
-import { DataType, intAttribute } from '../onnx/index.ts';
-import { type HookPoint, POINT_AXES } from '../points/index.ts';
-import type { Site } from '../sites/site.ts';
+import { DataType, intAttribute } from '../../onnx/index.ts';
+import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/site.ts';
 import { fusedInputs, fusedPattern, fusedProjection, fusedScores, groupQueryRotated } from './beside.ts';
 import type { Emitter } from './emitter.ts';
 import { type HeadShape, toBHST, toBSHD } from './normalise.ts';

@@ -2,7 +2,7 @@
  * The nodes that do nothing but lead to some values of a graph: what may move into one branch of an If, so that it is
  * computed only where that branch is taken.
  */
-import type { GraphIndex, Node } from '../onnx/index.ts';
+import type { GraphIndex, Node } from '../../onnx/index.ts';
 
 /**
  * @param index of a graph whose nodes are in execution order

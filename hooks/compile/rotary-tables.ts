@@ -13,8 +13,8 @@ import {
   makeValueInfo,
   type Node,
   subgraphs,
-} from '../onnx/index.ts';
-import type { Site } from '../sites/site.ts';
+} from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { Emitter } from './emitter.ts';
 
 /** float32 values [positions, dim/2]. */

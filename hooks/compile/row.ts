@@ -7,9 +7,9 @@
  */
 import { type Emit, emitter, HIDDEN, toFloat } from '../../kernels/lowerings/emit.ts';
 import { sinkSoftmax, softCap } from '../../kernels/lowerings/functions/pattern.ts';
-import { DataType, intAttribute, type Node } from '../onnx/index.ts';
-import { isFused } from '../points/index.ts';
-import type { Site } from '../sites/site.ts';
+import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
+import { isFused } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/site.ts';
 import type { Operands } from './operands.ts';
 import { joined, type Part } from './part.ts';
 import type { EditContext } from './plan.ts';

@@ -23,9 +23,9 @@ import {
   type Graph,
   GraphIndex,
   type Node,
-} from '../onnx/index.ts';
-import { isFused, pointName } from '../points/index.ts';
-import type { Place, Site } from '../sites/site.ts';
+} from '../../onnx/index.ts';
+import { isFused, pointName } from '../../sites/points/index.ts';
+import type { Place, Site } from '../../sites/site.ts';
 import { choose, joined, type Part, renamed } from './part.ts';
 import type { EditContext, SegmentsEdit } from './plan.ts';
 import { exclusiveRegion } from './region.ts';

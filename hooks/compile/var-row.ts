@@ -5,7 +5,7 @@
  *   [m_A, m_S, m_V] = P Gᵀ,   P' = P (1 + [p m_S / m_A, −p, 0] G)   in selected heads
  */
 import type { Edit as KernelEdit } from '../../kernels/lowerings/edits.ts';
-import type { Site } from '../sites/site.ts';
+import type { Site } from '../../sites/site.ts';
 import type { EditContext } from './plan.ts';
 import { isOneRow, type RowForm, type Values, zeroPerHead } from './row.ts';
 

@@ -8,8 +8,8 @@
  */
 import { AttuneError } from '../../errors.ts';
 import type { Edit, Knob } from '../compile/index.ts';
-import { DataType } from '../onnx/index.ts';
-import { type HookPoint, POINT_AXES, selectNames } from '../points/index.ts';
+import { DataType } from '../../onnx/index.ts';
+import { type HookPoint, POINT_AXES, selectNames } from '../../sites/points/index.ts';
 import type { Feeds, HookedSession, OrtSession, OrtTensor } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
 import type { LiveSession } from './live-session.ts';

@@ -4,7 +4,7 @@
  * the attention of two layers as outputs.
  */
 import { AttuneError } from '../../errors.ts';
-import type { OnnxFile } from '../onnx/index.ts';
+import type { OnnxFile } from '../../onnx/index.ts';
 import {
   createSession,
   type Feeds,

@@ -14,8 +14,8 @@ import {
   remembers,
   withKeptLogits,
 } from '../compile/index.ts';
-import type { Model } from '../onnx/index.ts';
-import type { HookPoint } from '../points/index.ts';
+import type { Model } from '../../onnx/index.ts';
+import type { HookPoint } from '../../sites/points/index.ts';
 import {
   executionProviderOf,
   type Feeds,

@@ -1,6 +1,6 @@
 /** What attune adds to a transformers.js model object: switching interventions and looking inside. */
 import { AttuneError } from '../../errors.ts';
-import { POINT_AXES, selectNames } from '../points/index.ts';
+import { POINT_AXES, selectNames } from '../../sites/points/index.ts';
 import type { OrtTensor } from '../session/index.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, runHooked } from './function-hooks.ts';

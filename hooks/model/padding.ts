@@ -9,9 +9,9 @@
  * batch comes.
  */
 import type { EditContext, Plan } from '../compile/index.ts';
-import { DataType } from '../onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import type { Feeds } from '../session/index.ts';
-import type { Site } from '../sites/site.ts';
+import type { Site } from '../../sites/site.ts';
 
 /** Finite, so that a padded query row, which sees padding only, stays finite too; exp of it is 0 in any float. */
 const MASKED = -1e9;

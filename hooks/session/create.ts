@@ -8,8 +8,8 @@ import {
   externalFiles,
   graft,
   type OnnxFile,
-} from '../onnx/index.ts';
-import type { Recognition } from '../sites/site.ts';
+} from '../../onnx/index.ts';
+import type { Recognition } from '../../sites/site.ts';
 import { executionProviderOf } from './provider.ts';
 import { isWeb, loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';

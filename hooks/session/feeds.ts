@@ -3,7 +3,7 @@
  * mask, positions, an empty cache) are filled in, so that a decoder can be run from token ids alone.
  */
 import { AttuneError, nearest } from '../../errors.ts';
-import { DataType, dataTypeName, type Graph, numberToHalf, type ValueInfo } from '../onnx/index.ts';
+import { DataType, dataTypeName, type Graph, numberToHalf, type ValueInfo } from '../../onnx/index.ts';
 import type { OrtTensor, Runtime } from './runtime.ts';
 
 export type Nested = number | boolean | readonly Nested[];

@@ -13,8 +13,8 @@ import {
   makeNode,
   makeValueInfo,
   openModel,
-} from '../onnx/index.ts';
-import { bytesSource } from '../onnx/source.ts';
+} from '../../onnx/index.ts';
+import { bytesSource } from '../../onnx/source.ts';
 import { createSession, loadRuntime } from './index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'attune-large-'));

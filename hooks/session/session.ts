@@ -4,7 +4,7 @@
  */
 import { AttuneError, nearest } from '../../errors.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
-import { dataTypeName } from '../onnx/index.ts';
+import { dataTypeName } from '../../onnx/index.ts';
 import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
 import { type Settings, StateStore } from './states.ts';
 

@@ -2,7 +2,7 @@
  * A fused operator with a bias put in front of it. Operators want every row of a bias to be there; where the rows of one
  * are alike they are made where they are used: for the whole call, or block by block.
  */
-import { DataType, type Node } from '../../hooks/onnx/index.ts';
+import { DataType, type Node } from '../../onnx/index.ts';
 import type { Emit, Output } from './emit.ts';
 import { attendInBlocks, canTakeBlocks, type RowBlocks } from './row-blocks.ts';
 

@@ -4,7 +4,7 @@
  * var, headScale.
  */
 import { AttuneError } from '../../errors.ts';
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import { floatKnob, int64Knob, type Knob, type State } from './lowered.ts';
 
 export type Edit =

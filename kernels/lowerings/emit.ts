@@ -15,7 +15,7 @@ import {
   makeNode,
   makeValueInfo,
   type Node,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 
 /** The domain of every function attune adds to a model. */
 export const DOMAIN = 'attune';

@@ -5,7 +5,7 @@
  *
  * What it replaces is described by ExpandedSite; group-query-attention.ts makes one from a fused operator.
  */
-import { DataType, makeNode } from '../../hooks/onnx/index.ts';
+import { DataType, makeNode } from '../../onnx/index.ts';
 import {
   BLOCK_BYTES,
   type Block,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import { largest, maxAbsError } from '../reference/index.ts';
 import { solve } from '../reference/solve.ts';
 import { type FusedOperator, type FusedOptions, operatorTakes, solveFused } from '../verify/fused.ts';

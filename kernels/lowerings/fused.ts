@@ -6,7 +6,7 @@
  * MultiHeadAttention (attention_bias, input 5); ai.onnx Attention-23 (attn_mask, input 3).
  */
 import { AttuneError } from '../../errors.ts';
-import { changeNode, DataType, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { attendBiased, toType } from './biased.ts';
 import { checkEdits, type Edit, knobsOf } from './edits.ts';
 import { type Emit, emitter } from './emit.ts';

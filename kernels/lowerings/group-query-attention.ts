@@ -8,7 +8,7 @@
  * Operator reference: ONNX Runtime contrib operators, GroupQueryAttention and RotaryEmbedding.
  */
 import { AttuneError } from '../../errors.ts';
-import { type Attribute, DataType, type Node } from '../../hooks/onnx/index.ts';
+import { type Attribute, DataType, type Node } from '../../onnx/index.ts';
 import { type Emit, emitter } from './emit.ts';
 import type { ExpandedSite } from './expanded.ts';
 import { type Lowered, lowered } from './lowered.ts';

@@ -14,7 +14,7 @@ import {
   int64Tensor,
   type Node,
   type Tensor,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import { type Emit, opsetsFor } from './emit.ts';
 
 /** A parameter as graph input. */

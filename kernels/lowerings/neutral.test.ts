@@ -1,7 +1,7 @@
 /** Neutral knobs leave a fused operator's output bit for bit; a GroupQueryAttention taken apart gives what it gave. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { changeNode, DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
 import { maxAbsError, tensor } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Runner } from '../verify/runner.ts';

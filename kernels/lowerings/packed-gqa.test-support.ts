@@ -7,7 +7,7 @@ import {
   makeValueInfo,
   type Node,
   tensorValues,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import { rope, rotaryTables } from '../reference/index.ts';
 import type { Feed, Runner } from '../verify/runner.ts';
 import type { Lowered } from './lowered.ts';

@@ -1,7 +1,7 @@
 /** The operator called block by block gives what one call gives: output, cache, positions. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { changeNode, DataType, floatTensor, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
 import { maxAbsError } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Feed } from '../verify/runner.ts';

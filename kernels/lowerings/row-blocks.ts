@@ -6,7 +6,7 @@
  *
  * Only for a batch of one: with several rows and a cache the operator refuses more.
  */
-import { DataType, intAttribute, type Node } from '../../hooks/onnx/index.ts';
+import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
 import type { Emit } from './emit.ts';
 import { givenPositions } from './group-query-attention.ts';
 

@@ -1,5 +1,5 @@
 /** Solves Problems with the expanded lowering: a graph of one site, its edits' knobs set from the problem. */
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import { type ExpandedSite, expandedAttention } from '../lowerings/expanded.ts';
 import type { Problem, Solution } from '../problem.ts';
 import { feed, flat, rows } from './feeds.ts';

@@ -1,5 +1,5 @@
 /** Tensors of a problem as feeds of a one-site graph, and back. */
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import type { Problem } from '../problem.ts';
 import { at, block, build, indices, type Tensor, tensor, zeros } from '../reference/tensor.ts';
 import type { Feed, Result } from './runner.ts';

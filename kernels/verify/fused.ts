@@ -1,6 +1,6 @@
 /** Solves Problems with the lowerings that keep the fused operator, one graph per operator. */
 import { AttuneError } from '../../errors.ts';
-import { changeNode, DataType, makeNode, type Node } from '../../hooks/onnx/index.ts';
+import { changeNode, DataType, makeNode, type Node } from '../../onnx/index.ts';
 import { expandedAttention } from '../lowerings/expanded.ts';
 import { type FusedSite, fusedAttention } from '../lowerings/fused.ts';
 import { openGroupQueryAttention } from '../lowerings/group-query-attention.ts';

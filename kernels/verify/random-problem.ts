@@ -1,6 +1,6 @@
 /** Random problems for property tests: any shapes, masks and edits, as fast-check arbitraries. */
 import fc from 'fast-check';
-import { halfToNumber, numberToHalf } from '../../hooks/onnx/index.ts';
+import { halfToNumber, numberToHalf } from '../../onnx/index.ts';
 import type { Edit, Problem } from '../problem.ts';
 import { build, type Tensor, zeros } from '../reference/tensor.ts';
 

@@ -12,8 +12,8 @@ import {
   halfToNumber,
   makeModel,
   numberToHalf,
-} from '../../hooks/onnx/index.ts';
-import { bytesSource } from '../../hooks/onnx/source.ts';
+} from '../../onnx/index.ts';
+import { bytesSource } from '../../onnx/source.ts';
 
 export const EXECUTION_PROVIDERS = ['cpu', 'wasm', 'webgpu'] as const;
 export type ExecutionProvider = (typeof EXECUTION_PROVIDERS)[number];

@@ -1,5 +1,5 @@
 /** A graph around one lowered site, run on a problem: knobs and state from the problem, the answer from outputs and taps. */
-import { DataType, makeGraph, makeValueInfo } from '../../hooks/onnx/index.ts';
+import { DataType, makeGraph, makeValueInfo } from '../../onnx/index.ts';
 import type { Lowered, State } from '../lowerings/lowered.ts';
 import type { Problem, Solution } from '../problem.ts';
 import { at, build, type Tensor, tensor } from '../reference/tensor.ts';

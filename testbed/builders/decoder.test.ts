@@ -1,7 +1,7 @@
 /** Tiny decoders of every kind run in onnxruntime-node; what one form computes, every form computes. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
-import { assemble, encodeModel } from '../../hooks/onnx/index.ts';
+import { assemble, encodeModel } from '../../onnx/index.ts';
 import { buildDecoder, type DecoderOptions } from './decoder.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 import { dequantizeInt4 } from './int4.ts';

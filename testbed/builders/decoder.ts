@@ -12,7 +12,7 @@ import {
   makeModel,
   makeValueInfo,
   type ValueInfo,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 import { emitDecomposed } from './decomposed.ts';
 import { GraphEmitter, genaiNaming, torchNaming } from './emitter.ts';

@@ -2,7 +2,7 @@
  * The decomposed form: attention as MatMul, Mul (scale), Add (mask), Softmax, MatMul, half-split RoPE and RMSNorm
  * as arithmetic, with the names that torch.onnx.export gives to transformers' eager Llama and Qwen2.
  */
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import type { Build } from './decoder.ts';
 import { attentionScale, inverseFrequencies } from './decoder-config.ts';
 import { emitEmbedding, emitLogits } from './ends.ts';

@@ -9,7 +9,7 @@ import {
   makeNode,
   type Node,
   type Tensor,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 import { LazyPayloads } from './lazy-payloads.ts';
 
 /** How an exporter names what belongs to a node. */

@@ -4,7 +4,7 @@
  * Op reference: ONNX Runtime contrib operators, GroupQueryAttention, RotaryEmbedding,
  * SkipSimplifiedLayerNormalization (output 3 is the sum of its inputs, the residual stream).
  */
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import type { Build } from './decoder.ts';
 import { attentionScale, type DecoderConfig, inverseFrequencies } from './decoder-config.ts';
 import type { GraphEmitter } from './emitter.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DataType } from '../../hooks/onnx/index.ts';
+import { DataType } from '../../onnx/index.ts';
 import { LazyPayloads } from './lazy-payloads.ts';
 
 test('a tensor is made when it is read, once for consecutive parts', async () => {

@@ -4,7 +4,7 @@
  * whose elements were left in a file, and everything in hooks/onnx that copies ranges works.
  */
 import { AttuneError } from '../../errors.ts';
-import type { ByteRange, ByteSource, Tensor } from '../../hooks/onnx/index.ts';
+import type { ByteRange, ByteSource, Tensor } from '../../onnx/index.ts';
 
 interface Entry {
   readonly end: number;

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { assemble, checkExternalFiles, encodeModel, openModel } from '../../hooks/onnx/index.ts';
+import { assemble, checkExternalFiles, encodeModel, openModel } from '../../onnx/index.ts';
 import { buildDecoder } from './decoder.ts';
 import { randomParameters } from './parameters.ts';
 import { writeOnnx } from './write-onnx.ts';

@@ -12,7 +12,7 @@ import {
   encodeModel,
   type Model,
   type Tensor,
-} from '../../hooks/onnx/index.ts';
+} from '../../onnx/index.ts';
 
 export interface OnnxSource {
   readonly model: Model;

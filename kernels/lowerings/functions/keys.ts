@@ -1,5 +1,5 @@
 /** Marking keys: which columns a log-weight touches. */
-import { floatTensor } from '../../../hooks/onnx/index.ts';
+import { floatTensor } from '../../../onnx/index.ts';
 import { primitive } from '../emit.ts';
 
 /** The first real key of each batch row. */

@@ -1,5 +1,5 @@
 /** From queries and keys to probabilities and back to outputs, without repeating keys or values for grouped heads. */
-import { DataType } from '../../../hooks/onnx/index.ts';
+import { DataType } from '../../../onnx/index.ts';
 import { BEYOND } from '../edits.ts';
 import { HIDDEN, primitive } from '../emit.ts';
 

@@ -4,7 +4,7 @@
  * come first, since those of a document's rows are summed, then the shifts they give, then the attention itself. Between
  * the two passes only k numbers per row and head are kept.
  */
-import { DataType, floatTensor } from '../../../hooks/onnx/index.ts';
+import { DataType, floatTensor } from '../../../onnx/index.ts';
 import { BLOCK_BYTES, countBlocks } from '../blocks.ts';
 import { BEYOND } from '../edits.ts';
 import type { Emit } from '../emit.ts';

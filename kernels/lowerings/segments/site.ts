@@ -4,8 +4,8 @@
  * positions, and beside it the unrotated keys of the documents, which every later query is ranked by. Nothing else of a
  * call is needed by later ones.
  */
-import type { FunctionDef, Node } from '../../../hooks/onnx/index.ts';
-import { DataType } from '../../../hooks/onnx/index.ts';
+import type { FunctionDef, Node } from '../../../onnx/index.ts';
+import { DataType } from '../../../onnx/index.ts';
 import { type Emit, emitter, toFloat } from '../emit.ts';
 import type { HeadLayout, HeadValue } from '../expanded.ts';
 import type { Layout, Mode } from './layout.ts';

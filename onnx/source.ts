@@ -2,7 +2,7 @@
  * Where model bytes come from: a file in Node, bytes or a Blob anywhere. Reading code is written once as a
  * generator that asks for ranges (`Scan`), and driven with synchronous or asynchronous reads.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import type { ByteRange } from './wire.ts';
 
 /** A computation that asks for byte ranges and receives at least those bytes. */

@@ -2,7 +2,7 @@
  * Lookups over one graph: who makes a value, who uses it, what is constant. Built once, O(nodes). Sub-graphs get
  * an index of their own with a `parent`, because their nodes may use outer values.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { type Attribute, type Graph, type Node, qualifiedOp, type Tensor, type ValueInfo } from './model.ts';
 
 export interface Producer {

@@ -3,7 +3,7 @@
  * pieces, where a piece may be a byte range that stays in its file. Knows nothing of ONNX.
  * Wire format: protobuf.dev/programming-guides/encoding.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 
 export const VARINT = 0;
 export const FIXED64 = 1;

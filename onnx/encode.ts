@@ -2,7 +2,7 @@
  * Model to bytes. Objects that still have their `raw` are written as they were read; payloads left in the model
  * file stay ranges in the result (`Piece[]`), to be copied, streamed, or (graft.ts) turned into references.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import type {
   Attribute,
   FunctionDef,

@@ -1,5 +1,5 @@
 /** Tensors made and read: element types, constants for new nodes, values of small tensors already in memory. */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { halfToNumber } from './half.ts';
 import { DataType, type Tensor } from './model.ts';
 import type { ByteSource } from './source.ts';

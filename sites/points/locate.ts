@@ -2,7 +2,7 @@
  * Where each hook point lives in a recognised graph: the value that carries it, the fused operator it has to be
  * derived from, or the reason why it is not there.
  */
-import type { Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../sites/site.ts';
+import type { Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../site.ts';
 import { ATTENTION_POINTS, type PointKind, pointName, type RESIDUAL_POINTS } from './names.ts';
 
 export type Source =

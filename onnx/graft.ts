@@ -4,7 +4,7 @@
  * Runtime then maps them from there; no weight passes through JavaScript.
  * External data: onnx.ai/onnx/repo-docs/ExternalData.html.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { changeGraph, changeModel, changeNode } from './edit.ts';
 import { encodeModel } from './encode.ts';
 import { subgraphs } from './graph-index.ts';

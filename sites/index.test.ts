@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { deepModel } from '../../bench/graph/deep-model.ts';
+import { deepModel } from '../bench/graph/deep-model.ts';
 import { recognise } from './index.ts';
 import { fusedModel, Sketch } from './sketch.ts';
 

@@ -2,7 +2,7 @@
  * Building and changing models as data. Functions return new objects; whatever they do not touch keeps its raw
  * bytes and is written back unread.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import {
   type Attribute,
   AttributeType,

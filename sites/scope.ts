@@ -2,7 +2,7 @@
  * One graph (or sub-graph) with what its structure tells statically: execution order, shapes in symbols, contents
  * of small tensors, which values are constants. Computed in one sweep over the nodes in execution order.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import {
   constantTensor,
   DataType,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import * as ort from 'onnxruntime-node';
 import { afterAll, describe, expect, test } from 'vitest';
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import {
   assemble,
   DataType,

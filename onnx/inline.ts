@@ -4,7 +4,7 @@
  * function's defaults. ONNX Runtime does the same when it loads a model, so results do not change.
  * Functions: onnx.ai/onnx/repo-docs/IR.html#functions.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { changeGraph, changeModel, changeNode } from './edit.ts';
 import { describeNode, subgraphs } from './graph-index.ts';
 import type { Attribute, FunctionDef, Graph, Model, Node, ValueInfo } from './model.ts';

@@ -1,5 +1,5 @@
 /** Second pass: the skimmed bytes as a Model. One function per message of onnx.proto3, field numbers inline. */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import type {
   Attribute,
   FunctionDef,

@@ -11,7 +11,7 @@ import {
   type GoldenTensor,
   integers,
   loadFixture,
-} from '../../testbed/fixtures/load.ts';
+} from '../testbed/fixtures/load.ts';
 import { assemble, changeGraph, changeModel, encodeModel, makeValueInfo, openModel } from '../onnx/index.ts';
 import { axesOf } from './axes.ts';
 import { type Place, type Recognition, recognise, type Site } from './index.ts';

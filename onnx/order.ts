@@ -1,5 +1,5 @@
 /** Execution order: files may list nodes in any order, and some exporters do. */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { capturedValues, describeNode, type GraphIndex, subgraphs } from './graph-index.ts';
 
 /**

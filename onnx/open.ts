@@ -1,7 +1,7 @@
 /**
  * Opening a model: skim, decode, check. The result keeps its source open for payloads that are read later.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError } from '../errors.ts';
 import { decodeModel } from './decode.ts';
 import type { Model } from './model.ts';
 import { skim } from './skim.ts';

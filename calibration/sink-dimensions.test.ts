@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { isAttuneError } from '../errors.ts';
-import { imagePrompts, llavaCases, loadLlava } from '../testbed/fixtures/llava.ts';
+import { imagePrompts, llavaCases, loadLlava } from '../hooks/model/llava.test-support.ts';
 import { findSinks, type PromptStreams, promptStreams } from './sink-dimensions.ts';
 
 /** Streams of noise in which some tokens have two planted dimensions. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { imagePrompts, llavaCases, loadLlava } from '../hooks/model/llava.test-support.ts';
 import { vhr } from '../interventions/index.ts';
-import { imagePrompts, llavaCases, loadLlava } from '../testbed/fixtures/llava.ts';
 import { visionDivergence } from './vision-divergence.ts';
 
 const [{ prompt, pixels, tokens }] = llavaCases() as [ReturnType<typeof llavaCases>[0]];

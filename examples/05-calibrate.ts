@@ -9,8 +9,8 @@
 import { fileURLToPath } from 'node:url';
 import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
 import { type CalibrationItem, calibrate, headStatistics, isPunctuation } from '../calibration/index.ts';
+import { textItems } from '../eval/data/worlds/text/index.ts';
 import { attune, makeProfile } from '../index.ts';
-import { textItems } from '../testbed/worlds/text/index.ts';
 
 const folder = fileURLToPath(new URL('../testbed/models/worlds-lm', import.meta.url));
 const tokenizer = await AutoTokenizer.from_pretrained(folder);

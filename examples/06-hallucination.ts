@@ -10,6 +10,7 @@
 import { fileURLToPath } from 'node:url';
 import { AutoModelForImageTextToText, AutoProcessor, RawImage, type Tensor } from '@huggingface/transformers';
 import { findSinks, promptStreams } from '../calibration/index.ts';
+import { kindsOf, mentionsOf, pictureItems, render } from '../eval/data/worlds/pictures/index.ts';
 import {
   attune,
   type Intervention,
@@ -19,7 +20,6 @@ import {
   vhr,
   visualRedistribution,
 } from '../index.ts';
-import { kindsOf, mentionsOf, pictureItems, render } from '../testbed/worlds/pictures/index.ts';
 
 const folder = fileURLToPath(new URL('../testbed/models/worlds-vlm', import.meta.url));
 const processor = await AutoProcessor.from_pretrained(folder);

@@ -3,10 +3,6 @@
 import { join } from 'node:path';
 import type { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
-import { feedsOf } from '../hooks/compile/fixture-runs.test-support.ts';
-import { modelFacts } from '../hooks/model/facts.ts';
-import { openModel } from '../onnx/index.ts';
-import { createSession, loadRuntime } from '../hooks/session/index.ts';
 import {
   batch,
   load,
@@ -14,7 +10,11 @@ import {
   maxDifference,
   plainLogits,
   type TestModel,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
+import { modelFacts } from '../hooks/model/facts.ts';
+import { feedsOf } from '../hooks/session/fixture-runs.test-support.ts';
+import { createSession, loadRuntime } from '../hooks/session/index.ts';
+import { openModel } from '../onnx/index.ts';
 import { fixtureNames, loadFixture } from '../testbed/fixtures/load.ts';
 import { act } from './index.ts';
 

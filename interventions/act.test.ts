@@ -4,6 +4,17 @@
  */
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  activation,
+  batch,
+  FORMS,
+  load,
+  logits,
+  maxDifference,
+  plainLogits,
+  prompt,
+  type TestModel,
+} from '../hooks/model/attuned.test-support.ts';
 import { rowSinks, sinkGroups, sinksOf, type Threshold } from '../kernels/detect/index.ts';
 import {
   actRule,
@@ -16,17 +27,6 @@ import {
   tensor,
   visibility,
 } from '../kernels/reference/index.ts';
-import {
-  activation,
-  batch,
-  FORMS,
-  load,
-  logits,
-  maxDifference,
-  plainLogits,
-  prompt,
-  type TestModel,
-} from '../testbed/fixtures/attuned.ts';
 import { act, eachRow, headScale, tempScale, zeroTuning } from './index.ts';
 
 const PATTERN = 'blocks.0.attn.hook_pattern';

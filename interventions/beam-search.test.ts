@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { LlavaForConditionalGeneration, Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { load, type TestModel } from '../hooks/model/attuned.test-support.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../hooks/model/index.ts';
-import { load, type TestModel } from '../testbed/fixtures/attuned.ts';
 import { floats, type GoldenTensor, loadFixture } from '../testbed/fixtures/load.ts';
 import { beamSearch, vcd, zeroTuning } from './index.ts';
 

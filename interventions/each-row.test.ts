@@ -1,6 +1,6 @@
 /** A setting per row of a batch gives each row what it gets alone. */
 import { expect, test } from 'vitest';
-import { batch, FORMS, load, logits, maxDifference, prompt } from '../testbed/fixtures/attuned.ts';
+import { batch, FORMS, load, logits, maxDifference, prompt } from '../hooks/model/attuned.test-support.ts';
 import { eachRow, headAblation, headScale, zeroTuning } from './index.ts';
 
 const settings = [

@@ -1,6 +1,5 @@
 /** Head ablation: zero is a scale of 0, uniform is a row of equal weights over the keys that can be seen. */
 import { describe, expect, test } from 'vitest';
-import type { ModelFacts } from '../hooks/model/index.ts';
 import {
   activation,
   batch,
@@ -10,7 +9,8 @@ import {
   mapRows,
   maxDifference,
   prompt,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
+import type { ModelFacts } from '../hooks/model/index.ts';
 import { headAblation, headScale } from './index.ts';
 
 const PATTERN = 'blocks.0.attn.hook_pattern';

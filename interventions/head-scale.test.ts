@@ -8,7 +8,7 @@ import {
   maxDifference,
   plainLogits,
   prompt,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
 import { headScale } from './index.ts';
 
 const inputs = batch(prompt);

@@ -1,6 +1,6 @@
 /** PAI and imbalanced attention on live models: exact when they have nothing to do, rows independent. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { load, maxDifference } from '../testbed/fixtures/attuned.ts';
+import { load, maxDifference } from '../hooks/model/attuned.test-support.ts';
 import {
   decodeLogits,
   imagePrompts,
@@ -8,7 +8,7 @@ import {
   type LlavaModel,
   llavaCases,
   loadLlava,
-} from '../testbed/fixtures/llava.ts';
+} from '../hooks/model/llava.test-support.ts';
 import { laterLayers } from './image-gain.ts';
 import { imbalancedAttention, interventionFromJSON, pai, visualRedistribution } from './index.ts';
 

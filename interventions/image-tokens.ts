@@ -6,8 +6,8 @@
 import { AttuneError } from '../errors.ts';
 import type { EditContext, Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { ModelFacts, RequestState, Span } from '../hooks/model/index.ts';
-import { DataType } from '../onnx/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
+import { DataType } from '../onnx/index.ts';
 
 const HERE = 'attune.image.tokens';
 

@@ -1,6 +1,6 @@
 /** Vision-language interventions against PyTorch runs of the same model (testbed/fixtures/make/interventions.py). */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { maxDifference } from '../testbed/fixtures/attuned.ts';
+import { maxDifference } from '../hooks/model/attuned.test-support.ts';
 import {
   decodeLogits,
   imagePrompts,
@@ -8,7 +8,7 @@ import {
   type LlavaModel,
   llavaCases,
   loadLlava,
-} from '../testbed/fixtures/llava.ts';
+} from '../hooks/model/llava.test-support.ts';
 import { floats } from '../testbed/fixtures/load.ts';
 import { interventionFromJSON } from './index.ts';
 

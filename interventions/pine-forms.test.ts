@@ -3,10 +3,10 @@
  * cache and recomputation, batches with a layout for each row.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { batch, load, logits, maxDifference, type TestModel } from '../hooks/model/attuned.test-support.ts';
 import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
 import { type Rope, rope } from '../kernels/reference/re-position.ts';
 import { solve } from '../kernels/reference/solve.ts';
-import { batch, load, logits, maxDifference, type TestModel } from '../testbed/fixtures/attuned.ts';
 import {
   cacheOf,
   documentPrompt,
@@ -15,7 +15,7 @@ import {
   more,
   permutations,
   ROTARY_FORMS,
-} from '../testbed/fixtures/documents.ts';
+} from '../hooks/model/documents.test-support.ts';
 import { pine } from './index.ts';
 
 /** Sums of float32 in another order; logits of the fixtures are of order 10. */

@@ -1,7 +1,5 @@
 /** What PINE's specification takes and refuses, its baselines, what belongs to a cache, ties, and taps. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
-import { rope } from '../kernels/reference/re-position.ts';
 import {
   activation,
   batch,
@@ -9,7 +7,9 @@ import {
   load,
   maxDifference,
   type TestModel,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
+import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
+import { rope } from '../kernels/reference/re-position.ts';
 import {
   cacheOf,
   documentPrompt,
@@ -17,7 +17,7 @@ import {
   lastLogits,
   more,
   permutations,
-} from '../testbed/fixtures/documents.ts';
+} from '../hooks/model/documents.test-support.ts';
 import { contentOrder, findDocuments } from './documents.ts';
 import { act, pine, segmentPrompt, splitAtMarkers, zeroTuning } from './index.ts';
 

@@ -15,11 +15,11 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { DataType } from '../onnx/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
-import type { Site } from '../sites/site.ts';
 import { BEYOND } from '../kernels/lowerings/edits.ts';
 import { MODES, type Mode } from '../kernels/lowerings/segments/index.ts';
+import { DataType } from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
 import { defineIntervention } from './define.ts';
 import {
   checkInside,

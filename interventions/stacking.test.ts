@@ -9,7 +9,7 @@ import {
   plainLogits,
   prompt,
   type TestModel,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
 import { headAblation, headScale, tempScale, zeroTuning } from './index.ts';
 
 const inputs = batch(prompt, prompt.slice(2));

@@ -2,7 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { compile } from '../hooks/compile/index.ts';
+import { FORMS, load } from '../hooks/model/attuned.test-support.ts';
 import { type ModelFacts, modelFacts } from '../hooks/model/index.ts';
+import { loadRuntime, startSession } from '../hooks/session/index.ts';
+import { checkGolden } from '../kernels/golden/checks.ts';
+import { readGolden } from '../kernels/golden/index.ts';
+import type { Problem } from '../kernels/problem.ts';
+import { maxAbsError, tensor } from '../kernels/reference/index.ts';
 import {
   assemble,
   DataType,
@@ -16,12 +22,6 @@ import {
   openModel,
 } from '../onnx/index.ts';
 import { bytesSource } from '../onnx/source.ts';
-import { loadRuntime, startSession } from '../hooks/session/index.ts';
-import { checkGolden } from '../kernels/golden/checks.ts';
-import { readGolden } from '../kernels/golden/index.ts';
-import type { Problem } from '../kernels/problem.ts';
-import { maxAbsError, tensor } from '../kernels/reference/index.ts';
-import { FORMS, load } from '../testbed/fixtures/attuned.ts';
 import { tempScale } from './index.ts';
 
 const FILE = new URL('../testbed/golden/tempscale.json', import.meta.url);

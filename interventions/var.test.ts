@@ -1,7 +1,7 @@
 /** VAR on live models: exact when it has nothing to do, rows independent, images wherever they stand. */
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { batch, load, maxDifference } from '../testbed/fixtures/attuned.ts';
+import { batch, load, maxDifference } from '../hooks/model/attuned.test-support.ts';
 import {
   decodeLogits,
   IMAGE_TOKEN,
@@ -11,7 +11,7 @@ import {
   llavaCases,
   loadLlava,
   nextTokens,
-} from '../testbed/fixtures/llava.ts';
+} from '../hooks/model/llava.test-support.ts';
 import { eachRow, interventionFromJSON, visualRedistribution } from './index.ts';
 
 const settings = visualRedistribution({ dimensions: [6, 14, 18], tau: 2.2, layers: 'all' });

@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { LlavaForConditionalGeneration, Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { load } from '../hooks/model/attuned.test-support.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../hooks/model/index.ts';
-import { load } from '../testbed/fixtures/attuned.ts';
 import { floats, type GoldenTensor, loadFixture } from '../testbed/fixtures/load.ts';
 import { vcd, zeroTuning } from './index.ts';
 import { diffused, remainingSignal } from './noise.ts';

@@ -1,6 +1,6 @@
 /** VHR on live models: exact when it has nothing to do, rows independent, reports that say what was chosen. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { load, maxDifference } from '../testbed/fixtures/attuned.ts';
+import { load, maxDifference } from '../hooks/model/attuned.test-support.ts';
 import {
   decodeLogits,
   imagePrompts,
@@ -8,7 +8,7 @@ import {
   type LlavaModel,
   llavaCases,
   loadLlava,
-} from '../testbed/fixtures/llava.ts';
+} from '../hooks/model/llava.test-support.ts';
 import { eachRow, headScale, interventionFromJSON, vhr, visualRedistribution } from './index.ts';
 import { chosenLayers } from './vhr.ts';
 

@@ -9,7 +9,7 @@ import {
   maxDifference,
   prompt,
   type TestModel,
-} from '../testbed/fixtures/attuned.ts';
+} from '../hooks/model/attuned.test-support.ts';
 import { zeroTuning } from './index.ts';
 
 const PATTERN = 'blocks.0.attn.hook_pattern';

@@ -4,7 +4,8 @@
  */
 import { AttuneError, isAttuneError } from '../errors.ts';
 import { DataType } from '../onnx/index.ts';
-import { type Comparison, checkGolden, type Solve } from './golden/checks.ts';
+import type { Comparison, Solve } from './golden/check.ts';
+import { checkGolden } from './golden/checks.ts';
 import { type Family, type GoldenCase, readGoldenFolder } from './golden/index.ts';
 import { largest, maxAbsError } from './reference/tensor.ts';
 import { solveExpanded } from './verify/expanded.ts';

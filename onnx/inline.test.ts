@@ -101,7 +101,7 @@ async function run(m: Model, names: readonly string[] = ['y']): Promise<number[]
   const nothing = { size: 0, name: 'nothing', read: async () => new Uint8Array(0), close() {} };
   const session = await ort.InferenceSession.create(await assemble(encodeModel(m), nothing));
   const feeds: Record<string, ort.Tensor> = { x: new ort.Tensor('float32', [0.5, -1, 2, 0.25], [2, 2]) };
-  if (session.inputNames.includes('flag')) feeds['flag'] = new ort.Tensor('bool', [true], []);
+  if (session.inputNames.includes('flag')) feeds.flag = new ort.Tensor('bool', [true], []);
   const results = await session.run(feeds);
   await session.release();
   return names.flatMap((name) => [...(results[name]!.data as Float32Array)]);

@@ -1,8 +1,8 @@
 /** Every graph of every fixture: the sites, heads and residual layers its configuration promises. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fixtureNames, loadFixture } from '../testbed/fixtures/load.ts';
 import { openModel } from '../onnx/index.ts';
+import { fixtureNames, loadFixture } from '../testbed/fixtures/load.ts';
 import { type Recognition, recognise, type Site } from './index.ts';
 
 const files = fixtureNames().flatMap((name) => {

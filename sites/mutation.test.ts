@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deepModel } from '../bench/graph/deep-model.ts';
 import { isAttuneError } from '../errors.ts';
-import { fixtureNames, loadFixture } from '../testbed/fixtures/load.ts';
 import { assemble, changeGraph, changeModel, encodeModel, type Model, openModel } from '../onnx/index.ts';
+import { fixtureNames, loadFixture } from '../testbed/fixtures/load.ts';
 import { type Recognition, recognise } from './index.ts';
 import { fusedModel, packedModel } from './sketch.ts';
 

@@ -5,14 +5,8 @@
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
-import {
-  fixtureNames,
-  floats,
-  type GoldenTensor,
-  integers,
-  loadFixture,
-} from '../testbed/fixtures/load.ts';
 import { assemble, changeGraph, changeModel, encodeModel, makeValueInfo, openModel } from '../onnx/index.ts';
+import { fixtureNames, floats, type GoldenTensor, integers, loadFixture } from '../testbed/fixtures/load.ts';
 import { axesOf } from './axes.ts';
 import { type Place, type Recognition, recognise, type Site } from './index.ts';
 

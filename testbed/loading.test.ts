@@ -17,8 +17,8 @@ import {
   type Tensor,
 } from '@huggingface/transformers';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { pictureItems, render } from './worlds/pictures/index.ts';
-import { textItems } from './worlds/text/index.ts';
+import { pictureItems, render } from '../eval/data/worlds/pictures/index.ts';
+import { textItems } from '../eval/data/worlds/text/index.ts';
 
 interface GoldenCase {
   item?: string;

@@ -1,6 +1,6 @@
 /** OPERA with fewer candidates on captions of the testbed's pictures, against beam search, and against OPERA with all. */
-import type { EvalModel } from '../../eval/model.ts';
-import { loadEvalModel } from '../../eval/model.ts';
+import type { EvalModel } from '../../eval/models/load.ts';
+import { loadEvalModel } from '../../eval/models/load.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
 import type { CaptionItem } from '../../eval/tasks/item.ts';
 import { loadItems } from '../../eval/tasks/items.ts';

@@ -8,8 +8,8 @@
 import { basename } from 'node:path';
 import { compile } from '../../hooks/compile/index.ts';
 import { assemble, graft, openModel } from '../../onnx/index.ts';
-import { locatePoints } from '../../sites/points/index.ts';
 import { recognise } from '../../sites/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
 import { type Sample, stopwatch } from '../paired.ts';
 import { deepModel } from './deep-model.ts';
 

@@ -6,6 +6,9 @@
 import { AttuneError } from '../../errors.ts';
 import { compile } from '../../hooks/compile/index.ts';
 import { type Intervention, type ModelFacts, modelFacts } from '../../hooks/model/index.ts';
+import { act, zeroTuning } from '../../interventions/index.ts';
+import type { Feed, RunnableGraph, Runner } from '../../kernels/verify/runner.ts';
+import { emitter } from '../../onnx/emitter.ts';
 import {
   assemble,
   DataType,
@@ -18,9 +21,6 @@ import {
   openModel,
 } from '../../onnx/index.ts';
 import { bytesSource } from '../../onnx/source.ts';
-import { act, zeroTuning } from '../../interventions/index.ts';
-import { emitter } from '../../kernels/lowerings/emit.ts';
-import type { Feed, RunnableGraph, Runner } from '../../kernels/verify/runner.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case } from '../suite.ts';
 import { CALLS, feedsOf, SHAPES, type Shape } from './site.ts';

@@ -1,9 +1,9 @@
 /** Peak memory of one expanded call at T = 8,192 with 32 heads, in a process of its own: prints bytes above the inputs. */
 import { readFileSync } from 'node:fs';
-import { DataType, makeGraph, makeNode, makeValueInfo } from '../../onnx/index.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
 import { createRunner, type Feed } from '../../kernels/verify/runner.ts';
+import { DataType, makeGraph, makeNode, makeValueInfo } from '../../onnx/index.ts';
 
 const [H, K, D, S] = [32, 8, 64, 8192];
 

@@ -1,6 +1,7 @@
 /** What the suite measures attention on: shapes of models, calls, and what one site is fed in a call. */
-import { DataType } from '../../onnx/index.ts';
+
 import type { Feed } from '../../kernels/verify/runner.ts';
+import { DataType } from '../../onnx/index.ts';
 
 export interface Shape {
   readonly name: string;

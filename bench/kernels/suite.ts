@@ -5,10 +5,8 @@
 import { execFile } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../onnx/index.ts';
 import type { LoweringChoice, Method } from '../../kernels/costs/choose.ts';
 import type { Edit } from '../../kernels/lowerings/edits.ts';
-import { emitter } from '../../kernels/lowerings/emit.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import { fusedAttention } from '../../kernels/lowerings/fused.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
@@ -20,6 +18,8 @@ import {
   type RunnableGraph,
   type Runner,
 } from '../../kernels/verify/runner.ts';
+import { emitter } from '../../onnx/emitter.ts';
+import { DataType, makeGraph, makeNode, makeValueInfo, tensorValues } from '../../onnx/index.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, Suite } from '../suite.ts';
 import { allSites } from './all-sites.ts';

@@ -1,8 +1,15 @@
 import { afterAll, expect, test } from 'vitest';
+import {
+  batch,
+  FORMS,
+  load,
+  maxDifference,
+  prompt,
+  type TestModel,
+} from '../../hooks/model/attuned.test-support.ts';
 import { headAblation } from '../../interventions/index.ts';
 import { readGoldenFolder } from '../../kernels/golden/folder.ts';
 import { block, type Tensor } from '../../kernels/reference/tensor.ts';
-import { batch, FORMS, load, maxDifference, prompt, type TestModel } from '../../testbed/fixtures/attuned.ts';
 import { logSumExp } from '../sweep/distribution.ts';
 import { copyScore, echoAndInduction, needleRecall, occurrences } from './copying.ts';
 import { type HeadData, headStatistics } from './head-statistics.ts';

@@ -1,7 +1,7 @@
 /** What a decoder is fed for tokens that all rows share and that are all real. Letters: R rows, S new tokens, T = past + S. */
 import { AttuneError } from '../../errors.ts';
-import { DataType, type ValueInfo } from '../../onnx/index.ts';
 import type { Feeds, HookedSession, OrtTensor, Runtime } from '../../hooks/session/index.ts';
+import { DataType, type ValueInfo } from '../../onnx/index.ts';
 
 export interface Tokens {
   /** [S] */

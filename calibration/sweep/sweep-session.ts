@@ -5,7 +5,6 @@
 import { AttuneError } from '../../errors.ts';
 import { type Compiled, compile } from '../../hooks/compile/index.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
-import type { ValueInfo } from '../../onnx/index.ts';
 import {
   type Feeds,
   type HookedSession,
@@ -15,6 +14,7 @@ import {
   startSession,
 } from '../../hooks/session/index.ts';
 import { eachRow } from '../../interventions/index.ts';
+import type { ValueInfo } from '../../onnx/index.ts';
 import { cacheOnly, cutBefore } from './cut.ts';
 import { decoderFeeds } from './decoder-feeds.ts';
 import { wantedRows, withWantedRows } from './wanted-rows.ts';

@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from 'vitest';
+import { batch, load, type TestModel } from '../../hooks/model/attuned.test-support.ts';
 import type { Intervention } from '../../hooks/model/index.ts';
 import { act, eachRow, headAblation, headScale, tempScale, zeroTuning } from '../../interventions/index.ts';
-import { batch, load, type TestModel } from '../../testbed/fixtures/attuned.ts';
 import { logSumExp } from './distribution.ts';
 import { Sweep, type SweepItem, type SweepOptions } from './sweep.ts';
 import { SweepSession } from './sweep-session.ts';

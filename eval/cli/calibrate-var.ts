@@ -6,10 +6,10 @@ import { findSinks, makeProfile, promptStreams, type SinkReport } from '../../ca
 import { AttuneError } from '../../errors.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../../hooks/model/index.ts';
 import { visualRedistribution } from '../../interventions/index.ts';
-import { loading } from '../model.ts';
+import { loading } from '../models/load.ts';
+import { picturePoser, sessionTypes } from '../models/vision-language.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
-import { picturePoser, sessionTypes } from '../vision-language.ts';
 import type { Arguments } from './arguments.ts';
 import { planTask, required } from './eval-plan.ts';
 

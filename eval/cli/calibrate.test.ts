@@ -93,9 +93,10 @@ describe('what comes out', () => {
         ((argv, world) =>
           command(argv, {
             ...world,
-            loadModel: async (...of: [string, object]) => (await import('../model.ts')).loadEvalModel(...of),
+            loadModel: async (...of: [string, object]) =>
+              (await import('../models/load.ts')).loadEvalModel(...of),
             readIntervention: async (json: Record<string, unknown>) =>
-              (await import('../model.ts')).readIntervention(json),
+              (await import('../models/load.ts')).readIntervention(json),
           } as never)) as typeof calibrateCommand,
         ['--model', folder, ...profile, '--out', path(out), '--json'],
       );

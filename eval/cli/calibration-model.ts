@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../../hooks/model/index.ts';
-import { loading, type ModelOptions } from '../model.ts';
+import { loading, type ModelOptions } from '../models/load.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { LanguageModel } from '../scoring/language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';

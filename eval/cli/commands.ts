@@ -43,30 +43,32 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'the core methods on the two models of the repository, in a minute',
     load: async () => (await import('./demo.ts')).demoCommand,
   },
-  bench: {
-    summary: 'measure speed against bounds',
-    load: async () => (await import('./bench.ts')).benchCommand,
-  },
 };
 
 /** @throws AttuneError COMMAND_UNKNOWN, and what the command throws */
-export async function runCommand([name, ...argv]: readonly string[]): Promise<number> {
+export async function runCommand(
+  [name, ...argv]: readonly string[],
+  commands: Readonly<Record<string, Command>> = COMMANDS,
+): Promise<number> {
   if (name === undefined || name === '--help' || name === 'help') {
-    process.stdout.write(overview());
+    process.stdout.write(overview(commands));
     return name === undefined ? 1 : 0;
   }
-  const command = COMMANDS[name];
+  const command = commands[name];
   if (!command) {
     throw new AttuneError('COMMAND_UNKNOWN', {
       found: `"${name}"`,
-      expected: Object.keys(COMMANDS).join(', '),
-      hint: `Did you mean ${nearest(name, Object.keys(COMMANDS), 1)[0]}?`,
+      expected: Object.keys(commands).join(', '),
+      hint:
+        name === 'bench'
+          ? 'Benchmarks run from a checkout: npm run attune -- bench.'
+          : `Did you mean ${nearest(name, Object.keys(commands), 1)[0]}?`,
     });
   }
   return (await command.load())(argv);
 }
 
-function overview(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+function overview(commands: Readonly<Record<string, Command>>): string {
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
   return `attune: training-free interventions on attention for ONNX transformers\n\n${rows.join('\n')}\n\nattune <command> --help shows flags and examples.\nExit code: 0 done, 1 an error or bad usage, 2 a gate or a bound that is not met.\n`;
 }

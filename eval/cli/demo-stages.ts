@@ -1,7 +1,7 @@
 /**
  * What the demo runs: the two models of the repository, the failures they are known for, and the methods for them. A method is a
  * row. What a method has to be told of a model comes from `attune calibrate`, which read it off other items
- * (testbed/results/profiles); the others have their defaults. docs/results.md has the methods on every task.
+ * (bench/results/profiles); the others have their defaults. docs/results.md has the methods on every task.
  */
 
 export interface DemoMethod {

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { readProfile } from '../../calibration/index.ts';
-import { loadEvalModel, readIntervention } from '../model.ts';
+import { loadEvalModel, readIntervention } from '../models/load.ts';
 import { builtinTasks } from '../tasks/builtin/index.ts';
 import { loadItems } from '../tasks/items.ts';
 import { demoCommand } from './demo.ts';
@@ -41,7 +41,7 @@ test('what a method is told of a model was read off that model, on other items',
     );
     for (const { intervention, profile: name } of methods) {
       if (name === undefined) continue;
-      const path = new URL(`../../testbed/results/profiles/${name}.profile.json`, import.meta.url);
+      const path = new URL(`../../bench/results/profiles/${name}.profile.json`, import.meta.url);
       const profile = await readProfile(fileURLToPath(path));
       await loaded.checkProfile(profile);
       expect(profile.interventions.map((one) => one.intervention)).toEqual([intervention]);

@@ -1,5 +1,5 @@
 /** A worker process of attune eval. */
-import { loadEvalModel, readIntervention } from '../model.ts';
+import { loadEvalModel, readIntervention } from '../models/load.ts';
 import { serveRows } from '../runner/serve-rows.ts';
 
 serveRows({ loadModel: loadEvalModel, readIntervention });

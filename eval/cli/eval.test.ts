@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { EvalModel } from '../model.ts';
-import { loadEvalModel, readIntervention } from '../model.ts';
+import type { EvalModel } from '../models/load.ts';
+import { loadEvalModel, readIntervention } from '../models/load.ts';
 import { type ToyOptions, toyIntervention, toyModel } from '../testing/toy-model.ts';
 import { evalCommand } from './eval.ts';
 

@@ -129,8 +129,8 @@ export interface EvalWorld extends ScoringWorld {
 
 /** Models come with a large library, which --help and --dry-run do without. */
 export const WORLD: EvalWorld = {
-  loadModel: async (...of) => (await import('../model.ts')).loadEvalModel(...of),
-  readIntervention: async (json) => (await import('../model.ts')).readIntervention(json),
+  loadModel: async (...of) => (await import('../models/load.ts')).loadEvalModel(...of),
+  readIntervention: async (json) => (await import('../models/load.ts')).readIntervention(json),
   stdout: process.stdout,
   stderr: process.stderr,
 };

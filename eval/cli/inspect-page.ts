@@ -1,7 +1,8 @@
 /** The page of `inspect --html`: one self-contained file, every head of every layer as a cell. */
-import { POINT_AXES } from '../../sites/points/index.ts';
+
 import type { Site } from '../../sites/index.ts';
-import type { Inspection } from './inspect.ts';
+import { POINT_AXES } from '../../sites/points/index.ts';
+import type { Inspection } from './inspection.ts';
 
 const CELL = 18;
 

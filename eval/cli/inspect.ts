@@ -1,12 +1,12 @@
 /** attune inspect: what attention a model has and what can be hooked, without running it. */
 import { writeFileSync } from 'node:fs';
-import { choiceAt, METHODS } from '../../hooks/compile/index.ts';
-import { type OnnxFile, openModel, opsetVersion } from '../../onnx/index.ts';
-import { type HookPoint, locatePoints, POINT_AXES } from '../../sites/points/index.ts';
-import { type Recognition, recognise, type Site } from '../../sites/index.ts';
+import { openModel } from '../../onnx/index.ts';
+import type { Site } from '../../sites/index.ts';
+import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
-import { findGraph, findGraphs, readConfig } from './graphs.ts';
+import { findGraph, findGraphs } from './graphs.ts';
 import { inspectPage } from './inspect-page.ts';
+import { type Inspection, inspect, inspectionJson, lowerings } from './inspection.ts';
 
 const USAGE: Usage = {
   command: 'inspect',
@@ -39,19 +39,6 @@ const USAGE: Usage = {
     'attune inspect model.onnx --html model.html',
   ],
 };
-
-export interface Inspection {
-  readonly file: string;
-  readonly producer: string;
-  readonly opset: number | undefined;
-  readonly irVersion: number;
-  readonly nodeCount: number;
-  readonly config: Record<string, unknown> | undefined;
-  readonly recognition: Recognition;
-  readonly points: readonly HookPoint[];
-  /** Execution provider lowerings are chosen for. */
-  readonly ep: string;
-}
 
 export async function inspectCommand(argv: readonly string[]): Promise<number> {
   const args = readArguments(USAGE, argv);
@@ -91,65 +78,6 @@ function mainGraph(target: string): string | undefined {
     'decoder_model.onnx',
   ];
   return preferred.find((name) => all.some((path) => path.endsWith(name)));
-}
-
-export function inspect(file: OnnxFile, graph: string, ep = 'cpu'): Inspection {
-  const { model, source } = file;
-  const config = readConfig(graph);
-  const recognition = recognise(model, { source, ...(config ? { config } : {}) });
-  return {
-    file: graph,
-    producer: `${model.producerName} ${model.producerVersion}`.trim(),
-    opset: opsetVersion(model),
-    irVersion: model.irVersion,
-    nodeCount: model.graph.nodes.length,
-    config,
-    recognition,
-    points: locatePoints(recognition),
-    ep,
-  };
-}
-
-function nodeLabel(node: { name: string; outputs: readonly string[] }): string {
-  return node.name || node.outputs[0] || '';
-}
-
-/** The document of `--json`. */
-export function inspectionJson({ file, producer, opset, recognition, points, ep }: Inspection) {
-  const available = points.filter(({ source }) => source.from !== 'nowhere');
-  const missing = points.filter(({ source }) => source.from === 'nowhere');
-  return {
-    file,
-    producer,
-    opset,
-    sites: recognition.sites.map((site) => ({
-      index: site.index,
-      form: site.form,
-      tower: site.tower,
-      layer: site.layer,
-      attention: site.attention,
-      causal: site.causal,
-      causalBy: site.causalBy,
-      numHeads: site.numHeads,
-      kvHeads: site.kvHeads,
-      headDim: site.headDim,
-      scale: site.scale,
-      softcap: site.softcap,
-      window: site.window,
-      rotary: site.rotary?.by,
-      scope: site.scope.map(({ node, attribute }) => `${nodeLabel(node)}.${attribute}`),
-      past: site.past && { k: site.past.k, v: site.past.v },
-      present: site.present && { k: site.present.k, v: site.present.v },
-      nodes: site.nodes.map(nodeLabel),
-      lowerings: lowerings(site, ep, opset),
-    })),
-    refused: recognition.refused.map(({ node, reason, code, level }) => ({ node, reason, code, level })),
-    points: available.map(({ name }) => name),
-    unavailable: missing.map(({ name, source }) => ({
-      name,
-      reason: source.from === 'nowhere' ? source.reason : '',
-    })),
-  };
 }
 
 function inspectionText(inspection: Inspection, show: { points: boolean; explain: boolean }): string {
@@ -222,13 +150,6 @@ function siteTable(sites: readonly Site[]): string[] {
     title,
     ...table.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()),
   ];
-}
-
-/** How each method is computed at a site, and why so. */
-function lowerings(site: Site, ep: string, opset = 0) {
-  return Object.fromEntries(
-    METHODS.map((method) => [method, choiceAt(site, method, { ep, opset })] as const),
-  );
 }
 
 /** Sites of one form choose alike and share a paragraph. */

@@ -1,22 +1,5 @@
 #!/usr/bin/env node
-/** The attune command. Exit 0 success, 1 failure, 2 a bound missed. */
-import { isAttuneError } from '../../errors.ts';
-import { runCommand } from './commands.ts';
+/** The attune command of the package. */
+import { start } from './start.ts';
 
-// Whoever read the output has seen enough (attune … | head): not an error of ours. Rows are in their files.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
-
-runCommand(process.argv.slice(2)).then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: unknown) => {
-    process.stderr.write(
-      `${isAttuneError(error) ? error.message : ((error as Error).stack ?? String(error))}\n`,
-    );
-    process.exitCode = 1;
-  },
-);
+start();

@@ -1,5 +1,5 @@
 /** The flags that say which of a model's files is loaded and where it runs, the same in every command that loads one. */
-import type { ModelOptions } from '../model.ts';
+import type { ModelOptions } from '../models/load.ts';
 import type { Arguments, Flag } from './arguments.ts';
 
 export const MODEL_FLAGS = {

@@ -1,6 +1,6 @@
 /** Runs plans into one row file: model after model, so that one is in memory at a time, or in worker processes. */
 import { extname, join } from 'node:path';
-import type { EvalModel, ModelOptions } from '../model.ts';
+import type { EvalModel, ModelOptions } from '../models/load.ts';
 import type { HeadMaps } from '../reports/document.ts';
 import { openRowFile } from '../runner/row-file.ts';
 import { runTask, type TaskRows } from '../runner/run.ts';

@@ -2,8 +2,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AttuneError } from '../../errors.ts';
-import { openModel } from '../../onnx/index.ts';
-import { locatePoints, selectNames } from '../../sites/points/index.ts';
 import {
   completeFeeds,
   createSession,
@@ -11,7 +9,9 @@ import {
   type Nested,
   type OrtTensor,
 } from '../../hooks/session/index.ts';
+import { openModel } from '../../onnx/index.ts';
 import { recognise } from '../../sites/index.ts';
+import { locatePoints, selectNames } from '../../sites/points/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { findGraph, readConfig } from './graphs.ts';
 import { encodeNpz } from './npz.ts';

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
-import { render, sceneOf } from '../../testbed/worlds/pictures/index.ts';
-import { SPLITS, type Split } from '../../testbed/worlds/split.ts';
+import { render, sceneOf } from './worlds/pictures/index.ts';
+import { SPLITS, type Split } from './worlds/split.ts';
 
 export interface ItemPicture {
   /** As the data has it: a path, or a scene's id. */

@@ -1,19 +1,19 @@
 /**
- * Records of the testbed's worlds (testbed/worlds), made when they are asked for: no file, and as many as one likes.
+ * Records of the testbed's worlds (eval/data/worlds), made when they are asked for: no file, and as many as one likes.
  * A record is a pure function of world, split, seed and number.
  */
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import type { DataRecord } from './records.ts';
 import {
   NEGATIVES,
   PICTURE_TASKS,
   type PictureItem,
   type PictureTask,
   pictureItems,
-} from '../../testbed/worlds/pictures/index.ts';
-import { SPLITS, type Split } from '../../testbed/worlds/split.ts';
-import { TEXT_TASKS, type TextItem, type TextTask, textItems } from '../../testbed/worlds/text/index.ts';
-import type { DataRecord } from './records.ts';
+} from './worlds/pictures/index.ts';
+import { SPLITS, type Split } from './worlds/split.ts';
+import { TEXT_TASKS, type TextItem, type TextTask, textItems } from './worlds/text/index.ts';
 
 export const worldSourceSchema = z.strictObject({
   world: z.enum([...TEXT_TASKS, ...PICTURE_TASKS]).describe('task of the text world or of the picture world'),

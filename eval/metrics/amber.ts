@@ -11,7 +11,7 @@
  * accepts besides any noun whose spaCy word vector is within 0.8 of such a word, and takes nouns by part of speech. There is
  * neither vector nor tagger here: the scores are AMBER-style, compare with each other, and lie above the script's.
  */
-import type { Terms } from '../scoring/metrics.ts';
+import type { Terms } from './metric.ts';
 import { pluralsOf } from './plural.ts';
 import { Vocabulary } from './vocabulary.ts';
 

@@ -9,7 +9,7 @@
  *
  * OPERA's text prints the formulas of the first two exchanged; its tables mean what is written here.
  */
-import type { Terms } from '../scoring/metrics.ts';
+import type { Terms } from './metric.ts';
 import type { Mention, Vocabulary } from './vocabulary.ts';
 
 export interface CaptionScore {

@@ -1,8 +1,8 @@
 /** CHAIR and POPE reproduce their reference vectors exactly: objects, counts, and every figure to the files' 12 digits. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import type { Terms } from '../scoring/metrics.ts';
 import { captionTerms, scoreCaption, truthOf } from './chair.ts';
+import type { Terms } from './metric.ts';
 import { Vocabulary, type VocabularyRules } from './vocabulary.ts';
 import { hasVerdict, readYesNo, type YesNoParser, yesNoTerms } from './yes-no.ts';
 

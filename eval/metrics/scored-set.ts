@@ -2,7 +2,8 @@
 import { AttuneError } from '../../errors.ts';
 import { compare, type Measured, type MetricDelta, type MetricValue, measure } from '../runner/measure.ts';
 import { adjust } from '../runner/report.ts';
-import type { AnyMetric, Terms } from '../scoring/metrics.ts';
+import type { AnyMetric } from './index.ts';
+import type { Terms } from './metric.ts';
 
 export interface ScoredItem extends Measured {
   id: string;

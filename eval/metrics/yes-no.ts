@@ -9,7 +9,7 @@
  *
  * The three of the papers never say that they could not read an answer; `hasVerdict` does.
  */
-import type { Terms } from '../scoring/metrics.ts';
+import type { Terms } from './metric.ts';
 
 export const YES_NO_PARSERS = ['words', 'first_sentence', 'whole_text', 'substring'] as const;
 export type YesNoParser = (typeof YES_NO_PARSERS)[number];

@@ -1,8 +1,8 @@
 /** Items whose outcome an intervention changed, with their text: what an average hides. */
 
+import { metricKinds } from '../metrics/index.ts';
 import type { Row } from '../runner/row.ts';
 import type { TaskRows } from '../runner/run.ts';
-import { metricKinds } from '../scoring/metrics.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { Item } from '../tasks/item.ts';
 

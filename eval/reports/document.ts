@@ -1,6 +1,6 @@
 /** What a report says, before it takes a form: the numbers, how they came about, and what there is to show of the items. */
-import type { HeadMap } from '../head-maps.ts';
-import type { ModelOptions } from '../model.ts';
+import type { HeadMap } from '../models/head-maps.ts';
+import type { ModelOptions } from '../models/load.ts';
 import type { TimeCost } from '../runner/costs.ts';
 import type { GateResult } from '../runner/gate.ts';
 import type { RunReport } from '../runner/report.ts';

@@ -1,7 +1,7 @@
 /** From a report's numbers to its figures: effects of all runs, curves over positions, effects by slice. */
 
+import { metricKinds } from '../metrics/index.ts';
 import type { Part, RunReport } from '../runner/report.ts';
-import { metricKinds } from '../scoring/metrics.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { type Curve, curvePlot } from './curve-plot.ts';
 import type { HeadMaps } from './document.ts';

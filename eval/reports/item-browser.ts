@@ -1,6 +1,7 @@
 /** The items an intervention changed, from wrong to right and back, with prompt, options and log-likelihoods. */
+
+import { metricKinds } from '../metrics/index.ts';
 import type { Row } from '../runner/row.ts';
-import { metricKinds } from '../scoring/metrics.ts';
 import { type Item, isRight, type MultipleChoiceItem } from '../tasks/item.ts';
 import type { Change, Changes } from './changes.ts';
 import { html, Markup } from './markup.ts';

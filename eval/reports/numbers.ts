@@ -1,5 +1,5 @@
 /** Numbers as people read them: shares in percent, perplexities with four figures, p-values with three places. */
-import { type AnyMetric, metricKinds } from '../scoring/metrics.ts';
+import { type AnyMetric, metricKinds } from '../metrics/index.ts';
 
 export const isShare = (metric: string): boolean => metricKinds[metric as AnyMetric].share;
 

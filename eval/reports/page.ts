@@ -1,5 +1,5 @@
 /** report.html: one file with everything in it, readable in any browser, on paper, and without a network or a server. */
-import { metricKinds } from '../scoring/metrics.ts';
+import { metricKinds } from '../metrics/index.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { changesOf } from './changes.ts';
 import { configuration } from './configuration.ts';

@@ -7,7 +7,7 @@
  * lower confidence limit is compared, for <= the upper one.
  */
 import { AttuneError, nearest } from '../../errors.ts';
-import { metricKinds } from '../scoring/metrics.ts';
+import { metricKinds } from '../metrics/index.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { compare, type MetricValue, measure } from './measure.ts';
 import type { ReportOptions } from './report.ts';

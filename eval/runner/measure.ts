@@ -2,7 +2,8 @@
  * A metric over rows, with its interval; and its difference between two lists of rows of the same items, with a paired
  * test. The one place where rows become numbers: runs, slices, positions, comparisons and gates all come from here.
  */
-import { type AnyMetric, type MetricKind, metricKinds, type Terms } from '../scoring/metrics.ts';
+import { type AnyMetric, metricKinds } from '../metrics/index.ts';
+import type { MetricKind, Terms } from '../metrics/metric.ts';
 import { bootstrapInterval, sumByCluster } from '../statistics/bootstrap.ts';
 import { discordance, mcnemarExact } from '../statistics/mcnemar.ts';
 import { minimumDetectableEffect } from '../statistics/minimum-detectable-effect.ts';

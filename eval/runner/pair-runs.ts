@@ -1,6 +1,6 @@
 /** Two runs side by side: which rows of one answer the same questions as which rows of the other. */
 import { AttuneError } from '../../errors.ts';
-import { metricKinds } from '../scoring/metrics.ts';
+import { metricKinds } from '../metrics/index.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { Row } from './row.ts';
 

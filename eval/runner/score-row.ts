@@ -1,6 +1,6 @@
 /** One item under one setting, scored: a row but for its key. */
 import { AttuneError, isAttuneError } from '../../errors.ts';
-import type { EvalModel } from '../model.ts';
+import type { EvalModel } from '../models/load.ts';
 import { noCost } from '../scoring/language-model.ts';
 import { scoreItem } from '../scoring/score-item.ts';
 import type { Task } from '../tasks/definition.ts';

@@ -1,6 +1,6 @@
 /** What the runner asks for rows: a model of this process, or worker processes that have one each. */
-import type { HeadMap } from '../head-maps.ts';
-import type { EvalModel, Prompt } from '../model.ts';
+import type { HeadMap } from '../models/head-maps.ts';
+import type { EvalModel, Prompt } from '../models/load.ts';
 import { encodeSegments } from '../scoring/encode-segments.ts';
 import { pose } from '../scoring/picture.ts';
 import type { Task } from '../tasks/definition.ts';

@@ -1,5 +1,6 @@
 /** The worker's side: loads a model, scores what it is sent, ends when the runner does, however that ends. */
-import type { EvalIntervention, EvalModel, ModelOptions } from '../model.ts';
+import type { EvalModel, ModelOptions } from '../models/load.ts';
+import type { EvalIntervention } from '../models/needs.ts';
 import { inProcess, type Scorer } from './scorer.ts';
 import { type FromWorker, failureOf, fromMessage, type ToWorker } from './worker-messages.ts';
 

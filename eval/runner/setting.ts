@@ -1,6 +1,6 @@
 /** One way of running a model: the interventions in force, and what they are called in tables. */
 
-import type { EvalIntervention } from '../model.ts';
+import type { EvalIntervention } from '../models/needs.ts';
 import { contentHash } from './content-hash.ts';
 
 export interface Setting {
@@ -19,7 +19,3 @@ export const untouched: Setting = { label: UNTOUCHED, interventions: [], specHas
 export function settingOf(label: string, interventions: readonly EvalIntervention[]): Setting {
   return { label, interventions, specHash: contentHash(interventions.map(({ hash }) => hash)) };
 }
-
-/** Whether an intervention or a kind acts on the documents of a prompt. */
-export const needsDocuments = ({ needs = [] }: { needs?: readonly string[] }): boolean =>
-  needs.includes('document-spans');

@@ -1,8 +1,9 @@
 /** What the runner and its worker processes say to each other, as JSON over Node's channel. */
 import type { Profile } from '../../calibration/index.ts';
 import { AttuneError, isAttuneError } from '../../errors.ts';
-import type { HeadMap } from '../head-maps.ts';
-import type { EvalIntervention, EvalModel, ModelOptions } from '../model.ts';
+import type { HeadMap } from '../models/head-maps.ts';
+import type { EvalModel, ModelOptions } from '../models/load.ts';
+import type { EvalIntervention } from '../models/needs.ts';
 import type { Item } from '../tasks/item.ts';
 import type { Row } from './row.ts';
 import type { Job } from './scorer.ts';

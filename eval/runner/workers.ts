@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { AttuneError } from '../../errors.ts';
-import type { ModelOptions } from '../model.ts';
+import type { ModelOptions } from '../models/load.ts';
 import type { Row } from './row.ts';
 import type { Scorer } from './scorer.ts';
 import { errorOf, type FromWorker, type ToWorker, toMessage } from './worker-messages.ts';

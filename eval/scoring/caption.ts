@@ -1,11 +1,11 @@
 /** A caption written greedily, and which of the objects it names are in the picture. */
 import { scoreAmber } from '../metrics/amber.ts';
 import { captionTerms, scoreCaption } from '../metrics/chair.ts';
+import type { Terms } from '../metrics/metric.ts';
 import { vocabularyOf } from '../metrics/vocabulary-of.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { CaptionItem } from '../tasks/item.ts';
 import type { LanguageModel } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 import { pose } from './picture.ts';
 import type { Score } from './score.ts';
 

@@ -7,6 +7,7 @@
  * between −60 and about 75. Where it is not, the sum tells, and the row is added up here, on the scale of its largest.
  */
 import { logSumExp } from '../../calibration/sweep/distribution.ts';
+import { loadRuntime } from '../../hooks/session/index.ts';
 import {
   assemble,
   bytesSource,
@@ -18,7 +19,6 @@ import {
   makeNode,
   makeValueInfo,
 } from '../../onnx/index.ts';
-import { loadRuntime } from '../../hooks/session/index.ts';
 
 const GROUP = 128;
 /** Rows of one run: its terms are another 600 KB for each of a large vocabulary. */

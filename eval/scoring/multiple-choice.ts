@@ -3,12 +3,13 @@
  * every metric is an arg-max over options of ℓ = ln p(continuation | context), in some measure, and the first of equal
  * options wins.
  */
+
+import type { Terms } from '../metrics/metric.ts';
 import { yesNoTerms } from '../metrics/yes-no.ts';
 import type { Metric } from '../tasks/definition.ts';
 import { isRight, type MultipleChoiceItem, type Option } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import type { LanguageModel } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 import { pose } from './picture.ts';
 import { finite, type Score } from './score.ts';
 

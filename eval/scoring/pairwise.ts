@@ -7,11 +7,12 @@
  *   consistency      the same answer preferred in both orders
  *   first_rate       verdicts for the answer shown first (without bias: 1/2)
  */
+
+import type { Terms } from '../metrics/metric.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { PairwiseItem } from '../tasks/item.ts';
 import type { LanguageModel } from './language-model.ts';
 import { addCosts } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 import { scoreMultipleChoice } from './multiple-choice.ts';
 import type { Score } from './score.ts';
 

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type EvalModel, loadEvalModel } from '../model.ts';
+import { metricKinds } from '../metrics/index.ts';
+import { type EvalModel, loadEvalModel } from '../models/load.ts';
 import { defineTask } from '../tasks/definition.ts';
 import { loadItems } from '../tasks/items.ts';
-import { metricKinds } from './metrics.ts';
 import type { Score } from './score.ts';
 import { scoreItem } from './score-item.ts';
 

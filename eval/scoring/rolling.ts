@@ -2,11 +2,12 @@
  * Perplexity of a text of any length by rolling windows, as lm-evaluation-harness 0.4.13 takes it: each token is predicted
  * once, the first from the prefix token, those of the last window with as much context as the model's length allows.
  */
+
+import type { Terms } from '../metrics/metric.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { RollingItem } from '../tasks/item.ts';
 import { PYTHON_SPACE } from './encode-pair.ts';
 import type { LanguageModel, TokenRequest } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 import { finite, type Score } from './score.ts';
 
 /** The harness counts words by splitting at runs of space, ends included. */

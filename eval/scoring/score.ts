@@ -1,7 +1,8 @@
 /** What scoring one item gives, whatever its output type. */
+
+import type { Terms } from '../metrics/metric.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { Cost } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 
 export interface Score {
   /** Metric → contribution to its numerator and denominator. An unparsable item is wrong in every accuracy. */

@@ -1,9 +1,9 @@
 /** The rules of scoring on a model whose log-likelihoods are written down here. */
 import { describe, expect, test } from 'vitest';
+import { metricKinds } from '../metrics/index.ts';
 import type { GenerationItem, MultipleChoiceItem } from '../tasks/item.ts';
 import { encodePair } from './encode-pair.ts';
 import { type LanguageModel, noCost, type TokenRequest } from './language-model.ts';
-import { metricKinds } from './metrics.ts';
 import { rollingWindows, scoreRolling } from './rolling.ts';
 import { scoreItem } from './score-item.ts';
 

@@ -2,9 +2,9 @@
 import { fileURLToPath } from 'node:url';
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { load, type TestModel } from '../../hooks/model/attuned.test-support.ts';
 import { beamSearch } from '../../interventions/index.ts';
-import { load, type TestModel } from '../../testbed/fixtures/attuned.ts';
-import { type EvalModel, loadEvalModel, readIntervention } from '../model.ts';
+import { type EvalModel, loadEvalModel, readIntervention } from '../models/load.ts';
 
 const FOLDER = fileURLToPath(new URL('../../testbed/fixtures/llama-gqa', import.meta.url));
 let model: EvalModel;

@@ -1,9 +1,10 @@
 /** A yes-or-no question answered in writing. */
+
+import type { Terms } from '../metrics/metric.ts';
 import { readYesNo, yesNoTerms } from '../metrics/yes-no.ts';
 import type { Metric } from '../tasks/definition.ts';
 import type { YesNoItem } from '../tasks/item.ts';
 import type { LanguageModel } from './language-model.ts';
-import type { Terms } from './metrics.ts';
 import { pose } from './picture.ts';
 import type { Score } from './score.ts';
 

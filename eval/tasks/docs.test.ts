@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { metricKinds } from '../scoring/metrics.ts';
+import { metricKinds } from '../metrics/index.ts';
 import { builtinTasks } from './builtin/index.ts';
 import { defineTask, taskSchema } from './definition.ts';
 import { findTask } from './find.ts';

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
-import type { EvalIntervention, EvalModel } from '../model.ts';
+import type { EvalModel } from '../models/load.ts';
+import type { EvalIntervention } from '../models/needs.ts';
 import { noCost } from '../scoring/language-model.ts';
 
 export interface ToyOptions {

@@ -4,12 +4,12 @@ import { entropy } from '../../calibration/sweep/distribution.ts';
 import { chargedLogProbabilities, penaltyOf } from '../../interventions/opera/penalty.ts';
 import { decideRollback } from '../../interventions/opera/rollback.ts';
 import { type Stripes, stripeRow, strongest, withRow } from '../../interventions/opera/stripes.ts';
-import type { Comparison } from '../../kernels/golden/checks.ts';
+import type { Comparison } from '../../kernels/golden/check.ts';
 import type { GoldenCase } from '../../kernels/golden/index.ts';
 import { captionTerms, scoreCaption, truthOf } from '../metrics/chair.ts';
+import type { Terms } from '../metrics/metric.ts';
 import { Vocabulary } from '../metrics/vocabulary.ts';
 import { readYesNo, type YesNoParser, yesNoTerms } from '../metrics/yes-no.ts';
-import type { Terms } from '../scoring/metrics.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each family has its own layout, which its reader left open
 type Content = Record<'params' | 'inputs' | 'expected', any>;

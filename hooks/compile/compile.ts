@@ -7,6 +7,8 @@
 import { AttuneError } from '../../errors.ts';
 import type { LoweringChoice } from '../../kernels/costs/choose.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
+import type { Edit, Knob, Plan } from '../../kernels/plan.ts';
+import { PREFIX } from '../../onnx/graph-emitter.ts';
 import {
   changeModel,
   type Graph,
@@ -18,9 +20,7 @@ import {
 } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
 import type { Recognition, ScopeStep, Site } from '../../sites/site.ts';
-import { PREFIX } from './emitter.ts';
 import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
-import type { Edit, Knob, Plan } from './plan.ts';
 
 export interface Tap {
   readonly point: HookPoint;

@@ -1,12 +1,12 @@
 /** Points that no exporter writes out: scores of fused operators, results head by head. */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadFixture } from '../../testbed/fixtures/load.ts';
 import { openModel } from '../../onnx/index.ts';
-import { locatePoints } from '../../sites/points/index.ts';
-import type { OrtTensor } from '../session/index.ts';
 import { recognise } from '../../sites/index.ts';
-import { feedsOf, run } from './fixture-runs.test-support.ts';
+import { locatePoints } from '../../sites/points/index.ts';
+import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { feedsOf, run } from '../session/fixture-runs.test-support.ts';
+import type { OrtTensor } from '../session/index.ts';
 
 async function tapAll(name: string): Promise<ReadonlyMap<string, OrtTensor>> {
   const fixture = loadFixture(name);

@@ -1,10 +1,10 @@
 /** Every readable hook point of every exported fixture against PyTorch; logits untouched by the taps. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
 import { openModel } from '../../onnx/index.ts';
-import { locatePoints } from '../../sites/points/index.ts';
 import { recognise } from '../../sites/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
+import { fixtureNames, loadFixture } from '../../testbed/fixtures/load.ts';
 import {
   difference,
   feedsOf,
@@ -12,7 +12,7 @@ import {
   realRows,
   relativeDifference,
   run,
-} from './fixture-runs.test-support.ts';
+} from '../session/fixture-runs.test-support.ts';
 
 const TOLERANCE = 1e-4;
 

@@ -3,10 +3,38 @@
  * the result is sorted. Sub-graphs have a rewrite of their own (compile.ts).
  */
 import { AttuneError } from '../../errors.ts';
+import { choiceAt } from '../../kernels/costs/at-site.ts';
 import type { LoweringChoice } from '../../kernels/costs/choose.ts';
-import { emitter } from '../../kernels/lowerings/emit.ts';
+import {
+  type ExpandedPart,
+  type Expansion,
+  expandFused,
+  expandPattern,
+  expansionOf,
+} from '../../kernels/lowerings/at-site.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
 import type { RowBlocks } from '../../kernels/lowerings/row-blocks.ts';
+import {
+  aroundDocuments,
+  type SegmentsPart,
+  SharedParts,
+  segmentsContext,
+  segmentsOf,
+} from '../../kernels/lowerings/segments/at-site.ts';
+import type { Carried, Edit, EditContext, ExpandEdit, SegmentsEdit } from '../../kernels/plan.ts';
+import {
+  attendInFront,
+  decoderLengths,
+  type FrontBias,
+  sequenceLength,
+  withBias,
+  withInput,
+} from '../../kernels/site/bias.ts';
+import { fromBHST, fromBSHD, toBHST } from '../../kernels/site/layout.ts';
+import { queryPlace, scaleQueries, takeOutBias } from '../../kernels/site/query-scale.ts';
+import { type Derived, headShape, readPoint } from '../../kernels/site/read-point.ts';
+import { emitter } from '../../onnx/emitter.ts';
+import { Emitter } from '../../onnx/graph-emitter.ts';
 import {
   type Attribute,
   capturedValues,
@@ -26,22 +54,6 @@ import {
 } from '../../onnx/index.ts';
 import { type HookPoint, isFused, POINT_AXES, pointName } from '../../sites/points/index.ts';
 import type { Place, Site, Stages } from '../../sites/site.ts';
-import {
-  attendInFront,
-  decoderLengths,
-  type FrontBias,
-  sequenceLength,
-  withBias,
-  withInput,
-} from './bias.ts';
-import { choiceAt } from './choice.ts';
-import { Emitter } from './emitter.ts';
-import { type ExpandedPart, type Expansion, expandFused, expandPattern, expansionOf } from './expand.ts';
-import { fromBHST, fromBSHD, toBHST } from './normalise.ts';
-import type { Carried, Edit, EditContext, ExpandEdit, SegmentsEdit } from './plan.ts';
-import { queryPlace, scaleQueries, takeOutBias } from './query-scale.ts';
-import { type Derived, headShape, readPoint } from './read.ts';
-import { aroundDocuments, type SegmentsPart, SharedParts, segmentsContext, segmentsOf } from './segments.ts';
 
 /** Inputs of the model that edits may use, by what they are. */
 export type GraphInputs = Pick<EditContext, 'attentionMask' | 'tokens'>;

@@ -1,10 +1,19 @@
 /** Plans of taps, knobs and edits, compiled into graphs. */
+
+export { choiceAt } from '../../kernels/costs/at-site.ts';
 export { type Choice, type LoweringChoice, METHODS, type Method } from '../../kernels/costs/choose.ts';
-export { choiceAt } from './choice.ts';
+export { changesCache, remembers } from '../../kernels/lowerings/at-site.ts';
+export type {
+  Edit,
+  EditContext,
+  ExpandEdit,
+  Knob,
+  KnobValue,
+  Plan,
+  SegmentsEdit,
+} from '../../kernels/plan.ts';
+export { queryPlace } from '../../kernels/site/query-scale.ts';
+export { MASKED_BELOW } from '../../kernels/site/read-point.ts';
+export { Emitter, type Length } from '../../onnx/graph-emitter.ts';
 export { type Compiled, type CompileOptions, compile, type KernelOptions, type Tap } from './compile.ts';
-export { Emitter, type Length } from './emitter.ts';
-export { changesCache, remembers } from './expand.ts';
 export { withKeptLogits, withLogitRows } from './logit-rows.ts';
-export type { Edit, EditContext, ExpandEdit, Knob, KnobValue, Plan, SegmentsEdit } from './plan.ts';
-export { queryPlace } from './query-scale.ts';
-export { MASKED_BELOW } from './read.ts';

@@ -4,8 +4,8 @@
  * constructor takes and its public property `sessions` exposes.
  */
 import { AttuneError } from '../../errors.ts';
-import type { KernelOptions } from '../compile/index.ts';
 import { openModel } from '../../onnx/index.ts';
+import type { KernelOptions } from '../compile/index.ts';
 import { type Feeds, inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
 import { installDecoding } from './decoding/index.ts';
 import { modelFacts } from './facts.ts';

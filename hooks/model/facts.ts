@@ -1,8 +1,8 @@
 /** What interventions may know of a model: its graph, its sites, its configuration, and a fingerprint. */
 import { AttuneError } from '../../errors.ts';
 import { encodeModel, type OnnxFile } from '../../onnx/index.ts';
-import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
 import { recognise } from '../../sites/index.ts';
+import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
 import type { Recognition, Site } from '../../sites/site.ts';
 
 export interface ModelFacts {

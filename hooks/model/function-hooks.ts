@@ -7,13 +7,13 @@
  * Cost: (number of points at which a function wrote + 1) × the plain run. For large sweeps use interventions.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Edit, Knob } from '../compile/index.ts';
 import { DataType } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES, selectNames } from '../../sites/points/index.ts';
+import type { Edit, Knob } from '../compile/index.ts';
 import type { Feeds, HookedSession, OrtSession, OrtTensor } from '../session/index.ts';
+import { type Activation, activation } from './activation.ts';
 import type { ModelFacts } from './facts.ts';
 import type { LiveSession } from './live-session.ts';
-import { type Activation, activation } from './model.ts';
 
 /** Sees a value; returns replacement data of the same shape (Float32Array), or undefined to leave it. */
 export type HookFunction = (value: Activation) => unknown;

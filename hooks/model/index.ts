@@ -1,4 +1,6 @@
 /** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
+
+export type { Activation } from './activation.ts';
 export {
   type AttachOptions,
   from_pretrained,
@@ -17,15 +19,8 @@ export type {
 } from './decoding/index.ts';
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export type { HookFunction } from './function-hooks.ts';
-export {
-  type Called,
-  type Intervention,
-  type InterventionKind,
-  type Pass,
-  type Report,
-  STAGES,
-  type Stage,
-} from './intervention.ts';
+export type { Called, Intervention, InterventionKind, Pass } from './intervention.ts';
 export { isEmpty, type UntouchedRuns } from './live-session.ts';
-export { type Activation, AttunedModel, type AttuneHandle } from './model.ts';
+export { AttunedModel, type AttuneHandle } from './model.ts';
+export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span } from './request.ts';

@@ -7,14 +7,8 @@ import type { KnobValue, Plan } from '../compile/index.ts';
 import type { Feeds, OrtTensor, PassResults } from '../session/index.ts';
 import type { Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
+import type { Report, Stage } from './report.ts';
 import type { RequestState } from './request.ts';
-
-/**
- * Where in an attention layer a kind acts; kinds are stacked in this order
- * (rotary positions, keys, logits, probabilities, head outputs, next-token logits).
- */
-export const STAGES = ['positions', 'keys', 'logits', 'probabilities', 'heads', 'decoding'] as const;
-export type Stage = (typeof STAGES)[number];
 
 /** A validated specification. Frozen; equal specifications have equal hashes. */
 export interface Intervention {
@@ -101,6 +95,3 @@ export interface Called {
   readonly outputs: Record<string, OrtTensor>;
   readonly reports?: Readonly<Record<string, Report>>;
 }
-
-/** A number, or a table of them. */
-export type Report = number | { readonly dims: readonly number[]; readonly data: Float32Array };

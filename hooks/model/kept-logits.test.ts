@@ -2,8 +2,8 @@
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { zeroTuning } from '../../interventions/index.ts';
-import { load, maxDifference, type TestModel } from '../../testbed/fixtures/attuned.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { load, maxDifference, type TestModel } from './attuned.test-support.ts';
 
 const models: TestModel[] = [];
 afterAll(async () => {

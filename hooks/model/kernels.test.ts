@@ -1,7 +1,7 @@
 /** The `kernels` option of a live model: every lowering gives the same logits, a small budget of scores too, and one that cannot be refuses. */
 import { expect, test } from 'vitest';
 import { act, zeroTuning } from '../../interventions/index.ts';
-import { batch, load, logits, maxDifference, prompt } from '../../testbed/fixtures/attuned.ts';
+import { batch, load, logits, maxDifference, prompt } from './attuned.test-support.ts';
 
 const long = Array.from({ length: 24 }, (_, i) => prompt[i % prompt.length]!);
 const inputs = batch(long);

@@ -4,6 +4,8 @@
  * next run.
  */
 import { AttuneError } from '../../errors.ts';
+import type { Model } from '../../onnx/index.ts';
+import type { HookPoint } from '../../sites/points/index.ts';
 import {
   changesCache,
   compile,
@@ -14,8 +16,6 @@ import {
   remembers,
   withKeptLogits,
 } from '../compile/index.ts';
-import type { Model } from '../../onnx/index.ts';
-import type { HookPoint } from '../../sites/points/index.ts';
 import {
   executionProviderOf,
   type Feeds,
@@ -28,8 +28,9 @@ import {
   startSession,
 } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
-import { type Intervention, type InterventionKind, type Pass, type Report, STAGES } from './intervention.ts';
+import type { Intervention, InterventionKind, Pass } from './intervention.ts';
 import { isPadded, paddingPlan } from './padding.ts';
+import { type Report, STAGES } from './report.ts';
 import type { RequestState, RequestTracker } from './request.ts';
 
 export interface LiveOptions {

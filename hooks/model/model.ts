@@ -1,21 +1,13 @@
 /** What attune adds to a transformers.js model object: switching interventions and looking inside. */
 import { AttuneError } from '../../errors.ts';
-import { POINT_AXES, selectNames } from '../../sites/points/index.ts';
-import type { OrtTensor } from '../session/index.ts';
+import { selectNames } from '../../sites/points/index.ts';
+import { type Activation, activation } from './activation.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, runHooked } from './function-hooks.ts';
-import type { Intervention, Report } from './intervention.ts';
+import type { Intervention } from './intervention.ts';
 import type { LiveSession } from './live-session.ts';
+import type { Report } from './report.ts';
 import type { RequestState, RequestTracker } from './request.ts';
-
-/** A named activation: float32, axes as in POINT_AXES. */
-export interface Activation {
-  readonly name: string;
-  /** Axis letters, for example 'BHST'. */
-  readonly axes: string;
-  readonly dims: readonly number[];
-  readonly data: Float32Array;
-}
 
 type Callable = (inputs: object) => Promise<Record<string, unknown>>;
 
@@ -172,9 +164,4 @@ export class AttuneHandle {
     }
     return runHooked(this.#live, this.facts, this.hookNames, hooks, work);
   }
-}
-
-export function activation(name: string, tensor: OrtTensor, facts: ModelFacts): Activation {
-  const point = facts.points.find((candidate) => candidate.name === name)!;
-  return { name, axes: POINT_AXES[point.kind], dims: tensor.dims, data: tensor.data as Float32Array };
 }

@@ -8,10 +8,11 @@
  * The bias costs about 4 % of a prefill (docs/performance.md), so the correction is compiled in when the first padded
  * batch comes.
  */
-import type { EditContext, Plan } from '../compile/index.ts';
+
 import { DataType } from '../../onnx/index.ts';
-import type { Feeds } from '../session/index.ts';
 import type { Site } from '../../sites/site.ts';
+import type { EditContext, Plan } from '../compile/index.ts';
+import type { Feeds } from '../session/index.ts';
 
 /** Finite, so that a padded query row, which sees padding only, stays finite too; exp of it is 0 in any float. */
 const MASKED = -1e9;

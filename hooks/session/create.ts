@@ -1,6 +1,5 @@
 /** From an opened model and a plan to a running session, weights left where they are. */
 import { AttuneError } from '../../errors.ts';
-import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
 import {
   assemble,
   checkExternalFiles,
@@ -10,6 +9,7 @@ import {
   type OnnxFile,
 } from '../../onnx/index.ts';
 import type { Recognition } from '../../sites/site.ts';
+import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
 import { executionProviderOf } from './provider.ts';
 import { isWeb, loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';

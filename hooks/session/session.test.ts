@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { DataType, openModel } from '../../onnx/index.ts';
+import { recognise } from '../../sites/index.ts';
+import { locatePoints } from '../../sites/points/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
 import type { Plan } from '../compile/index.ts';
-import { DataType, openModel } from '../../onnx/index.ts';
-import { locatePoints } from '../../sites/points/index.ts';
-import { recognise } from '../../sites/index.ts';
 import { completeFeeds, createSession, type HookedSession, loadRuntime } from './index.ts';
 
 const runtime = await loadRuntime('node');

@@ -3,8 +3,8 @@
  * the untouched model; knobs are fed, states carried and taps taken off behind the curtain.
  */
 import { AttuneError, nearest } from '../../errors.ts';
-import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
 import { dataTypeName } from '../../onnx/index.ts';
+import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
 import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
 import { type Settings, StateStore } from './states.ts';
 

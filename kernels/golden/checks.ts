@@ -2,8 +2,7 @@
  * Golden cases as problems: which attention calls a case consists of, and what of the answers it fixes. A check is told
  * how to solve problems, so the same cases try the reference and every lowering.
  */
-import type { Problem, Solution } from '../problem.ts';
-import type { Tensor } from '../reference/tensor.ts';
+import type { Comparison, Solve } from './check.ts';
 import { checkRecycled, checkStreaming } from './checks/cache.ts';
 import { checkCompensation, checkTempscale } from './checks/context.ts';
 import { checkImbalanced } from './checks/imbalanced.ts';
@@ -11,15 +10,6 @@ import { checkAct, checkPine, checkZeroTuning } from './checks/language.ts';
 import { checkVar } from './checks/var.ts';
 import { checkVhr } from './checks/vhr.ts';
 import type { GoldenCase } from './read.ts';
-
-export type Solve = (problem: Problem) => Promise<Solution>;
-
-/** Something a case fixes. `actual` is absent where a solver does not produce it (fused forms show no probabilities). */
-export interface Comparison {
-  readonly name: string;
-  readonly actual: Tensor | undefined;
-  readonly expected: Tensor;
-}
 
 /** @returns undefined for a case that is not attention (texts, decoding rules, head selection) */
 export function checkGolden(golden: GoldenCase, solve: Solve): Promise<Comparison[]> | undefined {

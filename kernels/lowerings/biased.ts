@@ -2,8 +2,9 @@
  * A fused operator with a bias put in front of it. Operators want every row of a bias to be there; where the rows of one
  * are alike they are made where they are used: for the whole call, or block by block.
  */
+
+import type { Emit, Output } from '../../onnx/emitter.ts';
 import { DataType, type Node } from '../../onnx/index.ts';
-import type { Emit, Output } from './emit.ts';
 import { attendInBlocks, canTakeBlocks, type RowBlocks } from './row-blocks.ts';
 
 export interface BiasedOperator {

@@ -3,8 +3,9 @@
  * worth, stays in cache, and under a causal mask reads only the keys its rows can see. Short calls are one block and take the
  * plain branch of an If, calls of a single row a branch with fewer nodes still; long ones run a Loop whose last block may overlap the one before it.
  */
+
+import type { Emit, Output } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
-import type { Emit, Output } from './emit.ts';
 
 /** Bytes of scores per block: about a last-level cache. Measured best at 8 to 16 MB for 32 heads of 64. */
 export const BLOCK_BYTES = 16 * 2 ** 20;

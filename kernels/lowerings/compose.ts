@@ -2,10 +2,11 @@
  * The body of an expanded attention function: every step written once, used on the whole call or on a block of its rows.
  * Names of values are those of the function's inputs (expanded.ts lists them); letters as everywhere in kernels/.
  */
+
+import type { Emit, Output } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
 import { atColumns, type Block, type Extent } from './blocks.ts';
 import type { Edit } from './edits.ts';
-import type { Emit, Output } from './emit.ts';
 import * as columns from './functions/columns.ts';
 import * as heads from './functions/heads.ts';
 import { firstKeys } from './functions/keys.ts';

@@ -5,6 +5,16 @@
  *
  * What it replaces is described by ExpandedSite; group-query-attention.ts makes one from a fused operator.
  */
+
+import {
+  DOMAIN,
+  type Emit,
+  emitter,
+  type Output,
+  type Primitive,
+  primitive,
+  toFloat,
+} from '../../onnx/emitter.ts';
 import { DataType, makeNode } from '../../onnx/index.ts';
 import {
   BLOCK_BYTES,
@@ -20,7 +30,6 @@ import {
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
 import { BEYOND, checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
-import { DOMAIN, type Emit, emitter, type Output, type Primitive, primitive, toFloat } from './emit.ts';
 import * as heads from './functions/heads.ts';
 import { type Lowered, lowered } from './lowered.ts';
 

@@ -6,10 +6,10 @@
  * MultiHeadAttention (attention_bias, input 5); ai.onnx Attention-23 (attn_mask, input 3).
  */
 import { AttuneError } from '../../errors.ts';
+import { type Emit, emitter } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { attendBiased, toType } from './biased.ts';
 import { checkEdits, type Edit, knobsOf } from './edits.ts';
-import { type Emit, emitter } from './emit.ts';
 import type { HeadValue } from './expanded.ts';
 import { headScale, headScaleFlat } from './functions/heads.ts';
 import { firstKeys, keyBias } from './functions/keys.ts';

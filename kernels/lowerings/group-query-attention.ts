@@ -8,8 +8,8 @@
  * Operator reference: ONNX Runtime contrib operators, GroupQueryAttention and RotaryEmbedding.
  */
 import { AttuneError } from '../../errors.ts';
+import { type Emit, emitter } from '../../onnx/emitter.ts';
 import { type Attribute, DataType, type Node } from '../../onnx/index.ts';
-import { type Emit, emitter } from './emit.ts';
 import type { ExpandedSite } from './expanded.ts';
 import { type Lowered, lowered } from './lowered.ts';
 

@@ -7,6 +7,8 @@
  * 3. declare `knobs` and states' inputs as graph inputs, states' outputs and wanted `taps` as graph outputs;
  * 4. import `opsets`; model-local functions need IR version 8.
  */
+
+import { type Emit, opsetsFor } from '../../onnx/emitter.ts';
 import {
   DataType,
   type FunctionDef,
@@ -15,7 +17,6 @@ import {
   type Node,
   type Tensor,
 } from '../../onnx/index.ts';
-import { type Emit, opsetsFor } from './emit.ts';
 
 /** A parameter as graph input. */
 export interface Knob {

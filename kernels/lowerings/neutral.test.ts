@@ -1,12 +1,12 @@
 /** Neutral knobs leave a fused operator's output bit for bit; a GroupQueryAttention taken apart gives what it gave. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
+import { emitter } from '../../onnx/emitter.ts';
 import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
 import { maxAbsError, tensor } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Runner } from '../verify/runner.ts';
 import type { Edit } from './edits.ts';
-import { emitter } from './emit.ts';
 import { expandedAttention } from './expanded.ts';
 import { fusedAttention } from './fused.ts';
 import { openGroupQueryAttention } from './group-query-attention.ts';

@@ -6,8 +6,9 @@
  *
  * Only for a batch of one: with several rows and a cache the operator refuses more.
  */
+
+import type { Emit } from '../../onnx/emitter.ts';
 import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
-import type { Emit } from './emit.ts';
 import { givenPositions } from './group-query-attention.ts';
 
 /** Rows of a block. Measured best from 64 to 256; the calls and the copies of the cache outweigh smaller ones. */

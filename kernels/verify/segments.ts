@@ -2,9 +2,10 @@
  * Solves PINE's problems with its lowering: a graph of one site that decodes by itself or goes through the Loop, as in a
  * live model. Keys of earlier calls are fed as the lowering would have kept them: at base positions, documents unrotated.
  */
+
+import { emitter, opsetsFor } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
 import { BEYOND } from '../lowerings/edits.ts';
-import { emitter, opsetsFor } from '../lowerings/emit.ts';
 import { lowered } from '../lowerings/lowered.ts';
 import {
   afterDocuments,

@@ -2,7 +2,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { assemble, encodeModel } from '../../onnx/index.ts';
-import { buildDecoder, type DecoderOptions } from './decoder.ts';
+import type { DecoderOptions } from './build.ts';
+import { buildDecoder } from './decoder.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 import { dequantizeInt4 } from './int4.ts';
 import { givenParameters, type Parameters, randomParameters } from './parameters.ts';

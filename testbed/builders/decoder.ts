@@ -13,55 +13,12 @@ import {
   makeValueInfo,
   type ValueInfo,
 } from '../../onnx/index.ts';
+import type { DecoderOptions, ResolvedOptions } from './build.ts';
 import type { DecoderConfig } from './decoder-config.ts';
 import { emitDecomposed } from './decomposed.ts';
 import { GraphEmitter, genaiNaming, torchNaming } from './emitter.ts';
 import { emitGqa } from './gqa.ts';
-import type { WeightFormat } from './linear.ts';
 import type { Parameters } from './parameters.ts';
-
-interface SharedOptions {
-  /** Format of linear layers; default float32. */
-  readonly weights?: WeightFormat;
-  /** Format of the embedding table; default float32. 'int4' needs int4 weights and uses GatherBlockQuantized. */
-  readonly embedding?: 'float32' | 'int4';
-  /** Take position_ids as an input. Default: true; false where GroupQueryAttention rotates. */
-  readonly positionIds?: boolean;
-  /** Take num_logits_to_keep as an input, as recent Hub exports do; default false. */
-  readonly numLogitsToKeep?: boolean;
-}
-
-/** MatMul, Softmax, MatMul, as optimum exports. */
-export interface DecomposedOptions extends SharedOptions {
-  readonly form: 'decomposed';
-  /** RMSNorm as arithmetic (default) or as the operator SimplifiedLayerNormalization. */
-  readonly norm?: 'decomposed' | 'fused';
-}
-
-/** GroupQueryAttention, as onnxruntime-genai's builder makes it. */
-export interface GqaOptions extends SharedOptions {
-  readonly form: 'gqa';
-  /**
-   * Rotate inside GroupQueryAttention (do_rotary = 1) or by RotaryEmbedding nodes before it. Default: fused where
-   * the CPU provider takes it, that is where the head size is a multiple of 16.
-   */
-  readonly rotary?: 'fused' | 'separate';
-  /** One projection for q, k and v, packed; needs fused rotary. Default false. */
-  readonly packedQkv?: boolean;
-}
-
-export type DecoderOptions = DecomposedOptions | GqaOptions;
-
-/** One decoder under construction: what every part of the emitter needs. */
-export interface Build {
-  readonly g: GraphEmitter;
-  readonly config: DecoderConfig;
-  readonly parameters: Parameters;
-  readonly options: ResolvedOptions;
-}
-
-/** Options with defaults filled in; those of the other form have theirs too. */
-type ResolvedOptions = Required<Omit<DecomposedOptions, 'form'> & Omit<GqaOptions, 'form'>>;
 
 export interface BuiltDecoder {
   readonly model: Model;

@@ -3,7 +3,7 @@
  * as arithmetic, with the names that torch.onnx.export gives to transformers' eager Llama and Qwen2.
  */
 import { DataType } from '../../onnx/index.ts';
-import type { Build } from './decoder.ts';
+import type { Build } from './build.ts';
 import { attentionScale, inverseFrequencies } from './decoder-config.ts';
 import { emitEmbedding, emitLogits } from './ends.ts';
 import { emitLinear } from './linear.ts';

@@ -1,5 +1,5 @@
 /** The two ends of a decoder that do not depend on its form: token embedding and logits. */
-import type { Build } from './decoder.ts';
+import type { Build } from './build.ts';
 import type { GraphEmitter } from './emitter.ts';
 import { int4Blocks } from './int4.ts';
 import { emitLinear } from './linear.ts';

@@ -5,7 +5,7 @@
  * SkipSimplifiedLayerNormalization (output 3 is the sum of its inputs, the residual stream).
  */
 import { DataType } from '../../onnx/index.ts';
-import type { Build } from './decoder.ts';
+import type { Build } from './build.ts';
 import { attentionScale, type DecoderConfig, inverseFrequencies } from './decoder-config.ts';
 import type { GraphEmitter } from './emitter.ts';
 import { emitEmbedding, emitLogits } from './ends.ts';

@@ -1,15 +1,6 @@
 /** A linear layer y = x Wᵀ + b, in float32 (MatMul) or 4 bits (com.microsoft.MatMulNBits). */
-import type { Build } from './decoder.ts';
+import type { Build } from './build.ts';
 import { int4Blocks } from './int4.ts';
-
-export type WeightFormat =
-  | { readonly kind: 'float32' }
-  | {
-      readonly kind: 'int4';
-      readonly blockSize: number;
-      /** 0 or 1: float32 arithmetic; 4: activations in int8, the exporters' default on CPU. */
-      readonly accuracyLevel: number;
-    };
 
 export interface Linear {
   /** '/model/layers.0/attn/q_proj' */

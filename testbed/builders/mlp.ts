@@ -1,5 +1,5 @@
 /** down(silu(gate(x)) · up(x)); both exporters name its nodes alike. */
-import type { Build } from './decoder.ts';
+import type { Build } from './build.ts';
 import { emitLinear } from './linear.ts';
 
 /** x [B, S, hiddenSize] → [B, S, hiddenSize] */

@@ -4,7 +4,7 @@
  * what is written. Captions are scored by CHAIR. Splits are calibration, validation and test.
  */
 
-import { KINDS, NEGATIVES } from '../../../testbed/worlds/pictures/index.ts';
+import { KINDS, NEGATIVES } from '../../data/worlds/pictures/index.ts';
 import { CAPTION_METRICS } from '../../metrics/chair.ts';
 import { YES_NO_METRICS } from '../../metrics/yes-no.ts';
 import { defineTask, type TaskDefinition } from '../definition.ts';

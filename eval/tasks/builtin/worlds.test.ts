@@ -1,7 +1,7 @@
 /** The text world as tasks: balanced, the same items as the generator's, cut where the generator cuts. */
 import { AutoTokenizer } from '@huggingface/transformers';
 import { expect, test } from 'vitest';
-import { textItems } from '../../../testbed/worlds/text/index.ts';
+import { textItems } from '../../data/worlds/text/index.ts';
 import { encodePair } from '../../scoring/encode-pair.ts';
 import type { LanguageModel } from '../../scoring/language-model.ts';
 import type { Item } from '../item.ts';

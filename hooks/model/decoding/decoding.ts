@@ -3,7 +3,9 @@
  * image) and makes the next-token scores from both; a search replaces `generate` (beams with a penalty of their own).
  * Either works on a transformers.js model as it is: streamers, sampling and stopping stay its own.
  */
-import type { AttuneHandle } from '../model.ts';
+import type { Activation } from '../activation.ts';
+import type { ModelFacts } from '../facts.ts';
+import type { RequestState } from '../request.ts';
 
 /** A transformers.js tensor, as far as it is used here. */
 export interface ModelTensor {
@@ -47,10 +49,21 @@ export interface Search {
 
 export type Decoding = Contrast | Search;
 
+/** What a search may ask of a model's handle (model.ts). */
+export interface SearchHandle {
+  readonly facts: ModelFacts;
+  readonly request: RequestState;
+  /** Run `work` with hook points at hand that it may listen to. */
+  watch<T>(
+    filter: string | readonly string[],
+    work: (listen: (listener: (values: ReadonlyMap<string, Activation>) => void) => () => void) => Promise<T>,
+  ): Promise<T>;
+}
+
 /** A model with a handle, whose own generate is out of the way. */
 export interface SearchModel {
   (inputs: ModelInputs): Promise<Record<string, unknown>>;
-  readonly attune: AttuneHandle;
+  readonly attune: SearchHandle;
   prepare_inputs_for_generation?(ids: bigint[][], inputs: object, config: object): ModelInputs;
   // biome-ignore lint/suspicious/noExplicitAny: transformers.js types its configuration so
   readonly config: any;

@@ -5,7 +5,7 @@
 import { attention } from '../../reference/attention.ts';
 import { rePosition, rope } from '../../reference/re-position.ts';
 import { at, block, build, type Tensor, tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content<F extends GoldenCase['family']> = Extract<GoldenCase, { family: F }>['content'];

@@ -1,6 +1,6 @@
 /** TempScale, and the compensation token of RazorAttention. */
 import { block, build, map as each, type Tensor, tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content<F extends GoldenCase['family']> = Extract<GoldenCase, { family: F }>['content'];

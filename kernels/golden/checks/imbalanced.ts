@@ -1,7 +1,7 @@
 /** Imbalanced attention: token choice from the vision encoder, and the gain on the last row's logits. */
 import { imageTokens } from '../../detect/image-tokens.ts';
 import { at, build, type Tensor, tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content = Extract<GoldenCase, { family: 'imbalanced' }>['content'];

@@ -4,7 +4,7 @@ import { rope } from '../../reference/re-position.ts';
 import { importance, keyPositions, layoutQueries } from '../../reference/segments.ts';
 import { at, build, tensor } from '../../reference/tensor.ts';
 import { leftPadding } from '../../reference/visibility.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content<F extends GoldenCase['family']> = Extract<GoldenCase, { family: F }>['content'];

@@ -2,7 +2,7 @@
 import { phi } from '../../detect/massive-activations.ts';
 import { VAR_GROUP } from '../../reference/prob-transfer.ts';
 import { at, build, map, type Tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content = Extract<GoldenCase, { family: 'var' }>['content'];

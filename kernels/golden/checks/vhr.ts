@@ -3,7 +3,7 @@ import { headDivergence, headFactors } from '../../detect/head-divergence.ts';
 import type { Problem } from '../../problem.ts';
 import { sliceRows } from '../../reference/solve.ts';
 import { at, block, build, type Tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../checks.ts';
+import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content = Extract<GoldenCase, { family: 'vhr' }>['content'];

@@ -1,6 +1,7 @@
 /** Column statistics and the sinks found from them: ACT's detection inside the graph. */
+
+import { type Emit, primitive } from '../../../onnx/emitter.ts';
 import { DataType, floatTensor } from '../../../onnx/index.ts';
-import { type Emit, primitive } from '../emit.ts';
 
 /** Σ over the counted rows, as a MatMul with one row so that nothing of size S×T is written. */
 export const columnSums = primitive(

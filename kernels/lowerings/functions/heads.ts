@@ -1,5 +1,5 @@
 /** Functions on heads: layout, factor per head. */
-import { primitive } from '../emit.ts';
+import { primitive } from '../../../onnx/emitter.ts';
 
 /** z · s per head on the flat layout fused operators and output projections use. */
 export const headScaleFlat = primitive(

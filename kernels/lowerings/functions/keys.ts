@@ -1,6 +1,7 @@
 /** Marking keys: which columns a log-weight touches. */
+
+import { primitive } from '../../../onnx/emitter.ts';
 import { floatTensor } from '../../../onnx/index.ts';
-import { primitive } from '../emit.ts';
 
 /** The first real key of each batch row. */
 export const firstKeys = primitive(

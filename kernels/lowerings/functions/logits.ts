@@ -1,5 +1,5 @@
 /** Edits of the logits (G3): temperature, gain by size, log-weights. Shapes [B, H, S, T], before the mask. */
-import { primitive } from '../emit.ts';
+import { primitive } from '../../../onnx/emitter.ts';
 
 export const temperature = primitive(
   {

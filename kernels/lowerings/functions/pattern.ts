@@ -1,7 +1,8 @@
 /** From queries and keys to probabilities and back to outputs, without repeating keys or values for grouped heads. */
+
+import { HIDDEN, primitive } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
 import { BEYOND } from '../edits.ts';
-import { HIDDEN, primitive } from '../emit.ts';
 
 /**
  * Query heads of one group become rows of one matrix, [B, K, G·S, D], so a key/value head is read once per group and

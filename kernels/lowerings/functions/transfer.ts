@@ -2,8 +2,9 @@
  * Edits of the probabilities (G4): group masses by one small MatMul, a factor per group and row from the rule, and the
  * factors spread over the keys by another small MatMul. A row or head that is left alone gets exactly 1.
  */
+
+import { primitive } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { primitive } from '../emit.ts';
 
 /** β on the sinks, the rest grows in proportion. ACT. */
 export const actTransfer = primitive(

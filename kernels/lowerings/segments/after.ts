@@ -3,8 +3,9 @@
  * keys times queries, so that keys are read as they lie and only once; those of documents lie side by side in a table
  * that the first call made, one product for all of them.
  */
+
+import { type Emit, emitter, HIDDEN, toFloat } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { type Emit, emitter, HIDDEN, toFloat } from '../emit.ts';
 import { type Body, callFunction } from './function.ts';
 import { rotate, rotateMore } from './rotate.ts';
 import type { SegmentedSite, SegmentValue, Written } from './site.ts';

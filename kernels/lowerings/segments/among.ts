@@ -4,10 +4,11 @@
  * come first, since those of a document's rows are summed, then the shifts they give, then the attention itself. Between
  * the two passes only k numbers per row and head are kept.
  */
+
+import type { Emit } from '../../../onnx/emitter.ts';
 import { DataType, floatTensor } from '../../../onnx/index.ts';
 import { BLOCK_BYTES, countBlocks } from '../blocks.ts';
 import { BEYOND } from '../edits.ts';
-import type { Emit } from '../emit.ts';
 import { type Argument, type Body, callFunction } from './function.ts';
 import type { Mode } from './layout.ts';
 import { type Block, mapRows, type Rows } from './rows.ts';

@@ -1,5 +1,5 @@
 /** Attention of a segmented site as a model-local function; sites that differ only in numbers share it. */
-import { type Emit, primitive } from '../emit.ts';
+import { type Emit, primitive } from '../../../onnx/emitter.ts';
 import type { SegmentedSite } from './site.ts';
 import type { Extras, Sizes } from './steps.ts';
 

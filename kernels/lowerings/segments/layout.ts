@@ -9,9 +9,10 @@
  *   sp    as pcw, and what follows the documents gives each of N documents 1/N of its weight
  *         (Hao et al., arXiv 2212.06713, as PINE's baseline)
  */
+
+import { type Emit, type Primitive, primitive } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
 import { BEYOND } from '../edits.ts';
-import { type Emit, type Primitive, primitive } from '../emit.ts';
 
 export const MODES = ['pine', 'nia', 'pcw', 'sp'] as const;
 export type Mode = (typeof MODES)[number];

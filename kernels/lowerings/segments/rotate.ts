@@ -2,7 +2,7 @@
  * Rotary positions for segments. Keys and queries are rotated once to their base positions; a query then meets a
  * document rotated by that document's shift, R(q, m + shift) = R(R(q, m), shift), so no position lies past the sequence.
  */
-import type { Emit } from '../emit.ts';
+import type { Emit } from '../../../onnx/emitter.ts';
 
 export interface Rotary {
   /** [N, dim/2] float32 values for positions 0 … N - 1, N at least T + 1. */

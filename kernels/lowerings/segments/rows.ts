@@ -1,6 +1,7 @@
 /** A Loop over the rows of a batch and over blocks of each row's queries. All sizes are values of int64 [1]. */
+
+import type { Emit } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import type { Emit } from '../emit.ts';
 
 export interface Rows {
   readonly emit: Emit;

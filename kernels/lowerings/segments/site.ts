@@ -4,9 +4,10 @@
  * positions, and beside it the unrotated keys of the documents, which every later query is ranked by. Nothing else of a
  * call is needed by later ones.
  */
+
+import { type Emit, emitter, toFloat } from '../../../onnx/emitter.ts';
 import type { FunctionDef, Node } from '../../../onnx/index.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { type Emit, emitter, toFloat } from '../emit.ts';
 import type { HeadLayout, HeadValue } from '../expanded.ts';
 import type { Layout, Mode } from './layout.ts';
 import type { Rotary } from './rotate.ts';

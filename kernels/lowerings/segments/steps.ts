@@ -2,8 +2,9 @@
  * What attention over documents is made of, for one batch row: importance without positions, shifts from its order, and
  * logits with a query turned for each document. Letters as in kernels/; k documents, R rows, C key columns, G = H/K.
  */
+
+import { type Emit, HIDDEN } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { type Emit, HIDDEN } from '../emit.ts';
 import * as pattern from '../functions/pattern.ts';
 import { type Rotary, rotateMore } from './rotate.ts';
 

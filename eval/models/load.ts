@@ -1,0 +1,262 @@
+/**
+ * The model side of evaluation, in one file: what the runner needs of a model and of an intervention, and how both are
+ * made from what the user writes.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import {
+  AutoConfig,
+  AutoModelForCausalLM,
+  AutoModelForImageTextToText,
+  AutoTokenizer,
+  env,
+} from '@huggingface/transformers';
+import { checkProfile, type Profile } from '../../calibration/index.ts';
+import { AttuneError, isAttuneError } from '../../errors.ts';
+import { remembers } from '../../hooks/compile/index.ts';
+import {
+  type AttunedModel,
+  from_pretrained,
+  type Intervention,
+  isEmpty,
+  type TransformersModel,
+} from '../../hooks/model/index.ts';
+import { interventionFromJSON } from '../../interventions/index.ts';
+import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
+import type { Cost, LanguageModel, TokenRequest } from '../scoring/language-model.ts';
+import type { CausalModel } from '../scoring/pass.ts';
+import { onDocuments } from './documents.ts';
+import { type HeadMap, meanMaps, measuredMaps, parameterMaps } from './head-maps.ts';
+import { KeptRuns } from './kept-runs.ts';
+import { type EvalIntervention, needsDocuments } from './needs.ts';
+import { picturePoser, readsPictures, sessionTypes } from './vision-language.ts';
+
+export interface EvalModel {
+  /** As the user named it. */
+  readonly name: string;
+  /** Changes when anything changes that scores depend on: weights, tokenizer, number type, device. */
+  readonly fingerprint: string;
+  /** Name → version of the libraries that run it. */
+  readonly software: Readonly<Record<string, string>>;
+  /** Scores under the interventions in force. */
+  readonly language: LanguageModel;
+  /** Head maps under the interventions in force: their parameters, and what is measured on prompts. */
+  headMaps(prompts: readonly Prompt[]): Promise<HeadMap[]>;
+  /** Interventions from the next call on; none: the untouched model. */
+  use(interventions: readonly EvalIntervention[]): Promise<void>;
+  /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL */
+  checkProfile(profile: Profile): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export interface ModelOptions {
+  /** Number type of the weights, as transformers.js names its files. Default 'fp32'. */
+  dtype?: string | undefined;
+  /** Name of the graph in onnx/, without the ending for the number type, as transformers.js's model_file_name; default 'model'. */
+  modelFile?: string | undefined;
+  /** Default 'cpu'. */
+  device?: string | undefined;
+  /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
+  threads?: number | undefined;
+}
+
+/** Tokens, which of them are interchangeable parts, and what they are about. */
+export interface Prompt extends Pick<TokenRequest, 'documents' | 'picture'> {
+  tokens: readonly number[];
+}
+
+/** The model with one set of edits compiled in. */
+interface Instance {
+  model: TransformersModel & AttunedModel;
+  language: LanguageModel;
+}
+
+/**
+ * Each set of edits has a session of its own, loaded when it is first used: the untouched model is the untouched graph, in
+ * every row and whatever was compiled before, so that neither its numbers nor its time depend on what it is compared with.
+ * All of them compute logits only where something is predicted.
+ * Settings that differ in parameters alone share a session, and those that edit nothing have the untouched model's.
+ *
+ * @param idOrFolder a folder in Hub layout, or a Hub id.
+ * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
+ */
+export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
+  const { dtype = 'fp32', device = 'cpu', modelFile, threads } = options;
+  const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
+  const local = existsSync(idOrFolder);
+  if (!local && /^[./~]/.test(idOrFolder)) {
+    throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
+  }
+  const path = local ? resolve(idOrFolder) : idOrFolder;
+  const where = { local_files_only: local };
+  const tokenizer: CausalTokenizer = await loading(idOrFolder, () =>
+    AutoTokenizer.from_pretrained(path, where),
+  );
+  const config = (await loading(idOrFolder, () =>
+    AutoConfig.from_pretrained(path, where),
+  )) as unknown as Record<string, unknown>;
+  const pictures = readsPictures(config);
+  if (pictures && modelFile !== undefined) {
+    throw new AttuneError('MODEL_LOAD', {
+      at: idOrFolder,
+      found: `the model file "${modelFile}"`,
+      expected: 'none: a vision-language model has a file for each of its sessions',
+    });
+  }
+  const types = pictures && local ? sessionTypes(path, dtype, SUFFIXES[dtype] ?? `_${dtype}`) : dtype;
+  const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
+  const kept = new KeptRuns();
+  const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
+    const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
+      from_pretrained(Class as never, path, {
+        ...where,
+        dtype: types,
+        device,
+        model_file_name: modelFile ?? null,
+        interventions,
+        session_options,
+        numLogitsToKeep: true,
+        // Elsewhere outputs may lie in memory that is given back.
+        ...(device === 'cpu' && { untouchedRuns: kept.around }),
+      }),
+    );
+    const share = !interventions.some((one) => looksAhead(one, model));
+    return { model, language: causalLanguageModel(model as unknown as CausalModel, tokenizer, { share }) };
+  };
+  const untouched = await load([]);
+  const instances = new Map([['', untouched]]);
+  const pose = pictures
+    ? await loading(idOrFolder, () => picturePoser(path, where, config, untouched.language))
+    : undefined;
+  let inForce: readonly Intervention[] = [];
+  /** The session for what is in force, on documents of a request. */
+  const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<Instance> => {
+    const interventions = onDocuments(inForce, documents, { tokens, room: untouched.language.maxLength });
+    const key = graphOf(interventions.filter((one) => !isEmpty(planOf(one, untouched.model))));
+    const instance = instances.get(key) ?? (await load(interventions));
+    instances.set(key, instance);
+    instance.model.use(interventions);
+    if (key === '' && interventions.length > 0) kept.prompts = true;
+    return instance;
+  };
+  const owed = (cost: Cost): Cost => {
+    const reused = kept.take();
+    return { ...cost, ...reused, ms: cost.ms + reused.reusedMs };
+  };
+  const weights = local ? await hashFiles(path, types) : `hub:${idOrFolder}`;
+  return {
+    name: idOrFolder,
+    fingerprint: createHash('sha256')
+      .update([weights, dtype, device, ...(modelFile ? [modelFile] : [])].join('/'))
+      .digest('hex'),
+    software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
+    language: {
+      ...untouched.language,
+      ...(pose && { pose }),
+      async logLikelihoods(requests) {
+        const tokens = Math.max(
+          ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
+        );
+        const { language } = await placed(requests[0]?.documents, tokens);
+        const { scores, cost } = await language.logLikelihoods(requests);
+        return { scores, cost: owed(cost) };
+      },
+      async generate(prompt, how) {
+        const { language } = await placed(how.documents, prompt.length + how.maxTokens);
+        const written = await language.generate(prompt, how);
+        return { ...written, cost: owed(written.cost) };
+      },
+    },
+    async use(specifications) {
+      inForce = specifications.map((one) => interventionFromJSON(one.toJSON()));
+      // Others wait for the documents of a request.
+      if (!inForce.some(({ kind }) => needsDocuments(kind))) await placed(undefined, 0);
+    },
+    checkProfile: (profile) => checkProfile(untouched.model, profile),
+    async headMaps(prompts) {
+      const measured: HeadMap[][] = [];
+      for (const { tokens, documents, picture } of prompts) {
+        const { model } = await placed(documents, tokens.length);
+        measured.push(await measuredMaps(model, tokens, picture?.inputs));
+      }
+      return [...parameterMaps(inForce, untouched.model.attune.facts), ...meanMaps(measured)];
+    },
+    async dispose() {
+      kept.clear();
+      for (const { model } of instances.values()) await model.dispose();
+    },
+  };
+}
+
+/** Equal for interventions that feed other values to the same graph. */
+const graphOf = (interventions: readonly Intervention[]): string =>
+  interventions
+    .map((one) => `${one.kind.name} ${one.kind.variant?.(one) ?? ''}`)
+    .sort()
+    .join(' and ');
+
+/**
+ * An intervention that carries something from call to call is not the same on a prompt cut in two, and rows of its prompt may
+ * see later ones: what requests share cannot be computed once for all of them.
+ */
+const looksAhead = (one: Intervention, model: AttunedModel): boolean => remembers(planOf(one, model));
+
+const planOf = (one: Intervention, { attune }: AttunedModel) =>
+  one.kind.plan(attune.facts, one.kind.variant?.(one));
+
+/** Whatever the library throws while it loads, as an error that says what was expected where. */
+export async function loading<T>(at: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (isAttuneError(cause)) throw cause;
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new AttuneError('MODEL_LOAD', { at, found, expected: LAYOUT, cause });
+  }
+}
+
+const onnxruntime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+
+const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
+
+/** @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID */
+export function readIntervention(json: Record<string, unknown>): EvalIntervention {
+  const { hash, toJSON, kind } = interventionFromJSON(json);
+  return { hash, toJSON, needs: kind.needs };
+}
+
+/** File name endings of transformers.js's number types. */
+const SUFFIXES: Record<string, string> = { fp32: '', q8: '_quantized' };
+
+/**
+ * SHA-256 over configuration, tokenizer and the weight files, in hexadecimal.
+ * @param types the number type of all files, or of each session
+ */
+async function hashFiles(folder: string, types: string | Record<string, string>): Promise<string> {
+  const suffix = (type: string) => SUFFIXES[type] ?? `_${type}`;
+  const endings =
+    typeof types === 'string'
+      ? [`${suffix(types)}.onnx`]
+      : Object.entries(types).map(([session, type]) => `${session}${suffix(type)}.onnx`);
+  const onnx = join(folder, 'onnx');
+  const weights = existsSync(onnx) ? readdirSync(onnx) : [];
+  const names = [
+    ...['config.json', 'tokenizer.json', 'tokenizer_config.json'],
+    ...(typeof types === 'string'
+      ? []
+      : ['processor_config.json', 'preprocessor_config.json', 'chat_template.jinja']),
+    ...weights
+      .filter((name) => endings.some((ending) => name.includes(ending)))
+      .map((name) => join('onnx', name)),
+  ];
+  const hash = createHash('sha256');
+  for (const name of names.sort()) {
+    const path = join(folder, name);
+    if (!existsSync(path)) continue;
+    hash.update(`${name}:${statSync(path).size}\n`);
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  }
+  return hash.digest('hex');
+}

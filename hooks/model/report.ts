@@ -1,0 +1,11 @@
+/** The order interventions are stacked in, and what they report of a call. */
+
+/**
+ * Where in an attention layer a kind acts; kinds are stacked in this order
+ * (rotary positions, keys, logits, probabilities, head outputs, next-token logits).
+ */
+export const STAGES = ['positions', 'keys', 'logits', 'probabilities', 'heads', 'decoding'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** A number, or a table of them. */
+export type Report = number | { readonly dims: readonly number[]; readonly data: Float32Array };

@@ -1,0 +1,108 @@
+/** The additive input of a fused attention operator: what is there already, and more. */
+
+import type { Emit } from '../../onnx/emitter.ts';
+import type { Emitter } from '../../onnx/graph-emitter.ts';
+import { changeNode, DataType, type Graph, type Node } from '../../onnx/index.ts';
+import type { Site } from '../../sites/site.ts';
+import { attendBiased } from '../lowerings/biased.ts';
+import { planRowBlocks, type RowBlocks } from '../lowerings/row-blocks.ts';
+import type { EditContext } from '../plan.ts';
+
+/** Where each fused operator takes an additive bias (ORT contrib operators; ai.onnx Attention: attn_mask). */
+const BIAS_INPUT: Partial<Record<Site['form'], number>> = { P1a: 10, P1b: 10, P3: 5, P4: 5, P5: 3 };
+
+/**
+ * @param node the site's operator as it is now
+ * @param bias of the operator's type, broadcastable to [B,H,S,T]
+ * @param rows S, int64 [1]
+ */
+export function withBias(
+  { emit, once }: Pick<EditContext, 'emit' | 'once'>,
+  site: Site,
+  node: Node,
+  bias: string,
+  rows: string,
+): Node {
+  const position = BIAS_INPUT[site.form]!;
+  // The contrib operators broadcast over batch and heads only; rows have to be there.
+  const expanded = once(`rows ${rows} ${bias}`, () =>
+    emit.op(
+      'Expand',
+      [bias, emit.op('Concat', [emit.ints(1, 1), rows, emit.ints(1)], 'rows', { axis: 0 })],
+      'bias_rows',
+    ),
+  );
+  const existing = node.inputs[position];
+  if (!existing) return withInput(node, position, expanded);
+  const boolean = site.masks.some((mask) => mask.value === existing && mask.kind === 'select');
+  const fill = (value: number) => emit.scalar(value, site.elemType);
+  const additive = boolean
+    ? emit.op('Where', [existing, fill(0), fill(Number.NEGATIVE_INFINITY)], 'mask')
+    : existing;
+  return withInput(node, position, emit.op('Add', [additive, expanded], 'attention_bias'));
+}
+
+/** A bias that was put in front of a GroupQueryAttention, before it was given rows. */
+export interface FrontBias {
+  readonly site: Site;
+  /** The operator's own bias input, '' where it had none. */
+  readonly own: string;
+  /** float32 [B|1, H|1, S|1, T]. */
+  readonly bias: string;
+  /** S, int64 [1]. */
+  readonly rows: string;
+}
+
+/**
+ * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
+ * @param node as it is after all edits @param shared plans of this graph by the rows they depend on
+ */
+export function attendInFront(
+  emit: Emit,
+  node: Node,
+  { site, own, bias, rows }: FrontBias,
+  shared: Map<string, RowBlocks>,
+  blockRows: number | undefined,
+): void {
+  const blocks = shared.get(rows) ?? planRowBlocks(emit, { S: rows, size: blockRows });
+  shared.set(rows, blocks);
+  const position = BIAS_INPUT[site.form]!;
+  const elemType = site.elemType ?? DataType.FLOAT;
+  const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };
+  attendBiased(emit, { ...operator, S: rows, bias, blocks });
+}
+
+/** int64 [1]: S of a fused site. */
+export function sequenceLength(emit: Emitter, graph: Graph, site: Site): string {
+  // Every layer of a tower sees the same rows, so one measurement (of token ids, if there are any) serves all.
+  const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
+  const decoderSelf = site.attention === 'self' && (site.form === 'P1a' || site.form === 'P1b');
+  if (decoderSelf && ids) return emit.length(ids.name, 1);
+  const fourD = site.q.operand?.layout === 'BHSD' || (site.form === 'P5' && site.q.heads?.layout === 'BHSD');
+  return emit.length(site.anchor.inputs[0]!, fourD ? 2 : 1);
+}
+
+/**
+ * S and T of a decoder's self-attention from what the graph is fed, so that all layers share them: int64 [1] each.
+ * @returns undefined where the graph's inputs do not tell
+ */
+export function decoderLengths(
+  emit: Emitter,
+  graph: Graph,
+  { tower, attention }: Site,
+  attentionMask: string | undefined,
+): { readonly S: string; readonly T: string } | undefined {
+  const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
+  const mask = graph.inputs.some(({ name }) => name === attentionMask) ? attentionMask : undefined;
+  // A file of one tower has no name for it.
+  const decodes = tower === 'decoder' || tower === '';
+  if (!ids || !mask || !decodes || attention !== 'self') return undefined;
+  return { S: emit.length(ids.name, 1), T: emit.length(mask, 1) };
+}
+
+export function withInput(node: Node, position: number, value: string): Node {
+  const inputs = [...node.inputs];
+  while (inputs.length <= position) inputs.push('');
+  inputs[position] = value;
+  return changeNode(node, { inputs });
+}

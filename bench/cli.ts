@@ -3,6 +3,7 @@
 import { AttuneError } from '../errors.ts';
 import { helpText, readArguments, type Usage } from '../eval/cli/arguments.ts';
 import { writeCosts } from './kernels/costs.ts';
+import { keep } from './measured.ts';
 import type { Clock } from './paired.ts';
 import { exitCode, type Row, runSuite, type Suite } from './suite.ts';
 import { findSuite, SUITES } from './suites.ts';
@@ -20,6 +21,10 @@ const USAGE: Usage = {
       value: '<wall|cpu>',
       description: 'wall time (default), or processor time of the process, for machines that are shared',
     },
+    keep: {
+      type: 'boolean',
+      description: 'put the rows into bench/measured, and their table into docs/performance.md',
+    },
     'write-costs': {
       type: 'boolean',
       description: 'of the suite kernels: put the ratios into the table lowerings are chosen by',
@@ -33,7 +38,7 @@ const USAGE: Usage = {
   examples: [
     'attune bench graph',
     'attune bench overhead --clock cpu --json > overhead.json',
-    'attune bench kernels --clock cpu --write-costs',
+    'attune bench kernels --clock cpu --write-costs --keep',
     `attune bench overhead --case 'one γ, prefill 2048'`,
   ],
 };
@@ -59,6 +64,7 @@ export async function benchCommand(argv: readonly string[]): Promise<number> {
     }
     process.stderr.write(`wrote ${writeCosts(report)}\n`);
   }
+  if (args.flag('keep')) process.stderr.write(`kept in ${keep(report, `attune bench ${argv.join(' ')}`)}\n`);
   process.stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : reportText(report));
   return exitCode(report);
 }

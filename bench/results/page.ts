@@ -1,14 +1,10 @@
 /** The page that results are shown on. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { between as placed } from '../page.ts';
 
 const PAGE = 'docs/results.md';
 
-/** Puts text between `<!-- name -->` and `<!-- /name -->`. @throws Error where the page lacks them */
+/** Puts text between `<!-- name -->` and `<!-- /name -->`. @throws AttuneError PAGE_LACKS_PLACE */
 export function between(name: string, text: string): void {
-  const page = readFileSync(PAGE, 'utf8');
-  const [from, to] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-  const [before, rest] = page.split(from);
-  const after = rest?.split(to)[1];
-  if (after === undefined) throw new Error(`${PAGE} has no place for ${name}: ${from} … ${to}`);
-  writeFileSync(PAGE, `${before}${from}\n\n${text}\n\n${to}${after}`);
+  writeFileSync(PAGE, placed(readFileSync(PAGE, 'utf8'), name, text));
 }

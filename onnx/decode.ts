@@ -1,15 +1,16 @@
 /** Second pass: the skimmed bytes as a Model. One function per message of onnx.proto3, field numbers inline. */
 import { AttuneError } from '../errors.ts';
-import type {
-  Attribute,
-  FunctionDef,
-  Graph,
-  Model,
-  Node,
-  OpsetImport,
-  Payload,
-  Tensor,
-  ValueInfo,
+import {
+  type Attribute,
+  type FunctionDef,
+  type Graph,
+  MAX_RANK,
+  type Model,
+  type Node,
+  type OpsetImport,
+  type Payload,
+  type Tensor,
+  type ValueInfo,
 } from './model.ts';
 import { PAYLOAD_FIELDS, type Skimmed } from './skim.ts';
 import {
@@ -43,9 +44,12 @@ class Decoder {
 
   /**
    * Read the fields of the message that ends at `end`. `known` reads a field and returns true, or returns false
-   * for one it does not interpret, which then goes to `unknown`.
+   * for one it does not interpret, which then goes to `unknown`; 'carried' is read and goes there as well.
    */
-  #fields(end: number, known: (field: number, type: number) => boolean): { raw: Piece[]; unknown?: Piece[] } {
+  #fields(
+    end: number,
+    known: (field: number, type: number) => boolean | 'carried',
+  ): { raw: Piece[]; unknown?: Piece[] } {
     const reader = this.#reader;
     const start = reader.held;
     const firstHole = this.#passed.length;
@@ -53,11 +57,12 @@ class Decoder {
     while (reader.position < end) {
       const from = reader.held;
       const { field, type } = reader.tag();
-      if (known(field, type)) continue;
       const holesBefore = this.#passed.length;
-      reader.skip(type, end);
+      const read = known(field, type);
+      if (read === true) continue;
+      if (read === false) reader.skip(type, end);
       unknown ??= [];
-      unknown.push(...this.#pieces(from, holesBefore));
+      for (const piece of this.#pieces(from, holesBefore)) unknown.push(piece);
     }
     if (reader.position !== end) {
       throw new AttuneError('ONNX_MALFORMED', {
@@ -109,12 +114,19 @@ class Decoder {
     return this.#reader.int64();
   }
 
+  /** Field `i` of an attribute, which is most often 0, 1 or an axis, and now and then 2^63 − 1. */
+  #exactInt(type: number): Pick<Attribute, 'i' | 'exact'> {
+    this.#expect(type, VARINT);
+    const value = this.#reader.exactInt64();
+    return typeof value === 'bigint' ? { i: Number(value), exact: { i: value } } : { i: value };
+  }
+
   /** A repeated int64, packed or not. */
-  #ints(type: number, end: number, into: number[]): true {
-    if (type === VARINT) into.push(this.#reader.int64());
+  #ints(type: number, end: number, into: (number | bigint)[]): true {
+    if (type === VARINT) into.push(this.#reader.exactInt64());
     else {
       const last = this.#end(type, end);
-      while (this.#reader.position < last) into.push(this.#reader.int64());
+      while (this.#reader.position < last) into.push(this.#reader.exactInt64());
     }
     return true;
   }
@@ -200,7 +212,6 @@ class Decoder {
     const outputs: ValueInfo[] = [];
     const valueInfos: ValueInfo[] = [];
     const sparseInitializers: string[] = [];
-    const sparse: Piece[] = [];
     const rest = this.#fields(end, (field, type) => {
       if (field === 1) nodes.push(this.#node(this.#end(type, end)));
       else if (field === 2) name = this.#string(type, end);
@@ -209,27 +220,26 @@ class Decoder {
       else if (field === 12) outputs.push(this.#valueInfo(this.#end(type, end)));
       else if (field === 13) valueInfos.push(this.#valueInfo(this.#end(type, end)));
       else if (field === 15) {
-        const message = this.#sparse(this.#end(type, end));
-        sparseInitializers.push(message.name);
-        sparse.push(...framed(15, message.raw));
+        sparseInitializers.push(this.#sparse(this.#end(type, end)));
+        return 'carried';
       } else return false;
       return true;
     });
     this.#depth--;
-    const unknown = sparse.length > 0 ? [...sparse, ...(rest.unknown ?? [])] : rest.unknown;
     const lists = { nodes, inputs, outputs, valueInfos, initializers, sparseInitializers };
-    return { name, ...lists, raw: rest.raw, unknown };
+    return { name, ...lists, ...rest };
   }
 
-  #sparse(end: number): { name: string; raw: Piece[] } {
+  /** The name of a sparse tensor, whose values may lie in holes. */
+  #sparse(end: number): string {
     let name = '';
-    const { raw } = this.#fields(end, (field, type) => {
+    this.#fields(end, (field, type) => {
       if (field === 1) name = this.#tensor(this.#end(type, end)).name;
       else if (field === 2) this.#tensor(this.#end(type, end));
       else return false;
       return true;
     });
-    return { name, raw };
+    return name;
   }
 
   #node(end: number): Node {
@@ -257,7 +267,7 @@ class Decoder {
   #attribute(end: number): Attribute {
     const found: { -readonly [key in keyof Attribute]: Attribute[key] } = { name: '', type: 0 };
     const floats: number[] = [];
-    const ints: number[] = [];
+    const ints: (number | bigint)[] = [];
     const strings: Uint8Array[] = [];
     const tensors: Tensor[] = [];
     const graphs: Graph[] = [];
@@ -266,7 +276,7 @@ class Decoder {
       else if (field === 2) {
         this.#expect(type, FIXED32);
         found.f = this.#reader.float32();
-      } else if (field === 3) found.i = this.#int(type);
+      } else if (field === 3) Object.assign(found, this.#exactInt(type));
       else if (field === 4) found.s = this.#bytes(type, end);
       else if (field === 5) found.t = this.#tensor(this.#end(type, end));
       else if (field === 6) found.g = this.#graph(this.#end(type, end));
@@ -283,17 +293,19 @@ class Decoder {
       else if (field === 20) found.type = this.#int(type);
       else if (field === 21) found.ref = this.#string(type, end);
       else if (field === 22 || field === 23) {
-        found.unknown = [...(found.unknown ?? []), ...framed(field, this.#sparse(this.#end(type, end)).raw)];
+        this.#sparse(this.#end(type, end));
+        return 'carried';
       } else return false;
       return true;
     });
     if (floats.length > 0) found.floats = floats;
-    if (ints.length > 0) found.ints = ints;
+    if (ints.length > 0) found.ints = ints.map(Number);
+    if (ints.some((value) => typeof value === 'bigint')) found.exact = { ...found.exact, ints };
     if (strings.length > 0) found.strings = strings;
     if (tensors.length > 0) found.tensors = tensors;
     if (graphs.length > 0) found.graphs = graphs;
     found.raw = rest.raw;
-    if (rest.unknown) found.unknown = [...(found.unknown ?? []), ...rest.unknown];
+    if (rest.unknown) found.unknown = rest.unknown;
     return found;
   }
 
@@ -302,7 +314,7 @@ class Decoder {
     let dataType = 0;
     let location = 0;
     let payload: Payload | undefined;
-    const dims: number[] = [];
+    const dims: (number | bigint)[] = [];
     const strings: Uint8Array[] = [];
     const external = new Map<string, string>();
     let loose: { field: number; packed: WireWriter } | undefined;
@@ -324,7 +336,20 @@ class Decoder {
     if (loose) payload = { kind: 'inline', field: loose.field, piece: flat(loose.packed.pieces) };
     if (strings.length > 0) payload = { kind: 'strings', values: strings };
     if (location === 1) payload = externalPayload(name, external);
-    return { name, dataType, dims, payload, ...rest };
+    return { name, dataType, dims: this.#dims(name, dims), payload, ...rest };
+  }
+
+  /** A tensor has few axes of non-negative size: nothing that reads a shape needs to ask again. */
+  #dims(name: string, dims: readonly (number | bigint)[]): readonly number[] {
+    const sizes = dims.map(Number);
+    if (sizes.length <= MAX_RANK && sizes.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) return sizes;
+    const shown = dims.slice(0, 8).join(', ');
+    throw new AttuneError('ONNX_MALFORMED', {
+      at: `tensor ${name}`,
+      found: `dims [${shown}${dims.length > 8 ? ', …' : ''}]`,
+      expected: `at most ${MAX_RANK} non-negative sizes`,
+      hint: 'The file is damaged.',
+    });
   }
 
   #payload(end: number): Uint8Array | ByteRange {
@@ -442,13 +467,6 @@ function externalPayload(name: string, entries: ReadonlyMap<string, string>): Pa
   return length === undefined
     ? { kind: 'external', location, offset }
     : { kind: 'external', location, offset, length };
-}
-
-/** A message as a length-delimited field, ready to be written back. */
-function framed(field: number, raw: readonly Piece[]): Piece[] {
-  const message = new WireWriter();
-  for (const piece of raw) message.raw(piece);
-  return new WireWriter().message(field, message).pieces;
 }
 
 function flat(pieces: readonly Piece[]): Uint8Array {

@@ -77,12 +77,12 @@ function writeAttribute(w: WireWriter, a: Attribute): void {
   w.string(1, a.name);
   if (a.ref !== undefined) w.string(21, a.ref);
   else if (a.type === AttributeType.FLOAT) w.float32(2, a.f ?? 0);
-  else if (a.type === AttributeType.INT) w.varint(3, a.i ?? 0);
+  else if (a.type === AttributeType.INT) w.varint(3, a.exact?.i ?? a.i ?? 0);
   else if (a.s !== undefined) w.bytes(4, a.s);
   if (a.t) w.message(5, encode(a.t, writeTensor));
   if (a.g) w.message(6, encode(a.g, writeGraph));
   for (const f of a.floats ?? []) w.float32(7, f);
-  for (const i of a.ints ?? []) w.varint(8, i);
+  for (const i of a.exact?.ints ?? a.ints ?? []) w.varint(8, i);
   for (const s of a.strings ?? []) w.bytes(9, s);
   for (const t of a.tensors ?? []) w.message(10, encode(t, writeTensor));
   for (const g of a.graphs ?? []) w.message(11, encode(g, writeGraph));

@@ -4,6 +4,7 @@
  */
 import { AttuneError } from '../errors.ts';
 import { type Attribute, type Graph, type Node, qualifiedOp, type Tensor, type ValueInfo } from './model.ts';
+import { saturated } from './wire.ts';
 
 export interface Producer {
   readonly node: Node;
@@ -177,7 +178,7 @@ export function capturedValues(graph: Graph): Set<string> {
 export function constantTensor(node: Node): Tensor | undefined {
   const attribute = node.attributes[0];
   if (!attribute) return undefined;
-  const numbers = (values: readonly number[], dims: number[], integral: boolean): Tensor => ({
+  const numbers = (values: readonly (number | bigint)[], dims: number[], integral: boolean): Tensor => ({
     name: node.outputs[0] ?? '',
     dataType: integral ? 7 : 1,
     dims,
@@ -185,14 +186,14 @@ export function constantTensor(node: Node): Tensor | undefined {
       kind: 'inline',
       field: 9,
       piece: integral
-        ? new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
-        : new Uint8Array(Float32Array.from(values).buffer),
+        ? new Uint8Array(BigInt64Array.from(values, saturated).buffer)
+        : new Uint8Array(Float32Array.from(values, Number).buffer),
     },
   });
   if (attribute.t) return attribute.t;
-  if (attribute.name === 'value_int') return numbers([attribute.i ?? 0], [], true);
+  if (attribute.name === 'value_int') return numbers([attribute.exact?.i ?? attribute.i ?? 0], [], true);
   if (attribute.name === 'value_ints')
-    return numbers(attribute.ints ?? [], [attribute.ints?.length ?? 0], true);
+    return numbers(attribute.exact?.ints ?? attribute.ints ?? [], [attribute.ints?.length ?? 0], true);
   if (attribute.name === 'value_float') return numbers([attribute.f ?? 0], [], false);
   if (attribute.name === 'value_floats') {
     return numbers(attribute.floats ?? [], [attribute.floats?.length ?? 0], false);

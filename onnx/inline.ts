@@ -40,6 +40,9 @@ class Inliner {
   readonly #functions: ReadonlyMap<string, FunctionDef>;
   readonly #versions: Map<string, number>;
   readonly #used = new Set<string>();
+  /** Copies made of a name so far, so that looking for a free one does not start over. */
+  readonly #copies = new Map<string, number>();
+  readonly #functionDomains: ReadonlySet<string>;
   readonly imports: { domain: string; version: number }[] = [];
   /** Whether a call had to stay. */
   kept = false;
@@ -47,6 +50,7 @@ class Inliner {
 
   constructor(model: Model) {
     this.#functions = new Map(model.functions.map((fn) => [key(fn), fn]));
+    this.#functionDomains = new Set(model.functions.map(({ domain }) => domain));
     this.#versions = new Map(model.opsetImports.map(({ domain, version }) => [domain, version]));
     const visit = (graph: Graph) => {
       for (const { name } of [...graph.inputs, ...graph.initializers]) this.#used.add(name);
@@ -96,7 +100,7 @@ class Inliner {
 
   /** A domain that holds nothing but functions of this model has no operators whose version could matter. */
   #isFunctionDomain(domain: string): boolean {
-    return domain !== '' && [...this.#functions.values()].some((fn) => fn.domain === domain);
+    return domain !== '' && this.#functionDomains.has(domain);
   }
 
   #withExpandedSubgraphs(node: Node, depth: number): Node {
@@ -133,8 +137,11 @@ class Inliner {
   #name(inner: string, prefix: string, names: Names): string {
     const known = names.get(inner);
     if (known !== undefined) return known;
-    let name = `${prefix}/${inner}`;
-    for (let copy = 2; this.#used.has(name); copy++) name = `${prefix}/${inner}_${copy}`;
+    const wanted = `${prefix}/${inner}`;
+    let name = wanted;
+    let copy = this.#copies.get(wanted) ?? 1;
+    while (this.#used.has(name)) name = `${wanted}_${++copy}`;
+    this.#copies.set(wanted, copy);
     this.#used.add(name);
     names.set(inner, name);
     return name;

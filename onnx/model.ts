@@ -6,6 +6,9 @@
  */
 import type { ByteRange, Piece } from './wire.ts';
 
+/** More axes than any operator takes; tensors of higher rank are damage. */
+export const MAX_RANK = 32;
+
 interface Message {
   readonly raw?: readonly Piece[] | undefined;
   readonly unknown?: readonly Piece[] | undefined;
@@ -75,8 +78,10 @@ export interface Attribute extends Message {
   readonly name: string;
   readonly type: number;
   readonly f?: number;
-  /** Rounded to a double beyond 2^53; `raw` stays exact. */
+  /** Rounded to a double beyond 2^53. */
   readonly i?: number;
+  /** `i`, or an element of `ints`, where a double rounds it: what is written back. */
+  readonly exact?: { readonly i?: bigint; readonly ints?: readonly (number | bigint)[] };
   readonly s?: Uint8Array;
   readonly t?: Tensor;
   readonly g?: Graph;

@@ -3,7 +3,7 @@ import { AttuneError } from '../errors.ts';
 import { halfToNumber } from './half.ts';
 import { DataType, type Tensor } from './model.ts';
 import type { ByteSource } from './source.ts';
-import { WireReader } from './wire.ts';
+import { saturated, WireReader } from './wire.ts';
 
 const NAMES = new Map(Object.entries(DataType).map(([name, type]) => [type as number, name.toLowerCase()]));
 
@@ -58,8 +58,12 @@ export function floatTensor(
   return rawTensor(name, DataType.FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer));
 }
 
-export function int64Tensor(name: string, values: readonly number[], dims = [values.length]): Tensor {
-  const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+export function int64Tensor(
+  name: string,
+  values: readonly (number | bigint)[],
+  dims = [values.length],
+): Tensor {
+  const bytes = new Uint8Array(BigInt64Array.from(values, saturated).buffer);
   return rawTensor(name, DataType.INT64, dims, bytes);
 }
 

@@ -62,6 +62,12 @@ export class WireReader {
     return Number(this.#varint64(true));
   }
 
+  /** As `int64`, but a bigint where a double would round. */
+  exactInt64(): number | bigint {
+    const value = this.#varint64(true);
+    return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  }
+
   #varint64(signed: boolean): number | bigint {
     let value = 0;
     const start = this.#at;
@@ -190,6 +196,14 @@ export function badWireType(type: number, position: number): AttuneError {
 
 export type Piece = Uint8Array | ByteRange;
 
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** The int64 a number stands for: doubles have no 2^63 − 1, and round it to 2^63, which is none. */
+export function saturated(value: number | bigint): bigint {
+  const big = BigInt(value);
+  return big > INT64_MAX ? INT64_MAX : big < -INT64_MAX - 1n ? -INT64_MAX - 1n : big;
+}
+
 /** Builds one message. Nested messages are other writers; ranges are carried along unread. */
 export class WireWriter {
   readonly #pieces: Piece[] = [];
@@ -207,9 +221,9 @@ export class WireWriter {
     this.#small = [];
   }
 
-  #varint(value: number): void {
-    if (value < 0 || value > Number.MAX_SAFE_INTEGER) {
-      let big = BigInt.asUintN(64, BigInt(value));
+  #varint(value: number | bigint): void {
+    if (typeof value === 'bigint' || value < 0 || value > Number.MAX_SAFE_INTEGER) {
+      let big = BigInt.asUintN(64, saturated(value));
       while (big > 127n) {
         this.#byte(Number(big & 127n) | 128);
         big >>= 7n;
@@ -239,7 +253,8 @@ export class WireWriter {
     return this;
   }
 
-  varint(field: number, value: number): this {
+  /** An int64. A double above 2^63 − 1 is that number rounded, and written as it. */
+  varint(field: number, value: number | bigint): this {
     this.#varint(field * 8 + VARINT);
     this.#varint(value);
     return this;

@@ -93,7 +93,7 @@ const concat: Rule = ({ content, shape }, node) => {
     const [length, ...more] = shape(i) ?? [];
     const vector = more.length === 0 && isNumber(length) && length >= 0 && length <= LONGEST_CONTENT;
     const part = content(i) ?? (vector ? new Array<Element>(length).fill(undefined) : undefined);
-    if (!part) return undefined;
+    if (!part || parts.length > LONGEST_CONTENT) return undefined;
     parts.push(...part);
   }
   return parts;

@@ -34,7 +34,7 @@ export function layoutOf(axes: Axes | undefined): Layout | undefined {
 
 /** Axes before a Transpose, given those after it. */
 export function beforeTranspose(axes: Axes, perm: readonly number[]): Axes | undefined {
-  if (perm.length !== axes.length) return undefined;
+  if (perm.length !== axes.length || perm.some((axis) => axes[axis] === undefined)) return undefined;
   const before: string[] = new Array(axes.length).fill('');
   perm.forEach((from, to) => {
     before[from] = axes[to]!;

@@ -2,7 +2,7 @@
  * Whether a mask hides later keys: decided by what the mask is computed from. Evidence is a comparison of two
  * position ranges, a Trilu, a constant triangular table, or a table given at run time.
  */
-import { describeNode, type Node, tensorValues } from '../onnx/index.ts';
+import { describeNode, elementCount, type Node, tensorValues } from '../onnx/index.ts';
 import type { Shape } from './dims.ts';
 import { isOp } from './paths.ts';
 import type { Scope } from './scope.ts';
@@ -21,6 +21,9 @@ interface Evidence {
   readonly positions: boolean;
   readonly window?: number | undefined;
 }
+
+/** Elements of a mask table that is read: 8,192 positions squared. Larger tables are weights. */
+const LARGEST_TABLE = 2 ** 26;
 
 const NOTHING: Evidence = { positions: false };
 
@@ -101,7 +104,8 @@ function leaf(scope: Scope, value: string, scores: Shape | undefined, depth: num
     const rows = constant.dims.at(-2) ?? 1;
     const columns = constant.dims.at(-1) ?? 1;
     if (rows < 2 || columns < 2) return isRange(scope, value) ? { ...NOTHING, positions: true } : NOTHING;
-    const values = scope.file.values(constant) ?? tensorValues(constant);
+    const small = elementCount(constant) <= LARGEST_TABLE;
+    const values = small ? (scope.file.values(constant) ?? tensorValues(constant)) : undefined;
     if (!values) return { ...NOTHING, missing: constant.name || value };
     if (!isTriangular(values, rows, columns)) return NOTHING;
     return { ...NOTHING, causal: `constant lower-triangular table ${value}` };

@@ -7,8 +7,11 @@
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
-/** Expressions longer than this are not worth carrying; they become symbols of their own. */
+/** Sums longer than this are not worth carrying; they become symbols of their own. */
 const LONGEST = 96;
+
+/** Longer products are carried as one symbol: repeated squaring doubles them at every node. */
+const LONGEST_PRODUCT = 1024;
 
 interface Factors {
   coefficient: number;
@@ -38,7 +41,18 @@ function factors(dim: Dim): Factors {
 function written({ coefficient, symbols }: Factors): Dim {
   if (symbols.length === 0 || coefficient === 0) return coefficient;
   const sorted = symbols.length > 1 ? [...symbols].sort() : symbols;
-  return coefficient === 1 ? sorted.join('*') : [String(coefficient), ...sorted].join('*');
+  const text = coefficient === 1 ? sorted.join('*') : [String(coefficient), ...sorted].join('*');
+  return text.length <= LONGEST_PRODUCT ? text : digest(text);
+}
+
+/** One symbol for a long product, the same for the same product (FNV-1a over its text, twice). */
+function digest(text: string): Dim {
+  let [a, b] = [0x811c9dc5, 0x01000193];
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
+    b = Math.imul(b ^ text.charCodeAt(i), 0x85ebca6b);
+  }
+  return `?product:${(a >>> 0).toString(36)}${(b >>> 0).toString(36)}`;
 }
 
 export function product(dims: Iterable<Dim>): Dim {

@@ -28,6 +28,12 @@ export function configuredHeads(config: ModelConfig | undefined): number | undef
   return more.length === 0 ? heads : undefined;
 }
 
+function listed(counts: readonly number[]): string {
+  return counts.length <= 8
+    ? counts.join(' and ')
+    : `${counts.slice(0, 8).join(', ')} and ${counts.length - 8} more numbers of`;
+}
+
 /**
  * A warning when no tower has a number of layers the configuration names. Vision towers may be exported up to the
  * layer whose features are used (vision_feature_layer −2: the last but one).
@@ -41,14 +47,14 @@ export function layerWarning(
   const feature = config.vision_feature_layer;
   if (typeof feature === 'number' && feature < 0)
     for (const layers of [...expected]) expected.add(layers + feature + 1);
-  const found = [...new Set(residual.map(({ tower }) => tower))].map(
-    (name) => 1 + Math.max(...residual.flatMap(({ tower, layer }) => (tower === name ? [layer] : []))),
-  );
+  const counts = new Map<string, number>();
+  for (const { tower, layer } of residual) counts.set(tower, Math.max(counts.get(tower) ?? 0, layer + 1));
+  const found = [...counts.values()];
   if (found.some((count) => expected.has(count))) return undefined;
   return {
     code: 'LAYER_COUNT',
     level: 'warn',
     node: 'file',
-    reason: `${found.join(' and ')} layers with attention found, config.json speaks of ${[...expected].join(' or ')}`,
+    reason: `${listed(found)} layers with attention found, config.json speaks of ${[...expected].join(' or ')}`,
   };
 }

@@ -112,6 +112,17 @@ function writtenOut(scope: Scope, value: string): Norm | undefined {
  */
 export function isWeight(scope: Scope, value: string): boolean {
   if (value === '' || scope.isConstant(value)) return value !== '';
+  const known = scope.memo<boolean>('weight');
+  const before = known.get(value);
+  if (before !== undefined) return before;
+  // Until it is known to be one it is none: chains of If ask for it again and again.
+  known.set(value, false);
+  const found = takesPlaceOfConstant(scope, value);
+  known.set(value, found);
+  return found;
+}
+
+function takesPlaceOfConstant(scope: Scope, value: string): boolean {
   let at = value;
   for (let producer = scope.index.producer(at); producer; producer = scope.index.producer(at)) {
     const { node, position, output } = producer;

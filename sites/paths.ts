@@ -5,6 +5,9 @@ import type { Scope } from './scope.ts';
 /** Nodes that hand their first input through: same numbers, up to rounding. */
 const PASS: ReadonlySet<string> = new Set(['Identity', 'Cast', 'CastLike', 'Dropout']);
 
+/** Operators that hand their input through where it is their only one. */
+const PASS_ALONE: ReadonlySet<string> = new Set(['Concat', 'Sum', 'Max', 'Min', 'Mean']);
+
 /** Nodes that only rearrange their first input. */
 const VIEW: ReadonlySet<string> = new Set([
   'Reshape',
@@ -16,7 +19,8 @@ const VIEW: ReadonlySet<string> = new Set([
 ]);
 
 export function isPass(node: Node): boolean {
-  return node.domain === '' && PASS.has(node.opType);
+  if (node.domain !== '') return false;
+  return PASS.has(node.opType) || (node.inputs.length === 1 && PASS_ALONE.has(node.opType));
 }
 
 export function isView(node: Node): boolean {
@@ -57,11 +61,19 @@ export function plain(scope: Scope, value: string): string {
 
 /** As `plain`, through Reshape, Transpose and the like as well. */
 export function unviewed(scope: Scope, value: string): string {
+  const known = scope.memo<string>('unviewed');
+  const way: string[] = [];
   let at = value;
   for (;;) {
+    const before = known.get(at);
+    if (before !== undefined) at = before;
+    way.push(at);
     const node = scope.maker(at);
     const next = passedBy(scope, at) ?? (node && isView(node) ? node.inputs[0] : undefined);
-    if (next === undefined || next === '') return at;
+    if (next === undefined || next === '') break;
     at = next;
   }
+  for (const passed of way) known.set(passed, at);
+  known.set(value, at);
+  return at;
 }

@@ -13,6 +13,7 @@ import {
   type Graph,
   GraphIndex,
   intsAttribute,
+  MAX_RANK,
   type Model,
   type Node,
   opsetVersion,
@@ -61,6 +62,8 @@ export class Scope {
   /** Position → place in `order`. */
   readonly rank: Int32Array;
   readonly #facts = new Map<string, Fact>();
+  readonly #sparse: ReadonlySet<string>;
+  readonly #memos = new Map<string, Map<string, unknown>>();
   readonly #branches = new Map<number, Branch[]>();
   /** Outputs of an If whose condition is known, to the outer value its branch hands through. */
   readonly #aliases = new Map<string, string>();
@@ -78,7 +81,11 @@ export class Scope {
     this.order.forEach((position, place) => {
       this.rank[position] = place;
     });
-    for (const info of graph.inputs) this.#facts.set(info.name, inputFact(info));
+    this.#sparse = new Set(graph.sparseInitializers);
+    // Exporters of old list constants among the inputs; they are constants all the same.
+    for (const info of graph.inputs) {
+      if (!this.index.initializer(info.name)) this.#facts.set(info.name, inputFact(info));
+    }
     for (const position of this.order) this.#visit(graph.nodes[position]!, position);
   }
 
@@ -125,6 +132,13 @@ export class Scope {
     return producer ? this.rank[producer.position]! : -1;
   }
 
+  /** What was found out about values of this scope under a name: asked for often, worked out once. */
+  memo<T>(name: string): Map<string, T> {
+    const known = this.#memos.get(name) ?? new Map<string, unknown>();
+    this.#memos.set(name, known);
+    return known as Map<string, T>;
+  }
+
   /** Sub-graphs of the node at a position, as scopes of their own. */
   branches(position: number): readonly Branch[] {
     return this.#branches.get(position) ?? [];
@@ -168,12 +182,13 @@ export class Scope {
   }
 
   #defines(name: string): boolean {
-    if (this.index.isDefined(name) || this.graph.sparseInitializers.includes(name)) return true;
+    if (this.index.isDefined(name) || this.#sparse.has(name)) return true;
     return this.parent ? this.parent.#defines(name) : false;
   }
 
   #visit(node: Node, position: number): void {
     this.#checkInputs(node);
+    checkPermutation(node);
     if (node.opType === 'Constant' && node.domain === '') {
       const tensor = constantTensor(node);
       if (tensor && node.outputs[0]) this.#facts.set(node.outputs[0], this.#constantFact(tensor));
@@ -193,11 +208,31 @@ export class Scope {
       if (name === '') return;
       const content = output === 0 && branches.length === 0 ? evaluate(node, operands) : undefined;
       const info = this.index.info(name);
-      const shape = shapes?.[output] ?? declared(info);
+      const shape = this.#checkedShape(shapes?.[output], node, output) ?? declared(info);
       const type =
         (output === 0 ? outputType(node, (input) => facts[input]?.type) : undefined) ?? facts[0]?.type;
       this.#facts.set(name, { shape, type: info?.elemType || type, content, constant });
     });
+  }
+
+  /**
+   * Rules compute with what a file says; what comes out must be sizes.
+   * @throws AttuneError ONNX_MALFORMED for more axes than MAX_RANK
+   */
+  #checkedShape(shape: Shape | undefined, node: Node, output: number): Shape | undefined {
+    if (!shape) return undefined;
+    if (shape.length > MAX_RANK) {
+      throw new AttuneError('ONNX_MALFORMED', {
+        at: `node ${describeNode(node)}`,
+        found: `a result of ${shape.length} axes`,
+        expected: `at most ${MAX_RANK}`,
+        hint: 'The file was damaged or made to be hostile.',
+      });
+    }
+    if (shape.every(isSize)) return shape;
+    return Array.from(shape, (dim, axis) =>
+      isSize(dim) ? dim : symbol(`?${node.outputs[output] ?? ''}:${axis}`),
+    );
   }
 
   /** One view for all nodes, of the node being visited: rules take functions, and closures per node add up. */
@@ -267,6 +302,24 @@ export class Scope {
   }
 }
 
+function isSize(dim: Dim | undefined): boolean {
+  return typeof dim === 'string' || (Number.isSafeInteger(dim) && (dim as number) >= 0);
+}
+
+/** @throws AttuneError ONNX_MALFORMED for a Transpose whose perm does not order axes */
+function checkPermutation(node: Node): void {
+  const perm = node.opType === 'Transpose' && node.domain === '' ? intsAttribute(node, 'perm') : undefined;
+  if (!perm) return;
+  const seen = new Set(perm.filter((axis) => Number.isInteger(axis) && axis >= 0 && axis < perm.length));
+  if (perm.length <= MAX_RANK && seen.size === perm.length) return;
+  throw new AttuneError('ONNX_MALFORMED', {
+    at: `node ${describeNode(node)}`,
+    found: `perm [${perm.slice(0, 8).join(', ')}${perm.length > 8 ? ', …' : ''}]`,
+    expected: `each axis from 0 on, once, at most ${MAX_RANK}`,
+    hint: 'The file was damaged.',
+  });
+}
+
 /** A single integer given at run time is most often a dimension: it stands for itself. */
 function inputFact(info: ValueInfo): Fact {
   const shape = declared(info);
@@ -275,9 +328,13 @@ function inputFact(info: ValueInfo): Fact {
   return { shape, type: info.elemType || undefined, content, constant: false };
 }
 
+/** A declaration is a hint: one of absurd rank is none, a negative size is unknown. */
 function declared(info: ValueInfo | undefined): Shape | undefined {
-  return info?.shape?.map((dim, axis) =>
-    typeof dim === 'number' ? dim : symbol(dim ?? `?${info.name}:${axis}`),
+  if (!info?.shape || info.shape.length > MAX_RANK) return undefined;
+  return info.shape.map((dim, axis) =>
+    typeof dim === 'number' && isSize(dim)
+      ? dim
+      : symbol(typeof dim === 'string' ? dim : `?${info.name}:${axis}`),
   );
 }
 

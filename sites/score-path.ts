@@ -60,6 +60,9 @@ export function productOf(scope: Scope, node: Node): ScoreProduct | undefined {
 /** More steps than the longest known way from scores to Softmax. */
 const LONGEST = 40;
 
+/** Values that lead nowhere before the search is given up: masks of real exports are some hundreds of nodes. */
+const WIDEST = 4000;
+
 interface Walk {
   nodes: Node[];
   masks: MaskUse[];
@@ -108,7 +111,7 @@ interface Found {
 
 /** Depth first; `dead` remembers values that lead nowhere, so shared mask arithmetic is searched once. */
 function walk(scope: Scope, value: string, so: Walk, left: number, dead: Set<string>): Found | undefined {
-  if (left === 0 || value === '' || dead.has(value)) return undefined;
+  if (left === 0 || value === '' || dead.has(value) || dead.size > WIDEST) return undefined;
   const node = scope.maker(value);
   const found = node && (passOn(scope, value, node, so, left, dead) ?? through(scope, node, so, left, dead));
   if (!found) dead.add(value);

@@ -18,7 +18,7 @@ export function isRank(rank: Dim | undefined): rank is number {
 
 /** An axis as a non-negative number within the rank. */
 export function normalAxis(axis: number, rank: number): number {
-  return Math.min(Math.max(axis < 0 ? axis + rank : axis, 0), Math.max(rank - 1, 0));
+  return Math.trunc(Math.min(Math.max(axis < 0 ? axis + rank : axis, 0), Math.max(rank - 1, 0)));
 }
 
 /** Axes as non-negative numbers, sorted. */

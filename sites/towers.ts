@@ -4,8 +4,11 @@ import type { LayerDraft } from './residual.ts';
 import type { Scope } from './scope.ts';
 
 export function towerNames(scope: Scope, layers: readonly LayerDraft[]): string[] {
-  const count = Math.max(0, ...layers.map(({ tower }) => tower + 1));
-  const towers = Array.from({ length: count }, (_, tower) => layers.filter((layer) => layer.tower === tower));
+  const towers: LayerDraft[][] = [];
+  for (const layer of layers) {
+    towers[layer.tower] ??= [];
+    towers[layer.tower]!.push(layer);
+  }
   if (towers.length <= 1) return towers.map(() => '');
   const attended = new Set(layers.flatMap(({ sites }) => crossSources(scope, sites)));
   const used = new Map<string, number>();

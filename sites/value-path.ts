@@ -12,12 +12,17 @@ export interface ValueProduct {
   readonly nodes: readonly Node[];
 }
 
+/** Values looked at after a Softmax, and nodes in a row: more than the longest known way to the values. */
+const WIDEST = 256;
+const LONGEST = 40;
+
 /** Products whose left operand is the softmax result, nearest first. */
 export function valueProducts(scope: Scope, pattern: string): ValueProduct[] {
   const found: ValueProduct[] = [];
   const queue: { value: string; nodes: readonly Node[] }[] = [{ value: pattern, nodes: [] }];
   const seen = new Set([pattern]);
   for (const { value, nodes } of queue) {
+    if (queue.length > WIDEST || nodes.length > LONGEST) break;
     for (const use of scope.index.uses(value)) {
       const product = use.input < 0 ? undefined : productOf(scope, use.node);
       if (product) {
@@ -69,6 +74,7 @@ export function outputPath(scope: Scope, z: string): OutputPath {
     const queue: { value: string; nodes: readonly Node[] }[] = [{ value: start, nodes: [] }];
     const seen = new Set([start]);
     for (const { value, nodes: before } of queue) {
+      if (queue.length > WIDEST || before.length > LONGEST) break;
       for (const use of scope.index.uses(value)) {
         const entered = projectionEntered(scope, use, value);
         if (entered) {

@@ -69,7 +69,7 @@ const squeeze: ShapeRule = ({ shape, ints }, node) => {
 
 const concat: ShapeRule = (operands, node) => {
   const first = operands.shape(0);
-  if (!first) return undefined;
+  if (!first || first.length === 0) return undefined;
   const axis = normalAxis(intAttribute(node, 'axis', 0), first.length);
   let total: Dim | undefined = 0;
   for (let i = 0; i < node.inputs.length; i++) {
@@ -103,7 +103,7 @@ const slice: ShapeRule = (operands, node) => {
   const steps = node.inputs[4] ? operands.content(4) : undefined;
   const result = [...input];
   axesInOrder(axes, input.length).forEach((axis, i) => {
-    if (axis < 0 || axis >= result.length) return;
+    if (result[axis] === undefined) return;
     const step = node.inputs[4] ? steps?.[i] : 1;
     result[axis] = sliced(result[axis]!, starts[i], ends[i], step) ?? operands.unknown(0, axis);
   });

@@ -6,6 +6,9 @@ import type { Inspection } from './inspection.ts';
 
 const CELL = 18;
 
+/** A page shows at most so many heads of a layer, layers of a tower, points and refusals; the rest is counted. */
+const MOST = { heads: 256, layers: 512, rows: 20_000 } as const;
+
 export function inspectPage({ file, producer, opset, recognition, points }: Inspection): string {
   const groups = new Map<string, Site[]>();
   for (const site of recognition.sites) {
@@ -13,16 +16,19 @@ export function inspectPage({ file, producer, opset, recognition, points }: Insp
     groups.set(key, [...(groups.get(key) ?? []), site]);
   }
   const maps = [...groups].map(([title, sites]) => `<h2>${escapeHtml(title)}</h2>${headMap(sites)}`).join('');
-  const refused = recognition.refused.map(
-    ({ node, reason }) => `<li><code>${escapeHtml(node)}</code> ${escapeHtml(reason)}</li>`,
-  );
-  const rows = points.map(({ name, kind, source }) => {
+  const refused = recognition.refused
+    .slice(0, MOST.rows)
+    .map(({ node, reason }) => `<li><code>${escapeHtml(node)}</code> ${escapeHtml(reason)}</li>`);
+  const rows = points.slice(0, MOST.rows).map(({ name, kind, source }) => {
     const state =
       source.from === 'nowhere'
         ? `<i>${escapeHtml(source.reason)}</i>`
         : `[${[...POINT_AXES[kind]].join(', ')}]`;
     return `<tr><td><code>${escapeHtml(name)}</code><td>${state}`;
   });
+  if (points.length > MOST.rows) rows.push(`<tr><td>… and ${points.length - MOST.rows} more<td>`);
+  if (recognition.refused.length > MOST.rows)
+    refused.push(`<li>… and ${recognition.refused.length - MOST.rows} more</li>`);
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escapeHtml(file)} · attune inspect</title>
 <style>
@@ -40,14 +46,15 @@ ${refused.length > 0 ? `<h2>Refused or limited</h2><ul>${refused.join('')}</ul>`
 }
 
 /** Layers down, heads across; heads that share a kv head share a colour. Hover for the facts of the site. */
-function headMap(sites: readonly Site[]): string {
+function headMap(all: readonly Site[]): string {
   const left = 190;
-  const heads = Math.max(...sites.map(({ numHeads }) => numHeads));
+  const sites = all.slice(0, MOST.layers);
+  const heads = Math.min(MOST.heads, Math.max(...sites.map(({ numHeads }) => numHeads)));
   const height = sites.length * (CELL + 4) + 24;
   const rows = sites.map((site, row) => {
     const y = 20 + row * (CELL + 4);
     const facts = `layer ${site.layer}: ${site.form}, ${site.numHeads} heads over ${site.kvHeads} kv heads × ${site.headDim}, ${site.causalBy}`;
-    const cells = Array.from({ length: site.numHeads }, (_, head) => {
+    const cells = Array.from({ length: Math.min(site.numHeads, MOST.heads) }, (_, head) => {
       const kv = Math.floor(head / (site.numHeads / site.kvHeads));
       const hue = Math.round((kv * 360) / site.kvHeads);
       return `<rect x="${left + head * CELL}" y="${y}" width="${CELL - 2}" height="${CELL}" rx="3" fill="hsl(${hue} 55% 55%)"><title>head ${head}, kv head ${kv} · ${escapeHtml(facts)}</title></rect>`;
@@ -57,7 +64,14 @@ function headMap(sites: readonly Site[]): string {
   const axis = Array.from({ length: heads }, (_, head) =>
     head % 4 === 0 ? `<text x="${left + head * CELL}" y="12">${head}</text>` : '',
   );
-  return `<div class="scroll"><svg width="${left + heads * CELL}" height="${height}" role="img">${axis.join('')}${rows.join('')}</svg></div>`;
+  const hidden = [
+    ...(sites.some(({ numHeads }) => numHeads > MOST.heads)
+      ? [`the first ${MOST.heads} heads of a layer`]
+      : []),
+    ...(all.length > MOST.layers ? [`the first ${MOST.layers} of ${all.length} layers`] : []),
+  ];
+  const note = hidden.length > 0 ? `<p>Shown: ${hidden.join(', ')}.</p>` : '';
+  return `${note}<div class="scroll"><svg width="${left + heads * CELL}" height="${height}" role="img">${axis.join('')}${rows.join('')}</svg></div>`;
 }
 
 function escapeHtml(text: string): string {

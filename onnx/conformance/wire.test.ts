@@ -23,7 +23,7 @@ import {
 } from '../index.ts';
 import type { ByteSource } from '../source.ts';
 
-const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '../../../testbed/fixtures/wire');
+const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '../../testbed/fixtures/wire');
 
 interface ExpectedTensor {
   name: string;

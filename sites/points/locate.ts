@@ -90,7 +90,11 @@ function blockPoints({ tower, layer, scope, residual, sites }: Block): HookPoint
 /** Points of one name become one; the first that can be read leads. */
 function joinTwins(points: readonly HookPoint[]): HookPoint[] {
   const byName = new Map<string, HookPoint[]>();
-  for (const point of points) byName.set(point.name, [...(byName.get(point.name) ?? []), point]);
+  for (const point of points) {
+    const same = byName.get(point.name);
+    if (same) same.push(point);
+    else byName.set(point.name, [point]);
+  }
   return [...byName.values()].map((same) => {
     const readable = same.filter(({ source }) => source.from !== 'nowhere');
     const [lead, ...twins] = readable.length > 0 ? readable : same;

@@ -65,7 +65,10 @@ describe('refused', () => {
       ...facts,
       decoder: facts.decoder.map((site) => ({ ...site, headSink: 'sink' })),
     };
-    const packed: ModelFacts = { ...facts, decoder: facts.decoder.map((site) => ({ ...site, form: 'P4' })) };
+    const packed: ModelFacts = {
+      ...facts,
+      decoder: facts.decoder.map((site) => ({ ...site, projectsInside: true })),
+    };
     const uniform = headAblation({ heads: [[0, 1]], kind: 'uniform' });
     for (const refusing of [t5, sinks, packed]) {
       expect(() => uniform.kind.knobs(uniform, refusing)).toThrow('INTERVENTION_REFUSED');

@@ -13,7 +13,6 @@ import { MASKED_BELOW } from '../hooks/compile/index.ts';
 import type { ModelFacts, RequestState } from '../hooks/model/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
 import { DataType } from '../onnx/index.ts';
-import { isFused } from '../sites/points/index.ts';
 import type { Site } from '../sites/site.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headTable, type LayerSet } from './heads.ts';
@@ -49,7 +48,7 @@ export function gainPlan(kind: string, model: ModelFacts) {
     knobs: [headKnob(FACTOR, model, 0), hereKnob, promptKnob],
     edits: model.decoder.map((site, layer): Edit => {
       const edit = { site, shared: 'image gain' };
-      if (!isFused(site)) {
+      if (!site.fused) {
         return { ...edit, kind: 'logits', build: (context, scores) => raised(context, scores, site, layer) };
       }
       return {

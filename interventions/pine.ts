@@ -206,11 +206,11 @@ function whyNot(site: Site): string | undefined {
   if (site.window !== undefined)
     return `which sees a window of ${site.window} tokens: PINE is not defined for it`;
   if (site.scope.length > 0) return 'in a branch of an If, which the keys of documents cannot leave';
-  if (site.form === 'P4') return 'whose projections are inside com.microsoft.Attention';
+  if (site.projectsInside) return 'whose projections are inside com.microsoft.Attention';
   if (site.scale === undefined) return 'whose scale is a value given at run time';
   if (site.biasInside !== undefined) return 'whose operator adds the bias of its projections itself';
   const inside =
-    site.form === 'P1a' || site.form === 'P1b'
+    site.operator === 'com.microsoft.GroupQueryAttention'
       ? site.masks.find(({ kind }) => kind === 'additive')
       : undefined;
   return inside && `which adds ${inside.value} to its logits`;

@@ -118,7 +118,7 @@ describe('refused', () => {
     expect(() => plan({ ...facts, config: { model_type: 'bloom' } })).toThrow(
       /INTERVENTION_REFUSED.*position/,
     );
-    expect(() => compile(facts.recognition, plan(sites({ form: 'P4' })))).toThrow(
+    expect(() => compile(facts.recognition, plan(sites({ projectsInside: true })))).toThrow(
       /INTERVENTION_REFUSED.*com\.microsoft\.Attention/,
     );
     await model.dispose();

@@ -86,6 +86,12 @@ function describe(
   const raw = product.node.outputs[0]!;
   return {
     form: formOf(path, q, k),
+    operator: undefined,
+    fused: false,
+    packedQkv: false,
+    projectsInside: false,
+    rotatesInside: false,
+    biasInput: undefined,
     attention: attentionKind(q, k),
     causal,
     causalBy,

@@ -1,16 +1,17 @@
 /** What the fused attention operators have in common: q, k, v as inputs, one output, and a tail to the projection. */
-import type { Node } from '../onnx/index.ts';
+import { type Node, qualifiedOp } from '../onnx/index.ts';
 import { axesOf } from './axes.ts';
 import { pastPair, presentPair } from './cache.ts';
 import { headPath, headsBeforeRepeat } from './heads.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
-import type { Layout, Place, Stages } from './site.ts';
+import type { AttentionOperator, Layout, Place, Stages } from './site.ts';
 import { stagesOf } from './stages.ts';
 import { outputPath } from './value-path.ts';
 
 type Settled =
   | 'form'
+  | 'biasInput'
   | 'numHeads'
   | 'kvHeads'
   | 'headDim'
@@ -22,10 +23,11 @@ type Settled =
 
 /** What the rule of an operator reads off its node. */
 export interface FusedParts
-  extends Pick<
-    SiteDraft,
-    Settled | 'rotary' | 'masks' | 'causal' | 'causalBy' | 'past' | 'present' | 'warnings' | 'biasInside'
-  > {
+  extends Partial<Pick<SiteDraft, 'packedQkv' | 'projectsInside'>>,
+    Pick<
+      SiteDraft,
+      Settled | 'rotary' | 'masks' | 'causal' | 'causalBy' | 'past' | 'present' | 'warnings' | 'biasInside'
+    > {
   /** Inputs of the operator; undefined where q, k and v do not exist apart. */
   readonly q: Place | undefined;
   readonly k: Place | undefined;
@@ -60,7 +62,12 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
   const source = paths.q ? paths.q.projection?.input : undefined;
   const { zLayout: _, packed: __, ...settled } = parts;
   return {
+    packedQkv: false,
+    projectsInside: false,
     ...settled,
+    operator: qualifiedOp(node) as AttentionOperator,
+    fused: true,
+    rotatesInside: parts.rotary?.by === 'operator',
     kvHeads: (paths.k && headsBeforeRepeat(scope, paths.k)) ?? parts.kvHeads,
     attention:
       parts.attention ??

@@ -36,6 +36,8 @@ export const groupQueryAttention: SiteRule = {
     ];
     const parts: FusedParts = {
       form: packed ? 'P1a' : 'P1b',
+      packedQkv: packed,
+      biasInput: 10,
       q: packed ? undefined : { value: query, layout: 'BS(HD)' },
       k: packed ? undefined : { value: key, layout: 'BS(HD)' },
       v: packed ? undefined : { value, layout: 'BS(HD)' },

@@ -34,6 +34,7 @@ export const multiHeadAttention: SiteRule = {
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;
     return fusedSite(scope, node, position, {
       form: 'P3',
+      biasInput: 5,
       q: packed ? undefined : { value: query, layout: 'BS(HD)' },
       k: key === '' ? undefined : keyPlace(scope, key),
       v: value === '' ? undefined : keyPlace(scope, value),

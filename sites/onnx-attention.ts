@@ -41,6 +41,7 @@ export const onnxAttention: SiteRule = {
     const layout = merged ? 'BS(HD)' : 'BHSD';
     const site = fusedSite(scope, node, position, {
       form: 'P5',
+      biasInput: 3,
       q: { value: query, layout },
       k: { value: key, layout },
       v: { value, layout },

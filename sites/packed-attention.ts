@@ -38,6 +38,8 @@ export const packedAttention: SiteRule = {
     return {
       ...fusedSite(scope, node, position, {
         form: 'P4',
+        projectsInside: true,
+        biasInput: 5,
         q: undefined,
         k: undefined,
         v: undefined,

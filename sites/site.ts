@@ -23,6 +23,13 @@ export type Form =
   | 'P6-qscaled'
   | 'P6-fusedmatmul';
 
+/** Operators that are a whole attention, as qualifiedOp calls them. */
+export type AttentionOperator =
+  | 'com.microsoft.GroupQueryAttention'
+  | 'com.microsoft.MultiHeadAttention'
+  | 'com.microsoft.Attention'
+  | 'Attention';
+
 /** A value of the graph and the order of its axes. */
 export interface Place {
   readonly value: string;
@@ -112,7 +119,20 @@ export interface ScopeStep {
 export interface Site {
   /** Order of execution over the whole file. */
   readonly index: number;
+  /** How the site is written, for people and JSON. What can be done at it is told by the facts that follow. */
   readonly form: Form;
+  /** The operator that is the whole attention; undefined where MatMul, Softmax and MatMul are nodes of the graph. */
+  readonly operator: AttentionOperator | undefined;
+  /** Scores, mask and softmax live inside one operator. */
+  readonly fused: boolean;
+  /** q, k and v reach the operator as one tensor, end to end: [B, S, (H + 2K)·D]. */
+  readonly packedQkv: boolean;
+  /** The operator has the weights that q, k and v are projected with. */
+  readonly projectsInside: boolean;
+  /** The operator rotates q and k itself. */
+  readonly rotatesInside: boolean;
+  /** Which input of the operator is added to its logits, [B|1, H|1, S, T]; undefined where none is. */
+  readonly biasInput: number | undefined;
   /** Transformer layer within its tower; self- and cross-attention of a decoder layer share it. */
   readonly layer: number;
   /** Residual stream the site belongs to: 'decoder', 'encoder', 'vision', …; '' when the file has just one. */

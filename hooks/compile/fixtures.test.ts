@@ -35,7 +35,9 @@ describe.each(fixtureNames())('%s', (name) => {
       return;
     }
     const points = locatePoints(recognition);
-    const grouped = recognition.sites.some(({ form }) => form.startsWith('P1'));
+    const grouped = recognition.sites.some(
+      ({ operator }) => operator === 'com.microsoft.GroupQueryAttention',
+    );
     const named = new Set<string>();
     let compared = 0;
     for (const kase of fixture.cases) {

@@ -52,7 +52,7 @@ import {
   type Tensor,
   type ValueInfo,
 } from '../../onnx/index.ts';
-import { type HookPoint, isFused, POINT_AXES, pointName } from '../../sites/points/index.ts';
+import { type HookPoint, POINT_AXES, pointName } from '../../sites/points/index.ts';
 import type { Place, Site, Stages } from '../../sites/site.ts';
 
 /** Inputs of the model that edits may use, by what they are. */
@@ -173,7 +173,7 @@ export class GraphRewrite {
       if (edit.kind === 'expand') {
         // Those of one site go together, where the first of them stands.
         const own = expansions.get(edit.site);
-        if (!own || isFused(edit.site)) continue;
+        if (!own || edit.site.fused) continue;
         this.#editPattern(edit.site, own);
         expansions.delete(edit.site);
       } else if (edit.kind === 'bias') {
@@ -230,7 +230,7 @@ export class GraphRewrite {
   /** float32 [B,H,S,T] of a site as it is without documents. */
   #untouchedPattern(site: Site, edited: Site): string {
     const known = this.#expanded.get(site)?.results.pattern;
-    if (known !== undefined && isFused(site)) return known;
+    if (known !== undefined && site.fused) return known;
     const name = pointName('hook_pattern', site);
     const { layer, tower, scope, pattern: place } = site;
     const source = place ? ({ from: 'value', place } as const) : ({ from: 'beside' } as const);
@@ -322,7 +322,7 @@ export class GraphRewrite {
       elemType === DataType.FLOAT
         ? bias
         : this.#once(`cast ${elemType} ${bias}`, () => e.cast(bias, elemType));
-    if (!isFused(site)) {
+    if (!site.fused) {
       this.#editLogits(site, (scores) => e.op('Add', [scores, typed], 'scores'));
       return undefined;
     }
@@ -494,7 +494,9 @@ export class GraphRewrite {
   /** @param inputs knobs; only the main graph has them */
   finish(inputs: readonly ValueInfo[] = []): Graph {
     const { nodes, outputs, initializers } = this.#graph;
-    const replaced = new Set([...this.#expanded.keys()].filter(isFused).map(({ anchor }) => anchor));
+    const replaced = new Set(
+      [...this.#expanded.keys()].filter(({ fused }) => fused).map(({ anchor }) => anchor),
+    );
     const kept = nodes.filter((node) => !replaced.has(node));
     const blockwise = emitter(this.#emit.opset, `${this.#prefix}/rows.`);
     const plans = new Map<string, RowBlocks>();

@@ -20,7 +20,7 @@ const MASKED_HALF = -6e4;
 
 export function paddingPlan(sites: readonly Site[], hasAttentionMask: boolean): Plan {
   if (!hasAttentionMask) return {};
-  const fused = sites.filter(({ form }) => form === 'P1a' || form === 'P1b');
+  const fused = sites.filter(({ operator }) => operator === 'com.microsoft.GroupQueryAttention');
   return {
     edits: fused.flatMap((site) => [
       { kind: 'operand', site, input: 5, build: fullLengths },

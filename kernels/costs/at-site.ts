@@ -14,12 +14,12 @@ export interface ChoiceOptions {
 }
 
 /** @throws AttuneError LOWERING_UNAVAILABLE for a forced lowering that the site or the provider does not have */
-export function choiceAt({ form }: Site, method: Method, { ep, opset, lowering }: ChoiceOptions): Choice {
-  const groupQuery = form === 'P1a' || form === 'P1b';
-  const fused = !form.startsWith('P6');
+export function choiceAt(site: Site, method: Method, { ep, opset, lowering }: ChoiceOptions): Choice {
+  const { fused, projectsInside } = site;
+  const groupQuery = site.operator === 'com.microsoft.GroupQueryAttention';
   const all = candidatesFor(method, { ep, groupQuery, fused });
   // com.microsoft.Attention keeps its projections to itself, and older graphs lack what the lowerings are made of.
-  const candidates = all.filter((one) => one === 'fused' || (opset >= OLDEST_OPSET && form !== 'P4'));
+  const candidates = all.filter((one) => one === 'fused' || (opset >= OLDEST_OPSET && !projectsInside));
   if (candidates.length === 0 && (lowering ?? 'expanded') === 'expanded')
     return { lowering: 'expanded', why: 'the only one that can', measured: [] };
   return chooseLowering({ ep, method, candidates, forced: lowering });

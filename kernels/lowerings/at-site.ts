@@ -8,8 +8,8 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { type Emit, emitter, opsetsFor } from '../../onnx/emitter.ts';
-import { changeNode, DataType, intAttribute, type Node } from '../../onnx/index.ts';
-import { isFused, pointName } from '../../sites/points/index.ts';
+import { changeNode, DataType, type Node } from '../../onnx/index.ts';
+import { pointName } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
 import { rowVar } from '../edits/redistribution-row.ts';
 import { pastCounts, rowAct } from '../edits/sink-calibration-row.ts';
@@ -91,8 +91,7 @@ function sharedPositions(
   operator: Node,
   S: string,
 ): string | undefined {
-  const groupQuery = site.form === 'P1a' || site.form === 'P1b';
-  if (!groupQuery || intAttribute(operator, 'do_rotary', 0) === 0) return undefined;
+  if (!site.rotatesInside) return undefined;
   const [seqlens, total, given] = [5, 6, 9].map((input) => operator.inputs[input]);
   return once(`positions of ${S} ${seqlens} ${total} ${given}`, () => {
     const counting = emitter(emit.opset, emit.name('positions.'));
@@ -106,7 +105,7 @@ function rowForm(
   ...[context, site, edits, values, lengths, operator]: [...Parameters<typeof rowAct>, operator: Node]
 ): Expansion['row'] {
   const form =
-    (isFused(site) ? rowAct(context, site, edits, values, lengths) : undefined) ??
+    (site.fused ? rowAct(context, site, edits, values, lengths) : undefined) ??
     rowVar(context, site, edits, values, lengths);
   return form && { ...form, ...rowPlace(context, site, operator, lengths.T) };
 }

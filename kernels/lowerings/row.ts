@@ -6,8 +6,7 @@
  * Letters: B batch, H query heads, K kv heads, D head size, T keys, E value size.
  */
 import { type Emit, emitter, HIDDEN, toFloat } from '../../onnx/emitter.ts';
-import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
-import { isFused } from '../../sites/points/index.ts';
+import { DataType, type Node } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 import type { EditContext } from '../plan.ts';
 import { joined, type Part } from '../site/fragment.ts';
@@ -59,9 +58,7 @@ export interface RowPlace {
  * @param T keys with the cache, int64 [1]
  */
 export function rowPlace({ emit, once }: EditContext, site: Site, operator: Node, T: string): RowPlace {
-  const { window, form } = site;
-  const groupQuery = form === 'P1a' || form === 'P1b';
-  const rotates = groupQuery && intAttribute(operator, 'do_rotary', 0) !== 0;
+  const { window, rotatesInside: rotates } = site;
   const [seqlens, given] = [operator.inputs[5]!, operator.inputs[9]];
   const counted = () =>
     once(`row:positions ${seqlens}`, () => emit.reshape(emit.cast(seqlens, DataType.INT64), [-1, 1]));
@@ -74,7 +71,7 @@ export function rowPlace({ emit, once }: EditContext, site: Site, operator: Node
     });
   return {
     positions: rotates ? given || counted() : undefined,
-    gone: window && isFused(site) ? gone() : undefined,
+    gone: window && site.fused ? gone() : undefined,
   };
 }
 

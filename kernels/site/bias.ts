@@ -8,9 +8,6 @@ import { attendBiased } from '../lowerings/biased.ts';
 import { planRowBlocks, type RowBlocks } from '../lowerings/row-blocks.ts';
 import type { EditContext } from '../plan.ts';
 
-/** Where each fused operator takes an additive bias (ORT contrib operators; ai.onnx Attention: attn_mask). */
-const BIAS_INPUT: Partial<Record<Site['form'], number>> = { P1a: 10, P1b: 10, P3: 5, P4: 5, P5: 3 };
-
 /**
  * @param node the site's operator as it is now
  * @param bias of the operator's type, broadcastable to [B,H,S,T]
@@ -23,7 +20,7 @@ export function withBias(
   bias: string,
   rows: string,
 ): Node {
-  const position = BIAS_INPUT[site.form]!;
+  const position = site.biasInput!;
   // The contrib operators broadcast over batch and heads only; rows have to be there.
   const expanded = once(`rows ${rows} ${bias}`, () =>
     emit.op(
@@ -66,7 +63,7 @@ export function attendInFront(
 ): void {
   const blocks = shared.get(rows) ?? planRowBlocks(emit, { S: rows, size: blockRows });
   shared.set(rows, blocks);
-  const position = BIAS_INPUT[site.form]!;
+  const position = site.biasInput!;
   const elemType = site.elemType ?? DataType.FLOAT;
   const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };
   attendBiased(emit, { ...operator, S: rows, bias, blocks });
@@ -76,9 +73,10 @@ export function attendInFront(
 export function sequenceLength(emit: Emitter, graph: Graph, site: Site): string {
   // Every layer of a tower sees the same rows, so one measurement (of token ids, if there are any) serves all.
   const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
-  const decoderSelf = site.attention === 'self' && (site.form === 'P1a' || site.form === 'P1b');
+  const decoderSelf = site.attention === 'self' && site.operator === 'com.microsoft.GroupQueryAttention';
   if (decoderSelf && ids) return emit.length(ids.name, 1);
-  const fourD = site.q.operand?.layout === 'BHSD' || (site.form === 'P5' && site.q.heads?.layout === 'BHSD');
+  const fourD =
+    site.q.operand?.layout === 'BHSD' || (site.operator === 'Attention' && site.q.heads?.layout === 'BHSD');
   return emit.length(site.anchor.inputs[0]!, fourD ? 2 : 1);
 }
 

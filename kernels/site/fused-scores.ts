@@ -9,7 +9,7 @@
 import { AttuneError } from '../../errors.ts';
 import type { Emitter } from '../../onnx/graph-emitter.ts';
 import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
-import type { Site } from '../../sites/site.ts';
+import type { AttentionOperator, Site } from '../../sites/site.ts';
 import { toBSHD } from './layout.ts';
 
 export interface FusedInputs {
@@ -62,20 +62,16 @@ export function fusedPattern(e: Emitter, scores: string, headSink: string | unde
 
 /** The operator's inputs in the form above. */
 export function fusedInputs(e: Emitter, site: Site): FusedInputs {
-  switch (site.form) {
-    case 'P1a':
-    case 'P1b':
-      return groupQueryInputs(e, site);
-    case 'P3':
-      return multiHeadInputs(e, site);
-    case 'P4':
-      return packedAttentionInputs(e, site);
-    case 'P5':
-      return standardAttentionInputs(e, site);
-    default:
-      throw new AttuneError('NOT_FUSED', { at: site.anchor.name, found: `form ${site.form}` });
-  }
+  if (site.operator) return INPUTS[site.operator](e, site);
+  throw new AttuneError('NOT_FUSED', { at: site.anchor.name, found: `form ${site.form}` });
 }
+
+const INPUTS: Readonly<Record<AttentionOperator, (e: Emitter, site: Site) => FusedInputs>> = {
+  'com.microsoft.GroupQueryAttention': groupQueryInputs,
+  'com.microsoft.MultiHeadAttention': multiHeadInputs,
+  'com.microsoft.Attention': packedAttentionInputs,
+  Attention: standardAttentionInputs,
+};
 
 /** hook_q, hook_k, hook_v before rotary: [B,S,H|K,D]. */
 export function fusedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'): string {
@@ -83,7 +79,7 @@ export function fusedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'):
   const stages = site[which];
   const heads = which === 'q' ? H : K;
   const dim = which === 'v' ? E : D;
-  if (site.form === 'P4') return packedProjection(e, site, which);
+  if (site.projectsInside) return packedProjection(e, site, which);
   const place = stages.heads ?? stages.proj;
   const from = { q: 0, k: H * D, v: 2 * H * D }[which];
   if (place && site.biasInside !== undefined) {

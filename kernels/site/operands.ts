@@ -5,7 +5,7 @@
 import { AttuneError } from '../../errors.ts';
 import { type Emit, emitter } from '../../onnx/emitter.ts';
 import { DataType, intAttribute } from '../../onnx/index.ts';
-import type { Site } from '../../sites/site.ts';
+import type { AttentionOperator, Site } from '../../sites/site.ts';
 import type { ExpandedSite, HeadValue } from '../lowerings/expanded.ts';
 import { openGroupQueryAttention } from '../lowerings/group-query-attention.ts';
 import { type Lowered, lowered } from '../lowerings/lowered.ts';
@@ -32,18 +32,16 @@ export interface OperandOptions {
  * @throws AttuneError LOWERING_LACKS_OPERATOR
  */
 export function operandsOf(site: Site, options: OperandOptions): Operands {
-  switch (site.form) {
-    case 'P1a':
-    case 'P1b':
-      return groupQuery(site, options);
-    case 'P3':
-      return multiHead(site, options);
-    case 'P5':
-      return standard(site, options);
-    default:
-      throw lacks(site, `${site.anchor.opType} with its projections inside`);
-  }
+  const operands = site.operator && OPERANDS[site.operator];
+  if (operands) return operands(site, options);
+  throw lacks(site, `${site.anchor.opType} with its projections inside`);
 }
+
+const OPERANDS: Partial<Record<AttentionOperator, (site: Site, options: OperandOptions) => Operands>> = {
+  'com.microsoft.GroupQueryAttention': groupQuery,
+  'com.microsoft.MultiHeadAttention': multiHead,
+  Attention: standard,
+};
 
 /** S of a fused site, int64 [1]. */
 export function rowsOf(emit: Emit, site: Site): string {
@@ -51,8 +49,8 @@ export function rowsOf(emit: Emit, site: Site): string {
 }
 
 /** Only ai.onnx Attention takes queries head first: without a number of heads, which then has an axis. */
-function queryLayout({ form, anchor }: Site): HeadValue['layout'] {
-  return form === 'P5' && intAttribute(anchor, 'q_num_heads', 0) === 0 ? 'BNSD' : 'BS(ND)';
+function queryLayout({ operator, anchor }: Site): HeadValue['layout'] {
+  return operator === 'Attention' && intAttribute(anchor, 'q_num_heads', 0) === 0 ? 'BNSD' : 'BS(ND)';
 }
 
 function groupQuery({ anchor: node, headDim: D, ...site }: Site, options: OperandOptions): Operands {

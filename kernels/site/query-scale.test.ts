@@ -44,7 +44,7 @@ describe.each(files)('$name $path', ({ name, fixture, path }) => {
       shape: ['settings', H],
       neutral: { dims: [1, H], data: new Float32Array(H).fill(1) },
     };
-    if (site.form === 'P4') {
+    if (site.projectsInside) {
       expect(() => compile(recognition, { knobs: [knob], edits: [edit] })).toThrow('INTERVENTION_REFUSED');
       return;
     }

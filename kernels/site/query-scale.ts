@@ -13,21 +13,21 @@ import { fromBSHD, type HeadShape, toBSHD } from './layout.ts';
  * @throws AttuneError INTERVENTION_REFUSED with the reason
  */
 export function queryPlace(site: Site): Place & HeadShape {
-  const { form, numHeads: H, kvHeads: K, headDim: D, anchor, q } = site;
+  const { numHeads: H, kvHeads: K, headDim: D, anchor, q } = site;
   const refuse = (found: string, hint: string) =>
     new AttuneError('INTERVENTION_REFUSED', { at: anchor.name || anchor.opType, found, hint });
   const own = { heads: H, dim: D, batchOf: q.heads?.layout === 'BHSD' ? q.heads.value : undefined };
-  if (form.startsWith('P6')) {
+  if (!site.fused) {
     if (q.final) return { ...q.final, ...own };
     throw refuse('no value that carries the queries', 'Please report this export with `attune inspect`.');
   }
-  if (form === 'P4') {
+  if (site.projectsInside) {
     throw refuse(
       'queries inside com.microsoft.Attention, whose projection is part of the operator',
       'Use an unfused export, or one with MultiHeadAttention or GroupQueryAttention.',
     );
   }
-  if (form === 'P1a') return { value: anchor.inputs[0]!, layout: 'BS(HD)', heads: H + 2 * K, dim: D };
+  if (site.packedQkv) return { value: anchor.inputs[0]!, layout: 'BS(HD)', heads: H + 2 * K, dim: D };
   if (!q.operand) throw refuse('q, k and v in one tensor', 'Use an export with separate q, k and v.');
   return { ...q.operand, ...own };
 }

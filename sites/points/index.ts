@@ -1,5 +1,5 @@
 /** The vocabulary of hook points and where each lives. */
-export { type HookPoint, isFused, locatePoints, type Source } from './locate.ts';
+export { type HookPoint, locatePoints, type Source } from './locate.ts';
 export {
   ATTENTION_POINTS,
   POINT_AXES,

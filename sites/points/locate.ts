@@ -130,11 +130,6 @@ function residualSource(kind: (typeof RESIDUAL_POINTS)[number], residual: Residu
   return nowhere('no value of the graph carries it');
 }
 
-/** Forms whose q, k, mask and softmax live inside one operator. */
-export function isFused(site: Site): boolean {
-  return !site.form.startsWith('P6');
-}
-
 function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): Source {
   if (site.scope.some((step) => step.attribute === 'body')) {
     return nowhere('the site is inside a Loop or Scan body, whose values differ from step to step');
@@ -170,13 +165,13 @@ function projection({ heads, proj }: Stages, site: Site): Source {
 function rotated(place: Place | undefined, site: Site): Source {
   if (!site.rotary) return nowhere('the model has no rotary embedding here');
   if (place) return { from: 'value', place };
-  if (site.form === 'P1a' || site.form === 'P1b') return { from: 'beside' };
+  if (site.operator === 'com.microsoft.GroupQueryAttention') return { from: 'beside' };
   return nowhere('the rotation happens inside the operator');
 }
 
 function stage(place: Place | undefined, site: Site): Source {
   if (place) return { from: 'value', place };
-  return isFused(site) ? { from: 'beside' } : nowhere('no value of the graph carries it');
+  return site.fused ? { from: 'beside' } : nowhere('no value of the graph carries it');
 }
 
 /** z·W_O per head needs the projection's weight as a plain matrix. */

@@ -15,7 +15,7 @@ import {
   GraphIndex,
   type Node,
 } from '../../../onnx/index.ts';
-import { isFused, pointName } from '../../../sites/points/index.ts';
+import { pointName } from '../../../sites/points/index.ts';
 import type { Place, Site } from '../../../sites/site.ts';
 import type { EditContext, SegmentsEdit } from '../../plan.ts';
 import { choose, joined, type Part, renamed } from '../../site/fragment.ts';
@@ -182,7 +182,7 @@ export function segmentsOf(
   const among = written('among', (of) => amongDocuments(of, { tapPattern: pattern !== undefined }));
   const after = remembers && pattern === undefined ? written('after', afterDocuments) : undefined;
   const elemType = site.elemType ?? DataType.FLOAT;
-  const z = isFused(site) ? site.anchor.outputs[0]! : site.z!.value;
+  const z = site.fused ? site.anchor.outputs[0]! : site.z!.value;
   const outputs: Record<string, string> = { z };
   if (cache) outputs.k = cache.presentK;
   if (cache?.presentV) outputs.v = cache.presentV;
@@ -374,12 +374,12 @@ function cacheOf(site: Site): Cache | undefined {
 /** q, k and v of this call, before rotation. */
 function operandsOf(emit: Emit, site: Site): Pick<SegmentedSite, 'q' | 'k' | 'v'> {
   const { anchor, numHeads: H, kvHeads: K, headDim: D } = site;
-  if (site.form === 'P1a') {
+  if (site.packedQkv) {
     const [q, k, v] = emit.many(3, 'Split', [anchor.inputs[0]!, emit.ints(H * D, K * D, K * D)], { axis: 2 });
     const flat = (value: string): SegmentValue => ({ value, layout: 'BS(ND)' });
     return { q: flat(q!), k: flat(k!), v: flat(v!) };
   }
-  const inside = site.rotary?.by === 'operator';
+  const inside = site.rotatesInside;
   const of = (role: 'q' | 'k') => segmentValue(site, inside ? site[role].operand : site[role].unrotated);
   const joinsCache = site.past && !site.k.withPast;
   const v = joinsCache ? site.v.operand : (site.v.withPast ?? site.v.final);

@@ -8,7 +8,7 @@
  * one moves toward 0. The last row of a prompt predicts its first token; earlier rows are never touched.
  */
 import { AttuneError } from '../errors.ts';
-import type { Edit, EditContext, Emitter, Knob, KnobValue } from '../hooks/compile/index.ts';
+import type { Edit, EditContext, Emit, Knob, KnobValue } from '../hooks/compile/index.ts';
 import { MASKED_BELOW } from '../hooks/compile/index.ts';
 import type { ModelFacts, RequestState } from '../hooks/model/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
@@ -124,12 +124,12 @@ function keyGains(context: EditContext): string {
   const { emit } = context;
   return context.once('image gains', () => {
     const lead = context.tokens!;
-    const shape = emit.op('Concat', [emit.length(lead, 0), emit.length(lead, 1)], 'rows', { axis: 0 });
+    const shape = emit.op('Concat', [emit.dim(lead, 0), emit.dim(lead, 1)], 'rows', { axis: 0 });
     const here = emit.op('Unsqueeze', [emit.op('Expand', [HERE, shape], 'here'), emit.ints(1)], 'here');
     const { past, keep } = context.carry('attune.gain', 1);
     const all = emit.op('Concat', [past, here], 'gains', { axis: 2 });
     keep(all);
-    const prompt = emit.op('Greater', [emit.length(lead, 1), emit.ints(1)], 'prompt');
+    const prompt = emit.op('Greater', [emit.dim(lead, 1), emit.ints(1)], 'prompt');
     const share = emit.op('Where', [prompt, PROMPT, emit.scalar(1)], 'share'); // [settings, 1]
     return emit.op('Mul', [all, emit.op('Unsqueeze', [share, emit.ints(2)], 'share')], 'gains');
   });
@@ -164,13 +164,12 @@ function raised(context: EditContext, scores: string, site: Site, layer: number)
   const type = site.elemType ?? DataType.FLOAT;
   return emit.either(
     raises(context, layer),
-    type,
-    (inner) => lastRowRaised(inner, scores, gain, type),
-    (inner) => inner.op('Identity', [scores], 'scores'),
-  );
+    (inner) => [[lastRowRaised(inner, scores, gain, type), type]],
+    () => [[scores, type]],
+  )[0]!;
 }
 
-function lastRowRaised(emit: Emitter, scores: string, gain: string, type: number): string {
+function lastRowRaised(emit: Emit, scores: string, gain: string, type: number): string {
   const cut = (from: number, to: number) => emit.slice(scores, 2, emit.ints(from), emit.ints(to));
   const last = cut(-1, Number.MAX_SAFE_INTEGER);
   const float = type === DataType.FLOAT ? last : emit.cast(last, DataType.FLOAT);

@@ -61,7 +61,7 @@ export function imageKeys(context: EditContext, rows: string): string {
 /** float32 [B, 1, S], 1 at this run's image tokens. @param rows as in imageKeys */
 export function imageHere({ emit, once }: EditContext, rows: string): string {
   return once('image here', () => {
-    const shape = emit.op('Concat', [emit.length(rows, 0), emit.length(rows, 1)], 'rows', { axis: 0 });
+    const shape = emit.op('Concat', [emit.dim(rows, 0), emit.dim(rows, 1)], 'rows', { axis: 0 });
     return emit.reshape(emit.op('Expand', [HERE, shape], 'image_here'), [0, 1, -1]);
   });
 }

@@ -1,5 +1,5 @@
 /** Sink tokens by their residual stream (kernels/detect/massive-activations.ts), found in the graph and kept for decoding. */
-import type { EditContext, Emitter } from '../hooks/compile/index.ts';
+import type { EditContext, Emit } from '../hooks/compile/index.ts';
 import { DataType } from '../onnx/index.ts';
 import { imageHere } from './image-tokens.ts';
 
@@ -33,13 +33,13 @@ export interface KeyGroups {
 export function keyGroups(context: EditContext, rows: string, rule: SinkRule): KeyGroups {
   const { emit, attentionMask, once } = context;
   const several = once('several rows', () => {
-    return emit.op('Greater', [emit.length(rows, 1), emit.ints(1)], 'several_rows');
+    return emit.op('Greater', [emit.dim(rows, 1), emit.ints(1)], 'several_rows');
   });
   const real = once('real rows', () => {
-    const shape = emit.op('Concat', [emit.length(rows, 0), emit.length(rows, 1)], 'rows', { axis: 0 });
+    const shape = emit.op('Concat', [emit.dim(rows, 0), emit.dim(rows, 1)], 'rows', { axis: 0 });
     if (attentionMask === undefined) return emit.op('Expand', [emit.bool(true), shape], 'real_rows');
-    const T = emit.length(attentionMask, 1);
-    const past = emit.op('Sub', [T, emit.length(rows, 1)], 'past');
+    const T = emit.dim(attentionMask, 1);
+    const past = emit.op('Sub', [T, emit.dim(rows, 1)], 'past');
     return emit.cast(emit.slice(attentionMask, 1, past, T), DataType.BOOL); // [B, S]
   });
   const here = imageHere(context, rows); // [B, 1, S]
@@ -47,18 +47,18 @@ export function keyGroups(context: EditContext, rows: string, rule: SinkRule): K
     const none = emit.op('Mul', [here, emit.scalar(0)], 'no_sinks');
     return emit.op('Concat', [here, none, here], 'groups', { axis: 1 });
   });
-  const added = emit.either(
+  const [added] = emit.either(
     several,
-    DataType.FLOAT,
     (inner) => {
       const found = inner.op('And', [reached(inner, rows, rule), real], 'found');
       const sinks = inner.op('Unsqueeze', [inner.cast(found, DataType.FLOAT), inner.ints(1)], 'sinks');
       const others = inner.op('Sub', [inner.scalar(1), sinks], 'no_sinks');
       const receivers = inner.op('Mul', [here, others], 'receivers');
-      return inner.op('Concat', [receivers, sinks, here], 'groups', { axis: 1 }); // [B, 3, S]
+      const groups = inner.op('Concat', [receivers, sinks, here], 'groups', { axis: 1 }); // [B, 3, S]
+      return [[groups, DataType.FLOAT]];
     },
-    (inner) => inner.op('Identity', [single], 'groups'),
-  );
+    () => [[single, DataType.FLOAT]],
+  ) as [string];
   const { past, keep } = context.carry(rule.name, 3);
   const groups = emit.op('Concat', [past, added], 'groups', { axis: 2 });
   keep(groups);
@@ -66,9 +66,9 @@ export function keyGroups(context: EditContext, rows: string, rule: SinkRule): K
 }
 
 /** bool [B, S]: φ has reached τ. */
-function reached(emit: Emitter, rows: string, { dimensions, tau, strict }: SinkRule): string {
+function reached(emit: Emit, rows: string, { dimensions, tau, strict }: SinkRule): string {
   const x = emit.cast(rows, DataType.FLOAT);
-  const lengths = [emit.length(rows, 0), emit.length(rows, 1), emit.length(dimensions, 1)];
+  const lengths = [emit.dim(rows, 0), emit.dim(rows, 1), emit.dim(dimensions, 1)];
   const shape = emit.op('Concat', lengths, 'shape', { axis: 0 });
   const perToken = emit.op('Unsqueeze', [dimensions, emit.ints(1)], 'per_token');
   const indices = emit.op('Expand', [perToken, shape], 'indices');
@@ -81,7 +81,7 @@ function reached(emit: Emitter, rows: string, { dimensions, tau, strict }: SinkR
 }
 
 /** Over the last axis, which goes: an attribute until opset 17, an input from 18. */
-function reduce(emit: Emitter, op: 'ReduceMax' | 'ReduceMean', x: string): string {
+function reduce(emit: Emit, op: 'ReduceMax' | 'ReduceMean', x: string): string {
   return emit.opset >= 18
     ? emit.op(op, [x, emit.ints(-1)], 'reduced', { keepdims: 0 })
     : emit.op(op, [x], 'reduced', { axes: [-1], keepdims: 0 });

@@ -11,7 +11,7 @@
  */
 import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
-import type { Edit, EditContext, Emitter, Knob, KnobValue } from '../hooks/compile/index.ts';
+import type { Edit, EditContext, Emit, Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { Called, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
 import type { OrtTensor } from '../hooks/session/index.ts';
 import { DataType, makeNode } from '../onnx/index.ts';
@@ -178,12 +178,13 @@ function reinforcements({ decoder, points }: ModelFacts): Edit[] {
       const row = emit.op('Gather', [z, emit.int(-1)], 'last_row', { axis: 1 }); // [B, H, D]
       const last = half ? emit.cast(row, DataType.FLOAT) : row;
       const alpha = layerValues(context, ALPHA, layer); // [settings, heads | 1]
-      const chosen = emit.either(
+      const [chosen] = emit.either(
         sequence.choosing,
-        DataType.FLOAT,
-        (inner) => choose(inner, last, alpha, layer, H),
-        (inner) => inner.op('Gather', [sequence.kept, inner.ints(layer)], 'kept', { axis: 1 }),
-      ); // [B, 1 or 2, H]
+        (inner) => [[choose(inner, last, alpha, layer, H), DataType.FLOAT]],
+        (inner) => [
+          [inner.op('Gather', [sequence.kept, inner.ints(layer)], 'kept', { axis: 1 }), DataType.FLOAT],
+        ],
+      ) as [string]; // [B, 1 or 2, H]
       sequence.chosen.push(chosen);
       sequence.last.push(emit.reshape(last, [0, 1, -1]));
       if (layer === L - 1) finish(context, sequence, L, H);
@@ -213,12 +214,12 @@ function sequenceOf(context: EditContext, z: string, L: number, H: number): Sequ
   if (known) return known;
   const { emit } = context;
   const { past, keep } = context.carry('attune.vhr.factors', L * H);
-  const shape = emit.op('Concat', [emit.length(z, 0), emit.ints(L * H, 1)], 'ones', { axis: 0 });
+  const shape = emit.op('Concat', [emit.dim(z, 0), emit.ints(L * H, 1)], 'ones', { axis: 0 });
   const ones = emit.op('Expand', [emit.scalar(1), shape], 'ones');
   const all = emit.op('Concat', [past, ones], 'factors', { axis: 2 }); // [B, L·H, P + 1]
   const kept = emit.reshape(emit.op('Gather', [all, emit.int(0)], 'kept', { axis: 2 }), [0, L, H]);
-  const starts = emit.op('Equal', [emit.length(past, 2), emit.ints(0)], 'starts');
-  const given = emit.op('Greater', [emit.length(REFERENCE, 2), emit.ints(1)], 'given');
+  const starts = emit.op('Equal', [emit.dim(past, 2), emit.ints(0)], 'starts');
+  const given = emit.op('Greater', [emit.dim(REFERENCE, 2), emit.ints(1)], 'given');
   const choosing = emit.op('And', [starts, given], 'choosing');
   const made = { kept, choosing, keep, last: [], chosen: [] };
   sequences.set(context, made);
@@ -238,7 +239,7 @@ function finish({ emit, report }: EditContext, { keep, last, chosen }: Sequence,
  * Factors and VHD of a layer's heads, [B, 2, H].
  * @param last [B, H, D] outputs at the last token @param alpha [settings, heads | 1]
  */
-function choose(emit: Emitter, last: string, alpha: string, layer: number, H: number): string {
+function choose(emit: Emit, last: string, alpha: string, layer: number, H: number): string {
   const without = emit.op(
     'Reshape',
     [
@@ -261,7 +262,7 @@ function choose(emit: Emitter, last: string, alpha: string, layer: number, H: nu
 }
 
 /** x [B, H] above mean + standard deviation of its row. */
-function aboveDeviation(emit: Emitter, x: string, H: number): string {
+function aboveDeviation(emit: Emit, x: string, H: number): string {
   const sum = (y: string) => emit.op('ReduceSum', [y, emit.ints(1)], 'sum', { keepdims: 1 });
   const mean = emit.op('Div', [sum(x), emit.scalar(H)], 'mean');
   const off = emit.op('Sub', [x, mean], 'off');
@@ -279,12 +280,10 @@ function aboveDeviation(emit: Emitter, x: string, H: number): string {
 }
 
 /** [B, 1]: of an even number of heads the mean of the middle two. */
-function median(emit: Emitter, x: string, H: number): string {
+function median(emit: Emit, x: string, H: number): string {
   const half = H >> 1;
-  const sorted = emit.name('sorted');
-  emit.nodes.push(
-    makeNode('TopK', [x, emit.ints(H)], [sorted, emit.name('order')], { attributes: { axis: 1 } }),
-  );
+  const sorted = emit.fresh('sorted');
+  emit.add(makeNode('TopK', [x, emit.ints(H)], [sorted, emit.fresh('order')], { attributes: { axis: 1 } }));
   const at = (i: number) => emit.op('Gather', [sorted, emit.ints(i)], 'middle', { axis: 1 });
   if (H % 2 === 1) return at(half);
   const middle = emit.op('Add', [at(half - 1), at(half)], 'middle');

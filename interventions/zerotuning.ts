@@ -73,7 +73,7 @@ function spanBias(context: EditContext, site: Site, layer: number, layers: numbe
   // A decoded token pays for every small node of every layer: two nodes make the biases of all.
   const all = once(`${LOG_GAMMA} ${attentionMask}`, () => {
     const logGamma = emit.reshape(LOG_GAMMA, [0, -1, 1, 1]); // [settings, L·H|L, 1, 1]
-    const biases = emit.op('Mul', [logGamma, inSpan(context, emit.length(attentionMask, 1))], 'span_biases');
+    const biases = emit.op('Mul', [logGamma, inSpan(context, emit.dim(attentionMask, 1))], 'span_biases');
     return emit.split(biases, 1, layers);
   });
   return all[layer]!;
@@ -93,7 +93,7 @@ function inSpan({ emit, firstToken }: EditContext, T: string): string {
 /** int64 [1]: T of a site in a model without an attention mask. */
 function keyLength(emit: EditContext['emit'], site: Site): string {
   const scores = site.scores;
-  if (scores) return emit.length(scores.value, scores.layout === 'BHST' ? 3 : 2);
+  if (scores) return emit.dim(scores.value, scores.layout === 'BHST' ? 3 : 2);
   const keys = site.k.operand ?? site.k.proj ?? site.q.proj;
-  return emit.length(keys!.value, keys!.layout === 'BHSD' ? 2 : 1);
+  return emit.dim(keys!.value, keys!.layout === 'BHSD' ? 2 : 1);
 }

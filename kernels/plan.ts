@@ -3,7 +3,7 @@
  * what flows. A plan says nothing of graph forms; compile.ts knows those.
  */
 
-import type { Emitter } from '../onnx/graph-emitter.ts';
+import type { Emit } from '../onnx/emitter.ts';
 import type { HookPoint } from '../sites/points/index.ts';
 import type { Site } from '../sites/site.ts';
 import type { Edit as KernelEdit } from './lowerings/edits.ts';
@@ -27,7 +27,7 @@ export interface KnobValue {
 
 /** What an edit may use of the graph around it. */
 export interface EditContext {
-  readonly emit: Emitter;
+  readonly emit: Emit;
   /** [B, T] int64, 1 for real tokens: the graph's attention_mask; undefined where the model takes none. */
   readonly attentionMask: string | undefined;
   /** A graph input with axes [B, S, …]: token ids or embeddings of this call; undefined where there is neither. */

@@ -8,7 +8,7 @@ import { AttuneError } from '../../errors.ts';
 import type { LoweringChoice } from '../../kernels/costs/choose.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
 import type { Edit, Knob, Plan } from '../../kernels/plan.ts';
-import { PREFIX } from '../../onnx/graph-emitter.ts';
+import { PREFIX } from '../../onnx/emitter.ts';
 import {
   changeModel,
   type Graph,

@@ -33,8 +33,7 @@ import {
 import { fromBHST, fromBSHD, toBHST } from '../../kernels/site/layout.ts';
 import { queryPlace, scaleQueries, takeOutBias } from '../../kernels/site/query-scale.ts';
 import { type Derived, headShape, readPoint } from '../../kernels/site/read-point.ts';
-import { emitter } from '../../onnx/emitter.ts';
-import { Emitter } from '../../onnx/graph-emitter.ts';
+import { type Emit, emitter, graphEmitter } from '../../onnx/emitter.ts';
 import {
   type Attribute,
   capturedValues,
@@ -45,7 +44,6 @@ import {
   floatTensor,
   type Graph,
   GraphIndex,
-  makeNode,
   makeValueInfo,
   type Node,
   subgraphs,
@@ -70,7 +68,7 @@ export interface ProviderTraits {
 
 export class GraphRewrite {
   readonly #graph: Graph;
-  readonly #emit: Emitter;
+  readonly #emit: Emit;
   readonly #derived: Derived = new Map();
   readonly #outputs: ValueInfo[] = [];
   /** Nodes of the file that were changed, by the original. */
@@ -110,7 +108,7 @@ export class GraphRewrite {
     this.#graph = graph;
     this.#prefix = prefix;
     this.#provider = provider;
-    this.#emit = new Emitter(graph, opset, prefix);
+    this.#emit = graphEmitter(graph, opset, prefix);
     const emit = this.#emit;
     const once: EditContext['once'] = (key, make) => this.#once(key, make);
     const first = () => once('first', () => firstToken(emit, attentionMask));
@@ -142,7 +140,7 @@ export class GraphRewrite {
     if (current.outputs[output]) return;
     const outputs = [...current.outputs];
     while (outputs.length <= output) outputs.push('');
-    outputs[output] = this.#emit.name(`sum/${name}`);
+    outputs[output] = this.#emit.fresh(`sum/${name}`);
     this.#changed.set(node, changeNode(current, { outputs }));
   }
 
@@ -205,7 +203,7 @@ export class GraphRewrite {
       const edited = this.#editedSite(site);
       const part = expandFused(edited, this.#expansion(site, own, edited.anchor), patterns.has(site));
       this.#expanded.set(site, part);
-      this.#emit.nodes.push(...part.nodes);
+      this.#emit.add(...part.nodes);
     }
     for (const edit of edits) {
       if (edit.kind !== 'segments') continue;
@@ -248,7 +246,7 @@ export class GraphRewrite {
     const bhst = toBHST(e, { ...place, value }, site.numHeads);
     const part = expandPattern(site, this.#expansion(site, edits, site.anchor), bhst);
     this.#expanded.set(site, part);
-    e.nodes.push(...part.nodes);
+    e.add(...part.nodes);
     const edited = part.results.pattern!;
     const float = site.elemType === undefined || site.elemType === DataType.FLOAT;
     const typed = float ? edited : e.op('CastLike', [edited, value], 'pattern');
@@ -264,13 +262,13 @@ export class GraphRewrite {
     };
     this.#carried.push(state);
     const keep = (value: string) => {
-      this.#emit.nodes.push(makeNode('Identity', [value], [state.output], { name: state.output }));
+      this.#emit.as(state.output, 'Identity', [value]);
     };
     return { past: state.input, keep };
   }
 
   #report(name: string, value: string, rank: number): void {
-    this.#emit.nodes.push(makeNode('Identity', [value], [name], { name }));
+    this.#emit.as(name, 'Identity', [value]);
     this.#reports.push(name);
     this.addOutput(name, rank);
   }
@@ -406,7 +404,7 @@ export class GraphRewrite {
   addTap(original: HookPoint, output: string): void {
     const e = this.#emit;
     const value = this.#editedPattern(this.#resolve(original)) ?? this.#readPoint(original);
-    e.nodes.push(makeNode('Cast', [value], [output], { name: output, attributes: { to: DataType.FLOAT } }));
+    e.as(output, 'Cast', [value], { to: DataType.FLOAT });
     this.addOutput(output, POINT_AXES[original.kind].length);
   }
 
@@ -457,9 +455,7 @@ export class GraphRewrite {
   addEmptyTap(output: string, rank: number): void {
     const shape = this.#emit.ints(...new Array<number>(rank).fill(0));
     const empty = floatTensor('value', [0]);
-    this.#emit.nodes.push(
-      makeNode('ConstantOfShape', [shape], [output], { name: output, attributes: { value: empty } }),
-    );
+    this.#emit.as(output, 'ConstantOfShape', [shape], { value: empty });
     this.addOutput(output, rank);
   }
 
@@ -550,7 +546,7 @@ function withoutUnused(graph: Graph, nodes: ReadonlySet<Node>, constants: Readon
 }
 
 /** [B] int64: ArgMax takes the first of equal maxima, and the mask is 0 or 1. */
-function firstToken(e: Emitter, attentionMask: string | undefined): string {
+function firstToken(e: Emit, attentionMask: string | undefined): string {
   if (attentionMask === undefined) return e.ints(0);
   return e.op('ArgMax', [attentionMask], 'first_token', { axis: 1, keepdims: 0 });
 }

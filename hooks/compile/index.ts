@@ -14,6 +14,6 @@ export type {
 } from '../../kernels/plan.ts';
 export { queryPlace } from '../../kernels/site/query-scale.ts';
 export { MASKED_BELOW } from '../../kernels/site/read-point.ts';
-export { Emitter, type Length } from '../../onnx/graph-emitter.ts';
+export type { Emit, Length } from '../../onnx/emitter.ts';
 export { type Compiled, type CompileOptions, compile, type KernelOptions, type Tap } from './compile.ts';
 export { withKeptLogits, withLogitRows } from './logit-rows.ts';

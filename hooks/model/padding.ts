@@ -39,8 +39,8 @@ export function isPadded({ attention_mask: mask }: Feeds): boolean {
 /** [B] int32: T − 1 for every row. */
 function fullLengths({ emit, attentionMask, once }: EditContext): string {
   return once('padding:lengths', () => {
-    const last = emit.op('Sub', [emit.length(attentionMask!, 1), emit.ints(1)], 'last_key');
-    const rows = emit.op('Expand', [last, emit.length(attentionMask!, 0)], 'last_keys');
+    const last = emit.op('Sub', [emit.dim(attentionMask!, 1), emit.ints(1)], 'last_key');
+    const rows = emit.op('Expand', [last, emit.dim(attentionMask!, 0)], 'last_keys');
     return emit.cast(rows, DataType.INT32);
   });
 }

@@ -94,9 +94,9 @@ function sharedPositions(
   if (!site.rotatesInside) return undefined;
   const [seqlens, total, given] = [5, 6, 9].map((input) => operator.inputs[input]);
   return once(`positions of ${S} ${seqlens} ${total} ${given}`, () => {
-    const counting = emitter(emit.opset, emit.name('positions.'));
+    const counting = emitter(emit.opset, emit.fresh('positions.'));
     const positions = ownPositions(counting, operator, S);
-    emit.nodes.push(...counting.nodes);
+    emit.add(...counting.nodes);
     return positions;
   });
 }

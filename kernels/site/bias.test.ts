@@ -28,7 +28,7 @@ function planOf(sites: ReturnType<typeof recognise>['sites']): Plan {
         site,
         build: ({ emit, attentionMask, once }) =>
           once('bias', () => {
-            const T = emit.length(attentionMask!, 1);
+            const T = emit.dim(attentionMask!, 1);
             const first = emit.op(
               'Equal',
               [emit.reshape(emit.range(T), [1, 1, 1, -1]), emit.int(0)],

@@ -1,7 +1,6 @@
 /** The additive input of a fused attention operator: what is there already, and more. */
 
 import type { Emit } from '../../onnx/emitter.ts';
-import type { Emitter } from '../../onnx/graph-emitter.ts';
 import { changeNode, DataType, type Graph, type Node } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 import { attendBiased } from '../lowerings/biased.ts';
@@ -70,14 +69,14 @@ export function attendInFront(
 }
 
 /** int64 [1]: S of a fused site. */
-export function sequenceLength(emit: Emitter, graph: Graph, site: Site): string {
+export function sequenceLength(emit: Emit, graph: Graph, site: Site): string {
   // Every layer of a tower sees the same rows, so one measurement (of token ids, if there are any) serves all.
   const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
   const decoderSelf = site.attention === 'self' && site.operator === 'com.microsoft.GroupQueryAttention';
-  if (decoderSelf && ids) return emit.length(ids.name, 1);
+  if (decoderSelf && ids) return emit.dim(ids.name, 1);
   const fourD =
     site.q.operand?.layout === 'BHSD' || (site.operator === 'Attention' && site.q.heads?.layout === 'BHSD');
-  return emit.length(site.anchor.inputs[0]!, fourD ? 2 : 1);
+  return emit.dim(site.anchor.inputs[0]!, fourD ? 2 : 1);
 }
 
 /**
@@ -85,7 +84,7 @@ export function sequenceLength(emit: Emitter, graph: Graph, site: Site): string 
  * @returns undefined where the graph's inputs do not tell
  */
 export function decoderLengths(
-  emit: Emitter,
+  emit: Emit,
   graph: Graph,
   { tower, attention }: Site,
   attentionMask: string | undefined,
@@ -95,7 +94,7 @@ export function decoderLengths(
   // A file of one tower has no name for it.
   const decodes = tower === 'decoder' || tower === '';
   if (!ids || !mask || !decodes || attention !== 'self') return undefined;
-  return { S: emit.length(ids.name, 1), T: emit.length(mask, 1) };
+  return { S: emit.dim(ids.name, 1), T: emit.dim(mask, 1) };
 }
 
 export function withInput(node: Node, position: number, value: string): Node {

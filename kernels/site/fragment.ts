@@ -2,15 +2,8 @@
  * A piece of graph that computes named results, and a choice between two such pieces at run time. What the lowerings
  * of a site are put together from.
  */
-import { emitter } from '../../onnx/emitter.ts';
-import {
-  changeNode,
-  type FunctionDef,
-  makeGraph,
-  makeNode,
-  makeValueInfo,
-  type Node,
-} from '../../onnx/index.ts';
+import { type Emit, emitter, type Output } from '../../onnx/emitter.ts';
+import { changeNode, type FunctionDef, type Node } from '../../onnx/index.ts';
 import type { Lowered } from '../lowerings/lowered.ts';
 
 export interface Part {
@@ -46,31 +39,17 @@ export interface Choice {
 
 /** Only the chosen part is computed. */
 export function choose({ name, opset, condition, results }: Choice, yes: Part, no: Part): Part {
+  const emit = emitter(opset, `${name}.`);
   const keys = Object.keys(results);
-  const branch = (part: Part, side: string) => {
-    const emit = emitter(opset, `${name}.${side}.`);
-    const inside = new Set(part.nodes.flatMap(({ outputs }) => outputs));
-    // A branch may only give what its own nodes make.
-    const values = keys.map((key) => {
-      const value = part.results[key]!;
-      return inside.has(value) ? value : emit('Identity', [value]);
-    });
-    return makeGraph(`${name}.${side}`, {
-      nodes: [...part.nodes, ...emit.nodes],
-      inputs: [],
-      outputs: values.map((value, i) => makeValueInfo(value, results[keys[i]!]!)),
-    });
-  };
-  const outputs = keys.map((key) => `${name}.${key}`);
-  const node = makeNode('If', [condition], outputs, {
-    name,
-    attributes: { then_branch: branch(yes, 'then'), else_branch: branch(no, 'else') },
-  });
-  return {
-    nodes: [node],
-    functions: new Map([...yes.functions, ...no.functions]),
-    results: Object.fromEntries(keys.map((key, i) => [key, outputs[i]!])),
-  };
+  const branch =
+    ({ nodes, functions, results: values }: Part) =>
+    (inner: Emit) => {
+      inner.insert({ nodes, functions: functions.values() });
+      return keys.map((key): Output => [values[key]!, results[key]!]);
+    };
+  const named = keys.map((key) => `${name}.${key}`);
+  const outputs = emit.either(condition, branch(yes), branch(no), named);
+  return joined([emit], Object.fromEntries(keys.map((key, i) => [key, outputs[i]!])));
 }
 
 /** The part with values called otherwise, in its outer nodes. */

@@ -7,7 +7,7 @@
  * GQA never materialises repeated keys: q is viewed as [B,K,G·S,D] with G = H/K.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Emitter } from '../../onnx/graph-emitter.ts';
+import type { Emit } from '../../onnx/emitter.ts';
 import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
 import type { AttentionOperator, Site } from '../../sites/site.ts';
 import { toBSHD } from './layout.ts';
@@ -28,7 +28,7 @@ export interface FusedInputs {
 }
 
 /** hook_attn_scores: [B,H,S,T] with −inf at masked keys, in float32. */
-export function fusedScores(e: Emitter, site: Site, { q, k, kHeads: K, bias, visible }: FusedInputs): string {
+export function fusedScores(e: Emit, site: Site, { q, k, kHeads: K, bias, visible }: FusedInputs): string {
   const { numHeads: H, headDim: D } = site;
   const groups = H / K;
   const float = (value: string) =>
@@ -50,9 +50,9 @@ export function fusedScores(e: Emitter, site: Site, { q, k, kHeads: K, bias, vis
 }
 
 /** hook_pattern from scores; a head sink takes part in the sum and is then left out. */
-export function fusedPattern(e: Emitter, scores: string, headSink: string | undefined): string {
+export function fusedPattern(e: Emit, scores: string, headSink: string | undefined): string {
   if (headSink === undefined) return e.op('Softmax', [scores], 'pattern', { axis: -1 });
-  const T = e.length(scores, 3);
+  const T = e.dim(scores, 3);
   const sink = e.reshape(e.cast(headSink, DataType.FLOAT), [1, -1, 1, 1]);
   const shape = e.shape([{ of: scores, axis: 0 }, { of: scores, axis: 1 }, { of: scores, axis: 2 }, 1]);
   const widened = e.op('Concat', [scores, e.op('Expand', [sink, shape], 'sink')], 'with_sink', { axis: 3 });
@@ -61,12 +61,12 @@ export function fusedPattern(e: Emitter, scores: string, headSink: string | unde
 }
 
 /** The operator's inputs in the form above. */
-export function fusedInputs(e: Emitter, site: Site): FusedInputs {
+export function fusedInputs(e: Emit, site: Site): FusedInputs {
   if (site.operator) return INPUTS[site.operator](e, site);
   throw new AttuneError('NOT_FUSED', { at: site.anchor.name, found: `form ${site.form}` });
 }
 
-const INPUTS: Readonly<Record<AttentionOperator, (e: Emitter, site: Site) => FusedInputs>> = {
+const INPUTS: Readonly<Record<AttentionOperator, (e: Emit, site: Site) => FusedInputs>> = {
   'com.microsoft.GroupQueryAttention': groupQueryInputs,
   'com.microsoft.MultiHeadAttention': multiHeadInputs,
   'com.microsoft.Attention': packedAttentionInputs,
@@ -74,7 +74,7 @@ const INPUTS: Readonly<Record<AttentionOperator, (e: Emitter, site: Site) => Fus
 };
 
 /** hook_q, hook_k, hook_v before rotary: [B,S,H|K,D]. */
-export function fusedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'): string {
+export function fusedProjection(e: Emit, site: Site, which: 'q' | 'k' | 'v'): string {
   const { numHeads: H, kvHeads: K, headDim: D, valueDim: E } = site;
   const stages = site[which];
   const heads = which === 'q' ? H : K;
@@ -108,13 +108,13 @@ function output(node: Node, position: number): string | undefined {
 }
 
 /** Position of row b's first new token, [B]: total − S, where a first prompt with right padding starts at 0. */
-function pastLengths(e: Emitter, seqlens: string, S: string): string {
+function pastLengths(e: Emit, seqlens: string, S: string): string {
   const total = e.op('Add', [e.reshape(e.cast(seqlens, DataType.INT64), [-1]), e.ints(1)], 'total');
   return e.op('Max', [e.op('Sub', [total, S], 'past'), e.ints(0)], 'past_lengths');
 }
 
 /** q or k as GroupQueryAttention receives it, before its own rotation: [B,S,heads,D]. */
-function groupQueryOperand(e: Emitter, site: Site, which: 'q' | 'k'): string {
+function groupQueryOperand(e: Emit, site: Site, which: 'q' | 'k'): string {
   const { anchor, numHeads: H, kvHeads: K, headDim: D } = site;
   const heads = which === 'q' ? H : K;
   const separate = input(anchor, which === 'q' ? 0 : 1);
@@ -124,12 +124,12 @@ function groupQueryOperand(e: Emitter, site: Site, which: 'q' | 'k'): string {
 }
 
 /** Rotated q or k of a GroupQueryAttention: [B,S,heads,D]. ORT contrib operators, GroupQueryAttention, RotaryEmbedding. */
-export function groupQueryRotated(e: Emitter, site: Site, which: 'q' | 'k'): string {
+export function groupQueryRotated(e: Emit, site: Site, which: 'q' | 'k'): string {
   const node = site.anchor;
   const plain = groupQueryOperand(e, site, which);
   if (intAttribute(node, 'do_rotary', 0) === 0) return plain;
   const heads = which === 'q' ? site.numHeads : site.kvHeads;
-  const S = e.length(plain, 1);
+  const S = e.dim(plain, 1);
   let positions = input(node, 9);
   if (positions === undefined) {
     const past = e.reshape(pastLengths(e, node.inputs[5]!, S), [-1, 1]);
@@ -150,14 +150,14 @@ export function groupQueryRotated(e: Emitter, site: Site, which: 'q' | 'k'): str
   return e.reshape(rotated, [0, 0, heads, site.headDim]);
 }
 
-function groupQueryInputs(e: Emitter, site: Site): FusedInputs {
+function groupQueryInputs(e: Emit, site: Site): FusedInputs {
   const node = site.anchor;
   const q = groupQueryRotated(e, site, 'q');
   const k = presentKey(e, node, { past: 3, present: 1 }, () => groupQueryRotated(e, site, 'k'));
-  const S = e.length(q, 1);
+  const S = e.dim(q, 1);
   const past = e.reshape(pastLengths(e, node.inputs[5]!, S), [-1, 1, 1, 1]);
   const row = e.op('Add', [past, e.reshape(e.range(S), [1, 1, -1, 1])], 'row');
-  const key = e.reshape(e.range(e.length(k, 2)), [1, 1, 1, -1]);
+  const key = e.reshape(e.range(e.dim(k, 2)), [1, 1, 1, -1]);
   const visible = [e.op('Not', [e.op('Greater', [key, row], 'later')], 'causal')];
   const window = intAttribute(node, 'local_window_size', -1);
   if (window > 0) {
@@ -172,7 +172,7 @@ function groupQueryInputs(e: Emitter, site: Site): FusedInputs {
 
 /** [B,K,T,D]: the operator's present key, else its past joined with the new keys. */
 function presentKey(
-  e: Emitter,
+  e: Emit,
   node: Node,
   positions: { past: number; present: number },
   fresh: () => string,
@@ -185,7 +185,7 @@ function presentKey(
 }
 
 /** com.microsoft.MultiHeadAttention; keys that the graph repeated reach it with H heads. */
-function multiHeadInputs(e: Emitter, site: Site): FusedInputs {
+function multiHeadInputs(e: Emit, site: Site): FusedInputs {
   const node = site.anchor;
   const { numHeads: H, headDim: D } = site;
   if (input(node, 1) === undefined) throw notBuilt(site, 'packed q, k and v in one tensor');
@@ -209,7 +209,7 @@ function multiHeadInputs(e: Emitter, site: Site): FusedInputs {
 }
 
 /** com.microsoft.Attention with packed weights. */
-function packedAttentionInputs(e: Emitter, site: Site): FusedInputs {
+function packedAttentionInputs(e: Emit, site: Site): FusedInputs {
   const node = site.anchor;
   const q = packedProjection(e, site, 'q');
   let k = e.transpose(packedProjection(e, site, 'k'), [0, 2, 1, 3]);
@@ -225,7 +225,7 @@ function packedAttentionInputs(e: Emitter, site: Site): FusedInputs {
   return { q, k, kHeads: site.numHeads, bias: input(node, 5), visible };
 }
 
-function packedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'): string {
+function packedProjection(e: Emit, site: Site, which: 'q' | 'k' | 'v'): string {
   const { numHeads: H, headDim: D, valueDim: E } = site;
   const [x, weight, bias] = site.anchor.inputs;
   const [from, width] = which === 'q' ? [0, H * D] : which === 'k' ? [H * D, H * D] : [2 * H * D, H * E];
@@ -236,7 +236,7 @@ function packedProjection(e: Emitter, site: Site, which: 'q' | 'k' | 'v'): strin
 }
 
 /** ai.onnx Attention. */
-function standardAttentionInputs(e: Emitter, site: Site): FusedInputs {
+function standardAttentionInputs(e: Emit, site: Site): FusedInputs {
   const node = site.anchor;
   const { numHeads: H, kvHeads: K, headDim: D } = site;
   const fourD =
@@ -261,25 +261,21 @@ function standardAttentionInputs(e: Emitter, site: Site): FusedInputs {
 }
 
 /** Key j is visible to row i of S when j ≤ T − S + i. q [B,S,H,D], k [B,K,T,D]. */
-function causal(e: Emitter, q: string, k: string): string {
-  const S = e.length(q, 1);
-  const T = e.length(k, 2);
+function causal(e: Emit, q: string, k: string): string {
+  const S = e.dim(q, 1);
+  const T = e.dim(k, 2);
   const row = e.op('Add', [e.reshape(e.range(S), [-1, 1]), e.op('Sub', [T, S], 'past')], 'row');
   return e.op('Not', [e.op('Greater', [e.reshape(e.range(T), [1, -1]), row], 'later')], 'causal');
 }
 
-function upperLeftCausal(e: Emitter, q: string, k: string): string {
-  const row = e.reshape(e.range(e.length(q, 1)), [-1, 1]);
-  return e.op(
-    'Not',
-    [e.op('Greater', [e.reshape(e.range(e.length(k, 2)), [1, -1]), row], 'later')],
-    'causal',
-  );
+function upperLeftCausal(e: Emit, q: string, k: string): string {
+  const row = e.reshape(e.range(e.dim(q, 1)), [-1, 1]);
+  return e.op('Not', [e.op('Greater', [e.reshape(e.range(e.dim(k, 2)), [1, -1]), row], 'later')], 'causal');
 }
 
 /** A 0/1 mask of keys, [B,T] or [B,S,T], or the number of real keys of each row, [B]. */
-function paddingMask(e: Emitter, site: Site, mask: string, k: string): string {
-  const T = e.length(k, 2);
+function paddingMask(e: Emit, site: Site, mask: string, k: string): string {
+  const T = e.dim(k, 2);
   if (site.masks.some(({ value, kind }) => value === mask && kind === 'lengths')) {
     const lengths = e.reshape(e.cast(mask, DataType.INT64), [-1, 1, 1, 1]);
     return e.op('Less', [e.reshape(e.range(T), [1, 1, 1, -1]), lengths], 'within_length');

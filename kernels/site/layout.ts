@@ -3,7 +3,7 @@
  * out normalised for a tap can come back for an edit.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Emitter, Length } from '../../onnx/graph-emitter.ts';
+import type { Emit, Length } from '../../onnx/emitter.ts';
 import type { Layout, Place } from '../../sites/site.ts';
 
 export interface HeadShape {
@@ -15,7 +15,7 @@ export interface HeadShape {
 }
 
 /** To [B,S,H,D]. */
-export function toBSHD(e: Emitter, { value, layout }: Place, { heads, dim, batchOf }: HeadShape): string {
+export function toBSHD(e: Emit, { value, layout }: Place, { heads, dim, batchOf }: HeadShape): string {
   switch (layout) {
     case 'BSHD':
       return value;
@@ -39,7 +39,7 @@ export function toBSHD(e: Emitter, { value, layout }: Place, { heads, dim, batch
 }
 
 /** Back from [B,S,H,D] to the layout `place` had. */
-export function fromBSHD(e: Emitter, value: string, { layout }: Place, { heads, dim }: HeadShape): string {
+export function fromBSHD(e: Emit, value: string, { layout }: Place, { heads, dim }: HeadShape): string {
   switch (layout) {
     case 'BSHD':
       return value;
@@ -67,13 +67,13 @@ export function fromBSHD(e: Emitter, value: string, { layout }: Place, { heads, 
 }
 
 /** To [B,H,S,T]. */
-export function toBHST(e: Emitter, { value, layout }: Place, heads: number): string {
+export function toBHST(e: Emit, { value, layout }: Place, heads: number): string {
   if (layout === 'BHST') return value;
   if (layout === '(BH)ST') return e.reshape(value, [-1, heads, axis(value, 1), axis(value, 2)]);
   throw unsupported(value, layout);
 }
 
-export function fromBHST(e: Emitter, value: string, { layout }: Place): string {
+export function fromBHST(e: Emit, value: string, { layout }: Place): string {
   if (layout === 'BHST') return value;
   if (layout === '(BH)ST') return e.reshape(value, [-1, axis(value, 2), axis(value, 3)]);
   throw unsupported(value, layout);

@@ -4,7 +4,7 @@
  * the queries are whole: before a scale that runtimes fold into the product, or at the operand of a fused operator.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Emitter } from '../../onnx/graph-emitter.ts';
+import type { Emit } from '../../onnx/emitter.ts';
 import type { Place, Site } from '../../sites/site.ts';
 import { fromBSHD, type HeadShape, toBSHD } from './layout.ts';
 
@@ -36,7 +36,7 @@ export function queryPlace(site: Site): Place & HeadShape {
  * A bias that MultiHeadAttention adds to q, k and v itself (input 3, [2HD + HE]), added to the queries before they
  * are scaled. Done again it adds zeros.
  */
-export function takeOutBias(e: Emitter, { numHeads, headDim }: Site, query: string, bias: string) {
+export function takeOutBias(e: Emit, { numHeads, headDim }: Site, query: string, bias: string) {
   const width = numHeads * headDim;
   const end = e.ints(Number.MAX_SAFE_INTEGER);
   const own = e.slice(bias, 0, e.ints(0), e.ints(width));
@@ -50,7 +50,7 @@ export function takeOutBias(e: Emitter, { numHeads, headDim }: Site, query: stri
  * @param factor float32 [settings, H | 1], with one setting or one for each row
  * @returns the product, in the layout of the place
  */
-export function scaleQueries(e: Emitter, site: Site, value: string, factor: string): string {
+export function scaleQueries(e: Emit, site: Site, value: string, factor: string): string {
   const place = { ...queryPlace(site), value };
   const typed = site.elemType === undefined || site.elemType === 1 ? factor : e.cast(factor, site.elemType);
   const all = place.heads === site.numHeads ? typed : withOnes(e, site, typed, place.heads);
@@ -62,7 +62,7 @@ export function scaleQueries(e: Emitter, site: Site, value: string, factor: stri
 }
 
 /** Ones for the keys and values that share the tensor: [settings, H + 2K]. */
-function withOnes(e: Emitter, site: Site, factor: string, heads: number): string {
+function withOnes(e: Emit, site: Site, factor: string, heads: number): string {
   const queries = e.op('Expand', [factor, e.ints(1, site.numHeads)], 'factors');
   const rest = e.shape([{ of: factor, axis: 0 }, heads - site.numHeads]);
   const ones = e.op('Expand', [e.scalar(1, site.elemType), rest], 'ones');

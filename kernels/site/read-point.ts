@@ -1,6 +1,6 @@
 /** The normalised value of a hook point, emitting what it takes to get there. */
 import { AttuneError } from '../../errors.ts';
-import type { Emitter } from '../../onnx/graph-emitter.ts';
+import type { Emit } from '../../onnx/emitter.ts';
 import { DataType, intAttribute } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
@@ -20,7 +20,7 @@ export type Derived = Map<string, string>;
  * @returns a value with the axes of POINT_AXES[point.kind]
  * @throws AttuneError POINT_UNAVAILABLE with the reason, POINT_NOT_BUILT, LAYOUT_AMBIGUOUS
  */
-export function readPoint(e: Emitter, point: HookPoint, derived: Derived): string {
+export function readPoint(e: Emit, point: HookPoint, derived: Derived): string {
   const { source, site, kind } = point;
   if (source.from === 'nowhere') {
     throw new AttuneError('POINT_UNAVAILABLE', {
@@ -107,14 +107,14 @@ export function headShape(site: Site, kind: HookPoint['kind']): HeadShape {
 export const MASKED_BELOW = -5000;
 
 /** In float32. */
-function maskToInfinity(e: Emitter, scores: string): string {
+function maskToInfinity(e: Emit, scores: string): string {
   const float = e.cast(scores, DataType.FLOAT);
   const masked = e.op('Less', [float, e.scalar(MASKED_BELOW)], 'masked');
   return e.op('Where', [masked, e.scalar(Number.NEGATIVE_INFINITY), float], 'scores');
 }
 
 /** hook_result: z·W_O head by head, [B,S,H,M]. The output projection's bias belongs to no head. */
-function headResult(e: Emitter, site: Site, z: string): string {
+function headResult(e: Emit, site: Site, z: string): string {
   const projection = site.outProjection!;
   const transposed = projection.opType === 'Gemm' && intAttribute(projection, 'transB', 0) === 1;
   const weight = transposed ? e.transpose(projection.inputs[1]!, [1, 0]) : projection.inputs[1]!;

@@ -4,17 +4,8 @@
  * none has to be known here.
  */
 import { AttuneError } from '../../errors.ts';
-import type { Emitter } from '../../onnx/graph-emitter.ts';
-import {
-  changeNode,
-  DataType,
-  type GraphIndex,
-  makeGraph,
-  makeNode,
-  makeValueInfo,
-  type Node,
-  subgraphs,
-} from '../../onnx/index.ts';
+import type { Emit } from '../../onnx/emitter.ts';
+import { changeNode, DataType, type GraphIndex, type Node, subgraphs } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 
 /** float32 values [positions, dim/2]. */
@@ -38,7 +29,7 @@ const POSITION_IDS = 'position_ids';
  * @throws AttuneError INTERVENTION_REFUSED where the graph does not say how it makes them
  */
 export function rotaryTables(
-  emit: Emitter,
+  emit: Emit,
   index: GraphIndex,
   site: Site,
   { count, needed }: Wanted,
@@ -71,50 +62,50 @@ function behindViews(index: GraphIndex, value: string): string {
 
 /** The value for positions 0 … count - 1, one number for each pair of channels. */
 function evaluated(
-  emit: Emitter,
+  emit: Emit,
   index: GraphIndex,
   site: Site,
   value: string,
   { count, needed }: Wanted,
   once: (key: string, make: () => string) => string,
 ): string {
-  const { interleaved, dim, by } = site.rotary!;
   const { source, nodes } = positionArithmetic(index, site, value);
   const range = once('table positions', () => emit.range(count));
   const positions =
     source === POSITION_IDS
       ? once('table rows', () => emit.op('Unsqueeze', [range, emit.ints(0)], 'rows'))
       : range;
-  const before = emit.nodes.length;
-  const names = new Map<string, string>([[source, positions]]);
-  for (const node of nodes) {
-    for (const output of node.outputs) if (output) names.set(output, emit.name(`table/${output}`));
-    const rename = (name: string) => names.get(name) ?? name;
-    const copy = changeNode(node, {
-      name: names.get(node.outputs[0]!) ?? '',
-      inputs: node.inputs.map(rename),
-      outputs: node.outputs.map(rename),
-    });
-    emit.nodes.push(copy);
-  }
-  const made = emit.cast(names.get(value)!, DataType.FLOAT);
+  const [table] = emit.either(
+    needed,
+    (inner) => {
+      const names = new Map([[source, positions]]);
+      for (const node of nodes) {
+        for (const output of node.outputs) if (output) names.set(output, inner.fresh(`table/${output}`));
+        const rename = (name: string) => names.get(name) ?? name;
+        const name = names.get(node.outputs[0]!) ?? '';
+        inner.add(
+          changeNode(node, { name, inputs: node.inputs.map(rename), outputs: node.outputs.map(rename) }),
+        );
+      }
+      return [[pairs(inner, site, names.get(value)!, count), DataType.FLOAT]];
+    },
+    (inner) => [[inner.scalar(1), DataType.FLOAT]],
+  ) as [string];
+  return table;
+}
+
+/** Of a table as the graph makes it, one number for each pair of channels: float32 [count, dim/2]. */
+function pairs(emit: Emit, { rotary }: Site, value: string, count: string): string {
+  const { interleaved, dim, by } = rotary!;
+  const made = emit.cast(value, DataType.FLOAT);
   // Axes of one around positions and channels; where the batch came along, its first row is enough.
   const width = emit.op('Gather', [emit.op('Shape', [made], 'shape'), emit.ints(-1)], 'width', { axis: 0 });
   const shape = emit.op('Concat', [emit.ints(-1), width], 'shape_of', { axis: 0 });
   const rows = emit.slice(emit.op('Reshape', [made, shape], 'reshape'), 0, emit.ints(0), count);
-  const half = () => {
-    if (by === 'node') return rows; // the operator takes one number for each pair
-    if (!interleaved) return emit.slice(rows, 1, emit.ints(0), emit.ints(dim! / 2));
-    const [start, end, axis, step] = [0, Number.MAX_SAFE_INTEGER, 1, 2].map((n) => emit.ints(n));
-    return emit.op('Slice', [rows, start!, end!, axis!, step!], 'pairs');
-  };
-  const table = half();
-  const none = emit.name('no_table');
-  const branch = (name: string, own: Node[], output: string) =>
-    makeGraph(name, { nodes: own, inputs: [], outputs: [makeValueInfo(output, DataType.FLOAT)] });
-  const then = branch('table', emit.nodes.splice(before), table);
-  const unused = makeNode('Identity', [emit.scalar(1)], [none], { name: none });
-  return emit.op('If', [needed], 'table', { then_branch: then, else_branch: branch('none', [unused], none) });
+  if (by === 'node') return rows; // the operator takes one number for each pair
+  if (!interleaved) return emit.slice(rows, 1, emit.ints(0), emit.ints(dim! / 2));
+  const [start, end, axis, step] = [0, Number.MAX_SAFE_INTEGER, 1, 2].map((n) => emit.ints(n));
+  return emit.op('Slice', [rows, start!, end!, axis!, step!], 'pairs');
 }
 
 /** Nodes between positions and a value, in order of execution, and the value that holds the positions. */

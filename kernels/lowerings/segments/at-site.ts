@@ -104,12 +104,12 @@ export function segmentsContext(
 ): SegmentsContext {
   const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
   if (!ids) throw lacks(site, 'neither input_ids nor inputs_embeds');
-  const rows = emit.length(ids.name, 1);
+  const rows = emit.dim(ids.name, 1);
   const columns = once('documents: columns', () =>
-    site.past ? emit.op('Add', [emit.length(site.past.k, 2), rows], 'columns') : rows,
+    site.past ? emit.op('Add', [emit.dim(site.past.k, 2), rows], 'columns') : rows,
   );
   const first = once('documents: first', () =>
-    emit.op('Expand', [firstToken(), emit.length(ids.name, 0)], 'first_tokens'),
+    emit.op('Expand', [firstToken(), emit.dim(ids.name, 0)], 'first_tokens'),
   );
   return { emit, once, index, first, rows, columns, shared };
 }
@@ -338,14 +338,14 @@ function tablesOf({ emit, index, columns, once, shared }: SegmentsContext, site:
 }
 
 function whereNeeded(emit: Emit, needed: string, cos: string, sin: string): ReturnType<typeof shiftTables> {
-  const made = emit.graph([], (inner) => {
-    return Object.values(shiftTables(inner, cos, sin)).map((value) => [value, DataType.FLOAT] as const);
-  });
-  const none = emit.graph([], (inner) => {
-    return [1, 2].map(() => [inner('Identity', [cos]), DataType.FLOAT] as const);
-  });
-  const branches = { then_branch: made, else_branch: none };
-  const [shiftCos, shiftSin] = emit.many(2, 'If', [needed], branches);
+  const [shiftCos, shiftSin] = emit.either(
+    needed,
+    (inner) => {
+      const tables = shiftTables(inner, cos, sin);
+      return [tables.shiftCos, tables.shiftSin].map((value) => [value, DataType.FLOAT] as const);
+    },
+    () => [1, 2].map(() => [cos, DataType.FLOAT] as const),
+  );
   return { shiftCos: shiftCos!, shiftSin: shiftSin! };
 }
 

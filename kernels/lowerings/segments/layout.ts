@@ -105,15 +105,16 @@ export function layoutOfSeveral(
   inputs: LayoutInputs,
 ): Layout & { readonly several: string } {
   const [several] = emit.call(severalDocuments, inputs.bounds);
-  const laid = emit.graph([], (inner) => {
-    const layout = documentLayout(inner, mode, inputs);
-    return NAMES.map((name) => [layout[name], TYPES[name]] as const);
-  });
-  const unlaid = emit.graph([], (inner) =>
-    NAMES.map((name) => [inner('Cast', [inner.ints(0)], { to: TYPES[name] }), TYPES[name]] as const),
+  const laid = emit.either(
+    several!,
+    (inner) => {
+      const layout = documentLayout(inner, mode, inputs);
+      return NAMES.map((name) => [layout[name], TYPES[name]] as const);
+    },
+    (inner) =>
+      NAMES.map((name) => [inner('Cast', [inner.ints(0)], { to: TYPES[name] }), TYPES[name]] as const),
   );
-  const branches = { then_branch: laid, else_branch: unlaid };
-  return { ...named(emit.many(NAMES.length, 'If', [several!], branches)), several: several! };
+  return { ...named(laid), several: several! };
 }
 
 function named(values: readonly string[]): Layout {

@@ -5,12 +5,14 @@ import { decodingSuite } from './decoding/suite.ts';
 import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
+import { loadSuite } from './load/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
 import { visionSuite } from './vision/suite.ts';
 
 export const SUITES: readonly Suite[] = [
   graphSuite,
+  loadSuite,
   overheadSuite,
   kernelsSuite,
   calibrationSuite,

@@ -1,19 +1,23 @@
 /**
  * One piece of graph work in a process of its own, so that time and memory are those of a first call: nothing is
- * compiled or allocated yet but the modules themselves. Prints one JSON line.
+ * compiled or allocated yet but the modules themselves. Then ONNX Runtime creates the session of the same model, which
+ * is what the work is measured against. Prints one JSON line.
  *
  *     node --import tsx bench/graph/instrument.ts model <file.onnx>
  *     node --import tsx bench/graph/instrument.ts deep <layers>
  */
 import { basename } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
 import { compile } from '../../hooks/compile/index.ts';
-import { assemble, graft, openModel } from '../../onnx/index.ts';
+import { assemble, bytesSource, encodeModel, graft, openModel } from '../../onnx/index.ts';
 import { recognise } from '../../sites/index.ts';
 import { locatePoints } from '../../sites/points/index.ts';
 import { type Sample, stopwatch } from '../paired.ts';
 import { deepModel } from './deep-model.ts';
 
 export interface GraphWork extends Sample {
+  /** ONNX Runtime's own creation of the session of the untouched model. */
+  readonly creation: Sample;
   /** Time of each stage, wall. */
   readonly stages: Readonly<Record<string, number>>;
   /** Growth of resident memory over the work, at its highest. */
@@ -67,10 +71,19 @@ async function instrument(path: string): Promise<GraphWork> {
     taps: compiled.taps.length,
   };
   file.close();
-  return work;
+  return { ...work, creation: await created(path) };
 }
 
-function recogniseDeep(layers: number): GraphWork {
+/** From a file's path or a model's bytes, as a program without attune has it. */
+async function created(model: string | Uint8Array): Promise<Sample> {
+  const stop = stopwatch();
+  const session = await InferenceSession.create(model as string, { logSeverityLevel: 3 });
+  const time = stop();
+  await session.release();
+  return time;
+}
+
+async function recogniseDeep(layers: number): Promise<GraphWork> {
   const model = deepModel({ layers });
   const before = process.memoryUsage().rss;
   const stop = stopwatch();
@@ -86,9 +99,10 @@ function recogniseDeep(layers: number): GraphWork {
     nodes: model.graph.nodes.length,
     sites: sites.length,
     taps: 0,
+    creation: await created(await assemble(encodeModel(model), bytesSource(new Uint8Array()))),
   };
 }
 
 const [what, argument = ''] = process.argv.slice(2);
-const work = what === 'deep' ? recogniseDeep(Number(argument)) : await instrument(argument);
+const work = what === 'deep' ? await recogniseDeep(Number(argument)) : await instrument(argument);
 process.stdout.write(`${JSON.stringify(work)}\n`);

@@ -6,11 +6,23 @@ import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface
 import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import type { OrtSession } from '../../hooks/session/index.ts';
 import { act, pine, zeroTuning } from '../../interventions/index.ts';
+import type { DecoderConfig } from '../../testbed/builders/decoder-config.ts';
 import type { Player } from '../lockstep.ts';
 import { QWEN_05B, qwenInt4Folder } from '../models/qwen-int4.ts';
+import { SMOLLM2_135M, smolLm2Int4Folder } from '../models/smollm2-int4.ts';
 import type { Clock } from '../paired.ts';
 
 export type Variant = 'nothing on' | 'one γ' | 'γ per head' | 'ACT, all heads' | 'PINE, 10 documents';
+
+/** A model that is measured, by its folder. */
+export interface Shape {
+  readonly name: string;
+  readonly config: DecoderConfig;
+  readonly folder: () => Promise<string>;
+}
+
+export const QWEN: Shape = { name: 'Qwen2.5-0.5B', config: QWEN_05B, folder: qwenInt4Folder };
+export const SMOLLM2: Shape = { name: 'SmolLM2-135M', config: SMOLLM2_135M, folder: smolLm2Int4Folder };
 
 /** Ten documents that fill a prompt of 1,024 tokens but for 24 before and 40 after them. */
 const DOCUMENTS = Array.from({ length: 10 }, (_, i): [number, number] => [24 + 96 * i, 120 + 96 * i]);
@@ -31,18 +43,18 @@ export class Contestant {
     sessions.model = withDoor(sessions.model!, () => this.#door());
   }
 
-  static async plain(clock: Clock): Promise<Contestant> {
-    const folder = await qwenInt4Folder();
+  static async plain(shape: Shape, clock: Clock): Promise<Contestant> {
+    const folder = await shape.folder();
     const options = { dtype: 'q4', session_options: sessionOptions(clock) } as const;
     return new Contestant(await AutoModelForCausalLM.from_pretrained(folder, options));
   }
 
-  static async attuned(clock: Clock, variant: Variant): Promise<Contestant> {
+  static async attuned(shape: Shape, clock: Clock, variant: Variant): Promise<Contestant> {
     return new Contestant(
-      await from_pretrained(AutoModelForCausalLM, await qwenInt4Folder(), {
+      await from_pretrained(AutoModelForCausalLM, await shape.folder(), {
         dtype: 'q4',
         session_options: sessionOptions(clock) as Record<string, unknown>,
-        interventions: interventionsOf(variant),
+        interventions: interventionsOf(shape, variant),
       }),
     );
   }
@@ -51,7 +63,7 @@ export class Contestant {
   generation(context: number, newTokens: number): Player {
     return async (step) => {
       this.#door = step;
-      const ids = BigInt64Array.from({ length: context }, (_, i) => BigInt((i * 7919 + 13) % 50_000));
+      const ids = BigInt64Array.from({ length: context }, (_, i) => BigInt((i * 7919 + 13) % 49_000));
       await this.#model.generate({
         inputs: new Tensor('int64', ids, [1, context]),
         attention_mask: new Tensor('int64', new BigInt64Array(context).fill(1n), [1, context]),
@@ -66,11 +78,11 @@ export class Contestant {
   }
 }
 
-function interventionsOf(variant: Variant): Intervention[] {
+function interventionsOf({ config }: Shape, variant: Variant): Intervention[] {
   if (variant === 'nothing on') return [];
   if (variant === 'ACT, all heads') return [act({ heads: 'all' })];
   if (variant === 'PINE, 10 documents') return [pine({ documents: DOCUMENTS })];
-  return [zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas() })];
+  return [zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas(config) })];
 }
 
 /** The session with `open` awaited before each run. */
@@ -90,8 +102,8 @@ export function withDoor(session: OrtSession, open: () => Promise<void>): OrtSes
 }
 
 /** A table in which neighbouring heads and layers differ, around 1 as searches find them. */
-function headGammas(): number[][] {
-  return Array.from({ length: QWEN_05B.numLayers }, (_, layer) =>
-    Array.from({ length: QWEN_05B.numHeads }, (_, head) => 0.6 + ((layer * 5 + head * 3) % 11) * 0.15),
+function headGammas({ numLayers, numHeads }: DecoderConfig): number[][] {
+  return Array.from({ length: numLayers }, (_, layer) =>
+    Array.from({ length: numHeads }, (_, head) => 0.6 + ((layer * 5 + head * 3) % 11) * 0.15),
   );
 }

@@ -1,17 +1,17 @@
 /**
  * What attune costs a live model: transformers.js alone against transformers.js with attune behind its session,
- * generating in lockstep on a model of the shape of Qwen2.5-0.5B in 4 bits. The interval in the note is that of the
+ * generating in lockstep on models of the shapes of Qwen2.5-0.5B and SmolLM2-135M in 4 bits. The interval in the note is that of the
  * median over pairs.
  */
 import { lockstep } from '../lockstep.ts';
 import { compare, type Sample, spread } from '../paired.ts';
 import type { Case, Measurement, RunOptions, Suite } from '../suite.ts';
-import { Contestant, type Variant } from './models.ts';
+import { Contestant, QWEN, type Shape, SMOLLM2, type Variant } from './models.ts';
 import { wrapperPerToken } from './wrapper.ts';
 
 const VARIANTS: readonly Variant[] = ['nothing on', 'one γ', 'γ per head'];
 const CONTEXTS = [128, 1024, 2048] as const;
-type Context = (typeof CONTEXTS)[number];
+type Context = (typeof CONTEXTS)[number] | 300 | 1500;
 
 type Phase = 'prefill' | 'decode';
 const BOUNDS: Readonly<Record<Phase, number>> = { prefill: 1.05, decode: 1.02 };
@@ -26,7 +26,7 @@ const DOCUMENT_BOUNDS: Readonly<Record<Phase, number>> = { prefill: 1.6, decode:
  */
 const LOADS = 3;
 /** Generations per load; short prompts are cheap and noisy. */
-const ROUNDS: Readonly<Record<Context, number>> = { 128: 4, 1024: 2, 2048: 2 };
+const ROUNDS: Readonly<Record<Context, number>> = { 128: 4, 300: 4, 1024: 2, 1500: 2, 2048: 2 };
 /** The first of them comes out of the prefill. */
 const NEW_TOKENS = 33;
 
@@ -40,20 +40,30 @@ type Steps = readonly (readonly Pair[])[];
 /** A generation gives a prefill and tokens: measured once for the two cases that ask. */
 const measured = new Map<string, Promise<readonly Steps[]>>();
 
-function measureOnce(variant: Variant, context: Context, options: RunOptions): Promise<readonly Steps[]> {
-  const key = `${variant} ${context}`;
+function measureOnce(
+  shape: Shape,
+  variant: Variant,
+  context: Context,
+  options: RunOptions,
+): Promise<readonly Steps[]> {
+  const key = `${shape.name} ${variant} ${context}`;
   const known = measured.get(key);
   if (known) return known;
-  const fresh = measure(variant, context, options);
+  const fresh = measure(shape, variant, context, options);
   measured.set(key, fresh);
   return fresh;
 }
 
-async function measure(variant: Variant, context: Context, { clock, effort }: RunOptions): Promise<Steps[]> {
+async function measure(
+  shape: Shape,
+  variant: Variant,
+  context: Context,
+  { clock, effort }: RunOptions,
+): Promise<Steps[]> {
   const loads: Steps[] = [];
   for (let load = 0; load < LOADS * effort; load++) {
-    const plain = await Contestant.plain(clock);
-    const attuned = await Contestant.attuned(clock, variant);
+    const plain = await Contestant.plain(shape, clock);
+    const attuned = await Contestant.attuned(shape, clock, variant);
     try {
       loads.push(await generations(plain, attuned, context));
     } finally {
@@ -81,12 +91,13 @@ async function generations(plain: Contestant, attuned: Contestant, context: Cont
   return steps;
 }
 
-function caseOf(variant: Variant, context: Context, phase: Phase, bounds = BOUNDS): Case {
+function caseOf(variant: Variant, context: Context, phase: Phase, bounds = BOUNDS, shape = QWEN): Case {
+  const of = shape === QWEN ? '' : `${shape.name}, `;
   return {
-    case: `${variant}, ${phase} ${context}`,
+    case: `${of}${variant}, ${phase} ${context}`,
     bound: bounds[phase],
     run: async (options) => {
-      const loads = await measureOnce(variant, context, options);
+      const loads = await measureOnce(shape, variant, context, options);
       return summary(
         loads.map((steps) => (phase === 'prefill' ? steps[0]! : steps.slice(1).flat())),
         options,
@@ -105,9 +116,22 @@ function summary(loads: readonly (readonly Pair[])[], { clock }: RunOptions): Me
   return { baselineMs, ms, ratio, note };
 }
 
+/** Attention and the count of nodes weigh most in a small model. */
+const SMALL_MODEL: readonly Case[] = [
+  caseOf('γ per head', 1500, 'prefill', BOUNDS, SMOLLM2),
+  caseOf('γ per head', 1500, 'decode', BOUNDS, SMOLLM2),
+  caseOf('ACT, all heads', 300, 'prefill', SINK_BOUNDS, SMOLLM2),
+  caseOf('ACT, all heads', 300, 'decode', SINK_BOUNDS, SMOLLM2),
+  caseOf('ACT, all heads', 1500, 'prefill', SINK_BOUNDS, SMOLLM2),
+  caseOf('ACT, all heads', 1500, 'decode', SINK_BOUNDS, SMOLLM2),
+  caseOf('PINE, 10 documents', 1024, 'prefill', DOCUMENT_BOUNDS, SMOLLM2),
+  caseOf('PINE, 10 documents', 1024, 'decode', DOCUMENT_BOUNDS, SMOLLM2),
+];
+
 export const overheadSuite: Suite = {
   name: 'overhead',
-  summary: 'transformers.js alone against transformers.js with attune, Qwen2.5-0.5B shape in int4',
+  summary:
+    'transformers.js alone against transformers.js with attune, Qwen2.5-0.5B and SmolLM2-135M shapes in int4',
   cases: [
     { case: 'wrapper, per token', bound: WRAPPER_BOUND_MS, bounds: 'ms', run: wrapperPerToken },
     ...VARIANTS.flatMap((variant) =>
@@ -120,6 +144,7 @@ export const overheadSuite: Suite = {
     caseOf('ACT, all heads', 1024, 'decode', SINK_BOUNDS),
     caseOf('PINE, 10 documents', 1024, 'prefill', DOCUMENT_BOUNDS),
     caseOf('PINE, 10 documents', 1024, 'decode', DOCUMENT_BOUNDS),
+    ...SMALL_MODEL,
   ],
   close: async () => measured.clear(),
 };

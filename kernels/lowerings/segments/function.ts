@@ -39,7 +39,8 @@ export function callFunction(
     doc: body.doc,
   };
   const extras = new Set(optional.map(([name]) => name)) as Extras;
-  const sizes: Sizes = { H, K, D, documents, rotary };
+  const { interleaved, dim } = rotary;
+  const sizes: Sizes = { H, K, D, documents, rotary: { interleaved, dim } };
   return emit.call(
     primitive(signature, (e) => body.write(e, sizes, extras)),
     ...all.map(([, value]) => value),

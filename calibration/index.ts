@@ -30,7 +30,7 @@ export {
   type StatisticGroup,
 } from './statistics/head-statistics.ts';
 export { isPunctuation } from './statistics/token-classes.ts';
-export { type Journal, openJournal } from './sweep/journal.ts';
+export { openSweepJournal, type SweepJournal } from './sweep/journal.ts';
 export type { Measurement } from './sweep/measure.ts';
 export type { Request } from './sweep/passes.ts';
 export { type Setting, Sweep, type SweepItem, type SweepOptions } from './sweep/sweep.ts';

@@ -1,14 +1,15 @@
 /** Recognition scored on graphs made by real exporters, with the ground truth that lies beside the repository. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { checkExternalFiles, openModel } from '../onnx/index.ts';
+import { beside, onlyBeside } from '../testbed/only-where.test-support.ts';
 import { type Score, score, type Truth } from './ground-truth.ts';
 import { type Recognition, recognise } from './index.ts';
 
-const ROOT = '../shared/onnx';
-const present = existsSync(join(ROOT, 'sites.json'));
-if (!present) console.info(`skipped: ${ROOT}/sites.json, the ground truth for exporter graphs, is not there`);
+const ROOT = beside('onnx');
+const collection = onlyBeside('onnx/sites.json');
+const { present } = collection;
 
 async function recogniseFile(path: string): Promise<Recognition> {
   const file = await openModel(path);
@@ -23,7 +24,7 @@ async function recogniseFile(path: string): Promise<Recognition> {
  */
 const RUN_TIME_SCALE = 'ort-fusion-graphs/transform/model_parallel/self_attention_megatron_basic_test.onnx';
 
-describe.runIf(present)('ground truth', () => {
+collection.describe('ground truth', () => {
   const truth = Object.entries(
     present ? (JSON.parse(readFileSync(join(ROOT, 'sites.json'), 'utf8')) as object) : {},
   )
@@ -82,7 +83,7 @@ describe.runIf(present)('ground truth', () => {
   });
 });
 
-describe.runIf(present)('operator conformance graphs', () => {
+collection.describe('operator conformance graphs', () => {
   const folders = ['onnx-node-tests', 'onnx-node-tests-v1.20.0'].flatMap((set) =>
     (present ? readdirSync(join(ROOT, set)) : []).map((name) => ({
       name,

@@ -1,8 +1,8 @@
 /** OPERA with fewer candidates on captions of the testbed's pictures, against beam search, and against OPERA with all. */
 import type { EvalModel } from '../../eval/models/load.ts';
 import { loadEvalModel } from '../../eval/models/load.ts';
+import type { CaptionItem } from '../../eval/outputs/caption.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
-import type { CaptionItem } from '../../eval/tasks/item.ts';
 import { loadItems } from '../../eval/tasks/items.ts';
 import type { Intervention } from '../../hooks/model/index.ts';
 import { beamSearch, opera } from '../../interventions/index.ts';

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
 import { textItems } from '../../eval/data/worlds/text/index.ts';
 import { type EvalModel, loadEvalModel, readIntervention } from '../../eval/models/load.ts';
+import type { MultipleChoiceItem } from '../../eval/outputs/multiple-choice.ts';
 import { openRowFile } from '../../eval/runner/row-file.ts';
 import { runTask } from '../../eval/runner/run.ts';
 import { inProcess } from '../../eval/runner/scorer.ts';
@@ -19,7 +20,6 @@ import { causalLanguageModel } from '../../eval/scoring/causal-language-model.ts
 import { type CausalModel, Pass } from '../../eval/scoring/pass.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
 import { defineTask } from '../../eval/tasks/definition.ts';
-import type { MultipleChoiceItem } from '../../eval/tasks/item.ts';
 import { loadItems } from '../../eval/tasks/items.ts';
 import { qwenInt4Folder } from '../models/qwen-int4.ts';
 import { type Clock, compare, paired, type Sample, spread, timed } from '../paired.ts';

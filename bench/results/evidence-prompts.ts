@@ -1,7 +1,7 @@
 /** Prompts about pictures of the test split, and what a model computes on them. */
 import { Tensor } from '@huggingface/transformers';
 import type { EvalModel } from '../../eval/models/load.ts';
-import type { Item } from '../../eval/tasks/item.ts';
+import type { Item } from '../../eval/outputs/index.ts';
 import type { AttunedModel, Intervention, TransformersModel } from '../../hooks/model/index.ts';
 
 export type Params = Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@ import { AttuneError } from '../../errors.ts';
 import { type Compiled, remembers } from '../../hooks/compile/index.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
 import { identify } from '../model-identity.ts';
-import { type Journal, memoryJournal } from './journal.ts';
+import { memoryJournal, type SweepJournal } from './journal.ts';
 import { firstLayer } from './layers.ts';
 import { type Measurement, measure } from './measure.ts';
 import { passesOf, type Request, type Step } from './passes.ts';
@@ -24,7 +24,7 @@ export type Setting = Intervention | undefined;
 
 export interface SweepOptions extends SessionOptions {
   /** Default: results are kept in memory. */
-  readonly journal?: Journal;
+  readonly journal?: SweepJournal;
   /** Stops after the batch under way. */
   readonly signal?: AbortSignal;
   /** After each batch: measurements that have come since the last call, of those still to be made. */
@@ -42,7 +42,7 @@ const BATCH_TOKENS = 2048;
 export class Sweep implements AsyncDisposable {
   readonly facts: ModelFacts;
   readonly #options: SweepOptions;
-  readonly #journal: Journal;
+  readonly #journal: SweepJournal;
   readonly #sessions = new Map<string, SweepSession>();
   readonly #graphs = new Map<string, Compiled>();
   #identity: Promise<string> | undefined;

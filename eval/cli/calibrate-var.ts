@@ -8,6 +8,7 @@ import { type AttunedModel, from_pretrained, type TransformersModel } from '../.
 import { visualRedistribution } from '../../interventions/index.ts';
 import { loading } from '../models/load.ts';
 import { picturePoser, sessionTypes } from '../models/vision-language.ts';
+import { promptOf } from '../outputs/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
 import type { Arguments } from './arguments.ts';
@@ -50,10 +51,8 @@ export async function calibrateVar(args: Arguments, name: string): Promise<VarCa
     const pose = await loading(name, () => picturePoser(path, where, config, language));
     const streams = [];
     for (const item of tasks.flatMap(({ items }) => items).slice(0, samples)) {
-      const prompt =
-        'options' in item ? item.options[0]?.context : 'context' in item ? item.context : undefined;
-      if (prompt === undefined || !item.picture) continue;
-      const { text, picture } = await pose(prompt, item.picture);
+      if (!item.picture) continue;
+      const { text, picture } = await pose(promptOf(item).context, item.picture);
       const ids = language.encode(text);
       const inputs = {
         input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readProfile } from '../../calibration/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { uniformIntegers } from '../statistics/random.ts';
 import { calibrateCommand } from './calibrate.ts';
 import { evalCommand } from './eval.ts';
 
@@ -139,26 +140,37 @@ const reaching = async (name: string, count: number) => {
   while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
+/** Kills of one calibration; a longer run: ATTUNE_KILLS=100. */
+const KILLS = Number(process.env.ATTUNE_KILLS ?? 3);
+
 describe('cut short', () => {
-  test('kill -9 at several points, Ctrl-C, and a last run: byte for byte the profile of an undisturbed one', async () => {
+  test(`kill -9 at ${KILLS} random points, a second owner, Ctrl-C, and a last run: byte for byte the profile of an undisturbed one`, async () => {
     const whole = child('whole.json');
     expect(await new Promise((resolve) => whole.once('exit', resolve))).toBe(0);
     const batches = lines('whole.sweep.jsonl');
     expect(batches).toBeGreaterThan(100);
-    for (const count of [1, 30]) {
+    const draw = uniformIntegers(`kills/${process.env.ATTUNE_SEED ?? 1}`);
+    const points = Array.from({ length: KILLS }, () => draw(60)).sort((a, b) => a - b);
+    for (const count of points) {
       const running = child('cut.json');
       const ended = new Promise((resolve) => running.once('exit', (_code, signal) => resolve(signal)));
       await reaching('cut.sweep.jsonl', count);
+      if (count === points.at(-1)) {
+        await expect(calibrated(...flags('cut.json'))).rejects.toThrow(
+          new RegExp(`JOURNAL_LOCKED: at .*cut.sweep.jsonl.lock: found the lock of process ${running.pid},`),
+        );
+      }
       running.kill('SIGKILL');
       expect(await ended).toBe('SIGKILL');
     }
+    expect(existsSync(path('cut.sweep.jsonl.lock'))).toBe(true);
     const stopped = child('cut.json');
     let stderr = '';
     stopped.stderr.on('data', (text) => {
       stderr += text;
     });
     const ended = new Promise((resolve) => stopped.once('close', resolve));
-    await reaching('cut.sweep.jsonl', 60);
+    await reaching('cut.sweep.jsonl', 70);
     stopped.kill('SIGINT');
     expect(await ended).toBe(1);
     expect(stderr).toMatch(/SWEEP_INTERRUPTED: found \d+ of \d+ measurements done and kept/);
@@ -169,7 +181,7 @@ describe('cut short', () => {
     expect(await new Promise((resolve) => last.once('exit', resolve))).toBe(0);
     expect(readFileSync(path('cut.json'))).toEqual(readFileSync(path('whole.json')));
     expect(lines('cut.sweep.jsonl')).toBe(batches);
-  });
+  }, 600_000);
 });
 
 describe('what is refused, before anything is measured', () => {

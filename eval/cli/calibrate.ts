@@ -8,12 +8,12 @@ import {
   type HeldOut,
   type Method,
   makeProfile,
-  openJournal,
+  openSweepJournal,
   type SweepOptions,
 } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
+import type { MetricName } from '../metrics/index.ts';
 import { type Progress, progress } from '../runner/progress.ts';
-import type { Metric } from '../tasks/definition.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 import { calibrationItem, estimateBy, searchMetric } from './calibration-items.ts';
 import { planTask, required } from './eval-plan.ts';
@@ -161,8 +161,8 @@ export async function calibrateCommand(
     own.map((item) => calibrationItem(loaded.language, task, item, metric)),
   );
   const journal = out.replace(/(\.json)?$/, '.sweep.jsonl');
-  const chosen = await swept(world, name, journal, (sweep) =>
-    calibrate(loaded.model.attune.facts, items, method, {
+  const chosen = await swept(world, name, journal, async (sweep) => {
+    const found = await calibrate(loaded.model.attune.facts, items, method, {
       samples,
       heldOut,
       seed,
@@ -172,20 +172,21 @@ export async function calibrateCommand(
         session: loaded.session,
         ...(batchTokens !== undefined && { batchTokens }),
       },
-    }),
-  );
-  const profile = await makeProfile(loaded.model, chosen.interventions, {
-    model: basename(resolve(name)),
-    modelOptions,
-    data: tasks.flatMap(({ task, split, files }) =>
-      files.map(({ file, sha256 }) => ({ task: task.name, split, file, sha256 })),
-    ),
-    seed,
-    search: chosen.search,
-    heldOut: chosen.heldOut,
-    software: { attune: version },
+    });
+    const profile = await makeProfile(loaded.model, found.interventions, {
+      model: basename(resolve(name)),
+      modelOptions,
+      data: tasks.flatMap(({ task, split, files }) =>
+        files.map(({ file, sha256 }) => ({ task: task.name, split, file, sha256 })),
+      ),
+      seed,
+      search: found.search,
+      heldOut: found.heldOut,
+      software: { attune: version },
+    });
+    write(out, `${JSON.stringify(profile, null, 2)}\n`);
+    return found;
   });
-  write(out, `${JSON.stringify(profile, null, 2)}\n`);
   if (args.flag('json')) {
     const { samples: searched, settings } = chosen.search;
     const document = { profile: out, heldOut: chosen.heldOut, search: { settings, samples: searched } };
@@ -280,7 +281,7 @@ function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], u
 }
 
 /** @throws AttuneError ARGUMENT_INVALID where tasks are measured differently: a mean over them would say nothing */
-function metricOf(metrics: readonly (Metric | undefined)[]): Metric | undefined {
+function metricOf(metrics: readonly (MetricName | undefined)[]): MetricName | undefined {
   const distinct = [...new Set(metrics)];
   if (distinct.length <= 1) return distinct[0];
   throw new AttuneError('ARGUMENT_INVALID', {
@@ -303,7 +304,7 @@ async function swept(
   process.once('SIGINT', onInterrupt);
   let current: { step: string; bar: Progress; done: number } | undefined;
   try {
-    using journal = openJournal(path);
+    using journal = openSweepJournal(path);
     return await work({
       journal,
       signal: stop.signal,

@@ -1,28 +1,22 @@
 /** Items of tasks as calibration takes them: token requests, and how right an item is by their log-likelihoods. */
 import type { CalibrationItem, Estimate, Request } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
+import { type MetricName, termsOf } from '../metrics/index.ts';
+import { type Item, outputRow } from '../outputs/index.ts';
 import { compare, measure } from '../runner/measure.ts';
-import { encodePair } from '../scoring/encode-pair.ts';
+import { encodePair } from '../scoring/encode.ts';
 import type { LanguageModel, TokenRequest } from '../scoring/language-model.ts';
-import { predictionBy, rightShare } from '../scoring/multiple-choice.ts';
-import type { Metric, Task } from '../tasks/definition.ts';
-import { type Item, isRight, type MultipleChoiceItem, type Option } from '../tasks/item.ts';
-
-/** Metrics by which items of a kind can be searched. */
-const METRICS: Record<string, readonly Metric[]> = {
-  multiple_choice: ['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info', 'mc2'],
-  pairwise: ['pair_acc'],
-};
+import type { Task } from '../tasks/definition.ts';
 
 /**
  * The metric of a search: the one asked for, else the first of the task that can be searched; undefined where none can.
  * @throws AttuneError ARGUMENT_INVALID
  */
-export function searchMetric(task: Task, asked: string | undefined): Metric | undefined {
-  const possible = METRICS[task.output] ?? [];
+export function searchMetric(task: Task, asked: string | undefined): MetricName | undefined {
+  const possible = outputRow(task.output).calibration?.metrics ?? [];
   const found = asked
     ? possible.find((metric) => metric === asked)
-    : possible.find((metric) => (task.metrics as readonly Metric[]).includes(metric));
+    : possible.find((metric) => (task.metrics as readonly MetricName[]).includes(metric));
   if (asked === undefined || found) return found ?? possible[0];
   throw new AttuneError('ARGUMENT_INVALID', {
     at: '--metric',
@@ -39,7 +33,7 @@ export function calibrationItem(
   language: LanguageModel,
   task: Task,
   item: Item,
-  metric: Metric | undefined,
+  metric: MetricName | undefined,
 ): CalibrationItem {
   let requests: Request[] | undefined;
   const common = {
@@ -51,55 +45,24 @@ export function calibrationItem(
       return requests;
     },
   };
-  if (item.output === 'multiple_choice') {
-    return Object.assign(common, {
-      score: (lls: readonly number[]) => right(metric ?? 'acc', item, lls),
-    });
-  }
-  if (item.output === 'pairwise') {
-    return Object.assign(common, {
-      score: (lls: readonly number[]) =>
-        item.orders.reduce((sum, order, i) => sum + right('acc', order, lls.slice(2 * i, 2 * i + 2)) / 2, 0),
-    });
-  }
-  return common;
-}
-
-type Choice = Pick<MultipleChoiceItem, 'options' | 'gold' | 'right'>;
-
-/** 1 or 0, or a share. An item whose logits are not finite is wrong. */
-function right(metric: string, choice: Choice, lls: readonly number[]): number {
-  if (lls.some(Number.isNaN)) return 0;
-  const n = choice.options.length;
-  if (metric === 'mc2') return rightShare(lls.slice(0, n), (option) => isRight(choice, option));
-  return isRight(choice, predictionBy(metric, choice.options, lls.slice(0, n), lls.slice(n))) ? 1 : 0;
+  const { calibration } = outputRow(item.output);
+  if (!calibration) return common;
+  const by = metric ?? calibration.metrics[0]!;
+  return Object.assign(common, {
+    score(logLikelihoods: readonly number[]) {
+      const [numerator, denominator] = termsOf([by], calibration.outcome(item, logLikelihoods))[by]!;
+      return numerator / denominator;
+    },
+  });
 }
 
 /** @throws AttuneError CALIBRATION_NO_PROMPT, SCORE_EMPTY */
-function requestsOf(language: LanguageModel, item: Item, metric: Metric | undefined): TokenRequest[] {
-  const encode = ({ context, continuation }: Pick<Option, 'context' | 'continuation'>) =>
-    encodePair(language, context, continuation);
+function requestsOf(language: LanguageModel, item: Item, metric: MetricName | undefined): TokenRequest[] {
   if (item.picture) throw noPrompt(item, 'a prompt with a picture');
-  switch (item.output) {
-    case 'multiple_choice': {
-      const alone =
-        metric === 'acc_mutual_info'
-          ? item.options.map(({ continuation }) => ({ context: '', continuation }))
-          : [];
-      return [...item.options, ...alone].map(encode);
-    }
-    case 'pairwise':
-      return item.orders.flatMap(({ options }) => options.map(encode));
-    case 'loglikelihood':
-      return [encode(item)];
-    case 'generate_until':
-      return [encode({ context: item.context, continuation: ` ${item.answers[0]}` })];
-    case 'yes_no':
-      return [encode({ context: item.context, continuation: item.label ? ' yes' : ' no' })];
-    case 'caption':
-    case 'loglikelihood_rolling':
-      throw noPrompt(item, 'running text');
-  }
+  const { calibration, answered } = outputRow(item.output);
+  const asked = calibration?.requests(item, metric) ?? (answered ? [answered(item)] : []);
+  if (!calibration && !asked[0]?.context) throw noPrompt(item, 'running text');
+  return asked.map(({ context, continuation }) => encodePair(language, context, continuation));
 }
 
 const noPrompt = ({ at }: Item, found: string): AttuneError =>
@@ -123,7 +86,7 @@ function cut({ context, continuation }: TokenRequest, maxLength: number): Reques
 
 /** Terms of the metric, so that intervals and tests are those of attune eval. */
 export function estimateBy(
-  metric: Metric,
+  metric: MetricName,
   { seed, resamples }: { seed: number; resamples: number },
 ): Estimate {
   const whole = metric === 'pair_acc' ? 2 : 1;

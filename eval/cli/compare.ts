@@ -1,6 +1,7 @@
 /** attune compare: two runs of attune eval on the items they share, paired. */
 import { join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import type { MetricName } from '../metrics/index.ts';
 import { number, probability, range, signed } from '../reports/numbers.ts';
 import { layout } from '../reports/table.ts';
 import { checkGate, gateText, parseGate } from '../runner/gate.ts';
@@ -8,7 +9,6 @@ import { compare, type MetricDelta, type MetricValue, measure } from '../runner/
 import { pairRuns, type RunPair } from '../runner/pair-runs.ts';
 import { adjust, entries } from '../runner/report.ts';
 import { readRows } from '../runner/row-file.ts';
-import type { Metric } from '../tasks/definition.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 
 const USAGE: Usage = {
@@ -41,7 +41,7 @@ const USAGE: Usage = {
 
 interface Comparison extends Omit<RunPair, 'rows' | 'metrics'> {
   n: number;
-  metrics: Partial<Record<Metric, { a: MetricValue; b: MetricValue; delta: MetricDelta }>>;
+  metrics: Partial<Record<MetricName, { a: MetricValue; b: MetricValue; delta: MetricDelta }>>;
 }
 
 export interface CompareWorld {
@@ -49,7 +49,7 @@ export interface CompareWorld {
   stderr: { write(text: string): unknown };
 }
 
-/** Differences are B − A. @throws AttuneError ARGUMENT_*, GATE_*, RUN_MISSING, RUN_ROWS, RUN_PAIRS */
+/** Differences are B − A. @throws AttuneError ARGUMENT_*, GATE_*, RUN_MISSING, JOURNAL_MALFORMED, RUN_PAIRS */
 export async function compareCommand(
   argv: readonly string[],
   world: CompareWorld = process,
@@ -111,7 +111,7 @@ function comparisonOf(
 function correct(comparisons: readonly Comparison[]): void {
   for (const task of new Set(comparisons.map((comparison) => comparison.task))) {
     const own = comparisons.filter((comparison) => comparison.task === task);
-    for (const metric of new Set(own.flatMap(({ metrics }) => Object.keys(metrics) as Metric[]))) {
+    for (const metric of new Set(own.flatMap(({ metrics }) => Object.keys(metrics) as MetricName[]))) {
       adjust(own.map(({ metrics }) => metrics[metric]?.delta));
     }
   }

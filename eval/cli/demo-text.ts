@@ -1,8 +1,9 @@
 /** The demo's result as a page of text: a block for each task, a line for each method and metric. */
+
+import type { MetricName } from '../metrics/index.ts';
 import { number, probability, range, signed } from '../reports/numbers.ts';
 import type { TimeCost } from '../runner/costs.ts';
 import type { RunReport } from '../runner/report.ts';
-import type { Metric } from '../tasks/definition.ts';
 import type { DemoStage } from './demo-stages.ts';
 import type { Paint } from './paint.ts';
 
@@ -19,7 +20,7 @@ export function demoText(stages: readonly DemoStage[], runs: readonly DemoRun[],
         const own = runs.filter(({ run }) => run.task === task);
         const titles = ['untouched', ...methods.map((method) => method.title)];
         const head = `${paint.bold(model)}: ${title} ${paint.dim(`(${task}, n = ${own[0]!.run.n})`)}`;
-        return [head, ...block(own, titles, shown as readonly Metric[], paint)].join('\n');
+        return [head, ...block(own, titles, shown as readonly MetricName[], paint)].join('\n');
       }),
     )
     .join('\n\n');
@@ -28,7 +29,7 @@ export function demoText(stages: readonly DemoStage[], runs: readonly DemoRun[],
 function block(
   runs: readonly DemoRun[],
   titles: readonly string[],
-  shown: readonly Metric[],
+  shown: readonly MetricName[],
   paint: Paint,
 ): string[] {
   const places = runs[0]!.run.positions?.map(({ position }) => position);
@@ -55,7 +56,7 @@ function block(
   return [paint.dim(line(header)), ...rows.map((row) => line(row))];
 }
 
-function cells(run: RunReport, metric: Metric): string[] {
+function cells(run: RunReport, metric: MetricName): string[] {
   const value = run.metrics[metric];
   const delta = run.delta[metric];
   return [

@@ -38,7 +38,8 @@ const USAGE: Usage = {
 };
 
 const TESTBED = fileURLToPath(new URL('../../testbed', import.meta.url));
-const profilePath = (name: string): string => join(TESTBED, 'results', 'profiles', `${name}.profile.json`);
+const RESULTS = fileURLToPath(new URL('../../bench/results', import.meta.url));
+const profilePath = (name: string): string => join(RESULTS, 'profiles', `${name}.profile.json`);
 
 export interface DemoWorld extends ScoringWorld {
   readIntervention: typeof WORLD.readIntervention;

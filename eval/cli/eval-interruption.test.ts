@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Bundle, bundle } from '../../testbed/bundle.ts';
 import { uniformIntegers } from '../statistics/random.ts';
-import { type Bundle, bundleToy } from '../testing/bundle.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'attune-cut-'));
@@ -41,7 +41,7 @@ let duration: number;
 beforeAll(async () => {
   writeFileSync(path('data.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
   writeFileSync(path('task.json'), JSON.stringify(definition));
-  toy = await bundleToy();
+  toy = await bundle('eval/testing/eval-toy.ts', 'eval/testing/toy-worker.ts');
   const begin = performance.now();
   expect(spawnSync(process.execPath, start(SLOW, 'whole'), { cwd: repository }).status).toBe(0);
   duration = performance.now() - begin;
@@ -119,7 +119,7 @@ test('a disk that is full in the middle of a row: a typed error, and the next ru
     { cwd: repository, encoding: 'utf8' },
   );
   expect(limited.status).toBe(1);
-  expect(limited.stderr).toMatch(/RUN_WRITE: at .*rows\.jsonl.*Rows written so far are kept/);
+  expect(limited.stderr).toMatch(/JOURNAL_WRITE: at .*rows\.jsonl.*written so far is kept/);
   expect(readFileSync(join(path('full'), 'rows.jsonl'))).toHaveLength(20 * 1024);
   expect(lines('full')).toBeGreaterThan(10);
   finish('full');

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Bundle, bundle } from '../../testbed/bundle.ts';
+import { onlyWhere } from '../../testbed/only-where.test-support.ts';
 import { contentHash } from '../runner/content-hash.ts';
-import { type Bundle, bundleToy } from '../testing/bundle.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'attune-workers-'));
@@ -35,7 +36,7 @@ const rows = (name: string) =>
     .map((line) => JSON.parse(line));
 
 beforeAll(async () => {
-  toy = await bundleToy();
+  toy = await bundle('eval/testing/eval-toy.ts', 'eval/testing/toy-worker.ts');
   expect(run('whole').stderr).not.toContain('Error');
 });
 
@@ -63,29 +64,28 @@ test('a worker that dies ends the run with an error; the next one goes on', () =
   expect(report('death')).toBe(report('whole'));
 });
 
-/** Where the system says which processes a process has started. */
-const listed = process.platform === 'linux';
-
-test.runIf(listed)(
-  'kill −9 of the runner leaves no worker behind, and what was written is used',
-  async () => {
-    const running = spawn(process.execPath, start('killed', ['--workers', '2']), {
-      cwd: repository,
-      stdio: 'ignore',
-      env: { ...process.env, TOY_DELAY: '20' },
-    });
-    const ended = new Promise((resolve) => running.once('exit', resolve));
-    const file = join(path('killed'), 'rows.jsonl');
-    while (!existsSync(file) || readFileSync(file, 'utf8').split('\n').length < 10) await pause();
-    const children = childrenOf(running.pid!);
-    expect(children).toHaveLength(2);
-    running.kill('SIGKILL');
-    await ended;
-    while (children.some(alive)) await pause();
-    expect(run('killed', ['--workers', '2']).status).toBe(0);
-    expect(report('killed')).toBe(report('whole'));
-  },
+const listing = onlyWhere(
+  process.platform === 'linux',
+  'this system does not say which processes a process has started',
 );
+
+listing.test('kill −9 of the runner leaves no worker behind, and what was written is used', async () => {
+  const running = spawn(process.execPath, start('killed', ['--workers', '2']), {
+    cwd: repository,
+    stdio: 'ignore',
+    env: { ...process.env, TOY_DELAY: '20' },
+  });
+  const ended = new Promise((resolve) => running.once('exit', resolve));
+  const file = join(path('killed'), 'rows.jsonl');
+  while (!existsSync(file) || readFileSync(file, 'utf8').split('\n').length < 10) await pause();
+  const children = childrenOf(running.pid!);
+  expect(children).toHaveLength(2);
+  running.kill('SIGKILL');
+  await ended;
+  while (children.some(alive)) await pause();
+  expect(run('killed', ['--workers', '2']).status).toBe(0);
+  expect(report('killed')).toBe(report('whole'));
+});
 
 test.each([
   ['an error of the model comes over whole', ['--intervention', 'unknown'], /INTERVENTION_UNKNOWN/],

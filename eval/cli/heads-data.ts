@@ -2,10 +2,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type HeadData, isPunctuation } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
-import { encodePair } from '../scoring/encode-pair.ts';
+import { type Item, outputRow } from '../outputs/index.ts';
+import type { Answered } from '../outputs/output.ts';
+import { encodePair } from '../scoring/encode.ts';
 import type { LanguageModel } from '../scoring/language-model.ts';
 import { uniformIntegers } from '../statistics/random.ts';
-import type { Item } from '../tasks/item.ts';
 import type { CalibrationModel } from './calibration-model.ts';
 import { planTask } from './eval-plan.ts';
 
@@ -126,31 +127,17 @@ function questionOf(
   language: LanguageModel,
   item: Item,
 ): { prompt: readonly number[]; answer: readonly number[] } {
-  const { context, continuation } = pairOf(item);
+  const { context, continuation } = answeredOf(item);
   const request = encodePair(language, context, continuation);
   return { prompt: request.context, answer: request.continuation };
 }
 
 /** What is asked, and what is right. */
-function pairOf(item: Item): { context: string; continuation: string } {
-  if (item.picture || item.output === 'caption') {
-    const found = item.picture ? 'a prompt about a picture' : 'a description without one right text';
-    throw new AttuneError('STATISTIC_NO_DATA', { at: item.at, found, expected: 'questions of text' });
-  }
-  switch (item.output) {
-    case 'multiple_choice':
-      return item.options[item.gold]!;
-    case 'pairwise':
-      return item.orders[0]!.options[item.orders[0]!.gold]!;
-    case 'loglikelihood':
-      return item;
-    case 'generate_until':
-      return { context: item.context, continuation: ` ${item.answers[0]}` };
-    case 'yes_no':
-      return { context: item.context, continuation: item.label ? ' yes' : ' no' };
-    case 'loglikelihood_rolling':
-      return { context: '', continuation: item.text };
-  }
+function answeredOf(item: Item): Answered {
+  const { answered } = outputRow(item.output);
+  if (answered && !item.picture) return answered(item);
+  const found = item.picture ? 'a prompt about a picture' : 'a description without one right text';
+  throw new AttuneError('STATISTIC_NO_DATA', { at: item.at, found, expected: 'questions of text' });
 }
 
 function tooShort(at: string, found: string, tokens: number): AttuneError {

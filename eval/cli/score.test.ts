@@ -1,9 +1,9 @@
 /** attune score as a user runs it: files of their own, the published ones, and what is said when files do not fit. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { beside, onlyBeside } from '../../testbed/only-where.test-support.ts';
 import { scoreCommand } from './score.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'attune-score-'));
@@ -300,12 +300,9 @@ test('--help shows every flag', async () => {
   expect(await score('--help')).toMatch(/--captions[\s\S]*--safe-words[\s\S]*attune score amber/);
 });
 
-const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
-const absent = !existsSync(data);
-if (absent)
-  process.stderr.write('skipped: ../shared/data is absent (published captions, questions and annotations)\n');
+const data = beside('data');
 
-describe.skipIf(absent)('published files', () => {
+onlyBeside('data').describe('published files', () => {
   test('LLaVA-1.5 captions: CHAIR_S 44.8 greedy, and OPERA as its paper has it (44.6 / 12.8)', async () => {
     const chair = join(data, 'chair');
     const { sets } = await json(

@@ -2,19 +2,19 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { AttuneError, nearest } from '../../errors.ts';
-import { scoreAmberFile } from '../metrics/amber-files.ts';
-import { readTruth } from '../metrics/annotations.ts';
-import { scoreCaptionFile } from '../metrics/chair-files.ts';
-import { scoreAnswerFile } from '../metrics/pope-files.ts';
+import { scoreAmberFile } from '../answer-files/amber.ts';
+import { readTruth } from '../answer-files/annotations.ts';
+import { scoreCaptionFile } from '../answer-files/chair.ts';
+import { scoreAnswerFile } from '../answer-files/pope.ts';
 import {
   reportSets,
   type ScoredSet,
   type SetOptions,
   type SetReport,
   together,
-} from '../metrics/scored-set.ts';
-import { englishVocabulary, vocabularyRows } from '../metrics/vocabulary.ts';
-import { YES_NO_PARSERS } from '../metrics/yes-no.ts';
+} from '../answer-files/scored-set.ts';
+import { YES_NO_PARSERS } from '../answers/yes-no.ts';
+import { englishVocabulary, vocabularyRows } from '../captions/vocabulary.ts';
 import { number, probability, range, signed } from '../reports/numbers.ts';
 import { layout } from '../reports/table.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';

@@ -1,10 +1,11 @@
 /** CHAIR and POPE reproduce their reference vectors exactly: objects, counts, and every figure to the files' 12 digits. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { captionTerms, scoreCaption, truthOf } from './chair.ts';
+import { hasVerdict, readYesNo, YES_NO_METRICS, type YesNoParser } from '../answers/yes-no.ts';
+import { CAPTION_METRICS, type CaptionScore, scoreCaption, truthOf } from '../captions/chair.ts';
+import { Vocabulary, type VocabularyRules } from '../captions/vocabulary.ts';
+import { type MetricName, termsOf } from './index.ts';
 import type { Terms } from './metric.ts';
-import { Vocabulary, type VocabularyRules } from './vocabulary.ts';
-import { hasVerdict, readYesNo, type YesNoParser, yesNoTerms } from './yes-no.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the files' own layout, one for each method
 const golden = (name: string): any[] =>
@@ -15,6 +16,10 @@ function ratio(terms: readonly Terms[]): number {
   const [n, d] = terms.reduce<[number, number]>(([a, b], [c, e]) => [a + c, b + e], [0, 0]);
   return d === 0 ? 0 : n / d;
 }
+const yesNoTerms = (said: boolean | undefined, label: boolean) =>
+  termsOf(YES_NO_METRICS, { yesNo: { said, label } }) as Record<MetricName, Terms>;
+const captionTerms = (caption: CaptionScore) =>
+  termsOf(CAPTION_METRICS, { caption }) as Record<MetricName, Terms>;
 const rounded = (value: number): number => Number(value.toPrecision(12));
 
 describe('CHAIR', () => {

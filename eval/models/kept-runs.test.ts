@@ -1,9 +1,9 @@
 /** Prompts and pictures that settings run alike: run once, with the same bits as if each were alone. */
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { scoreItem } from '../scoring/score-item.ts';
+import type { Item } from '../outputs/index.ts';
+import { scoreItem } from '../outputs/score-item.ts';
 import { builtinTasks } from '../tasks/builtin/index.ts';
-import type { Item } from '../tasks/item.ts';
 import { loadItems } from '../tasks/items.ts';
 import { KeptRuns } from './kept-runs.ts';
 import { type EvalModel, loadEvalModel, readIntervention } from './load.ts';

@@ -1,10 +1,9 @@
 /** Items whose outcome an intervention changed, with their text: what an average hides. */
 
-import { metricKinds } from '../metrics/index.ts';
+import { type MetricName, metrics } from '../metrics/index.ts';
+import type { Item } from '../outputs/index.ts';
 import type { Row } from '../runner/row.ts';
 import type { TaskRows } from '../runner/run.ts';
-import type { Metric } from '../tasks/definition.ts';
-import type { Item } from '../tasks/item.ts';
 
 export interface Change {
   item: Item;
@@ -17,7 +16,7 @@ export interface Changes {
   task: string;
   intervention: string;
   /** The metric that says what is better: the task's first. */
-  metric: Metric;
+  metric: MetricName;
   /** For proportions: from wrong to right; otherwise better by most. All of them, the first shown first. */
   gained: Change[];
   lost: Change[];
@@ -25,8 +24,8 @@ export interface Changes {
 
 /** One entry for each intervention on the task. */
 export function changesOf({ model, task, settings, rows }: TaskRows): Changes[] {
-  const metric = task.task.metrics[0] as Metric;
-  const { better } = metricKinds[metric];
+  const metric = task.task.metrics[0] as MetricName;
+  const { better } = metrics[metric];
   return settings.slice(1).map(({ label }, k) => {
     const gains = rows.flatMap((row, i) => {
       const [before, after] = [row[0]!, row[k + 1]!];

@@ -1,8 +1,7 @@
 /** From a report's numbers to its figures: effects of all runs, curves over positions, effects by slice. */
 
-import { metricKinds } from '../metrics/index.ts';
+import { metrics as known, type MetricName } from '../metrics/index.ts';
 import type { Part, RunReport } from '../runner/report.ts';
-import type { Metric } from '../tasks/definition.ts';
 import { type Curve, curvePlot } from './curve-plot.ts';
 import type { HeadMaps } from './document.ts';
 import { headMap, mapLegend, scaleOf } from './head-map.ts';
@@ -28,7 +27,7 @@ export function sliceSections(runs: readonly RunReport[]): Markup[] {
   const tasks = tasksWith(runs, ({ slices }) => slices);
   return tasks.map(({ title, own }) => {
     const compared = own.some(({ delta }) => Object.keys(delta).length > 0);
-    const first = Object.keys(own[0]!.metrics)[0] as Metric;
+    const first = Object.keys(own[0]!.metrics)[0] as MetricName;
     const names = own[0]!.slices!.map(({ slice }) => slice);
     const parts = names.flatMap((name, s) =>
       own.map((run) => ({
@@ -48,7 +47,7 @@ ${plots(parts, compared, false)}
 /** A figure for each task with positions and each of its metrics. */
 export function positionCurves(runs: readonly RunReport[]): Markup[] {
   return tasksWith(runs, ({ positions }) => positions).flatMap(({ title, own }) =>
-    (Object.keys(own[0]!.metrics) as Metric[]).map((metric) => {
+    (Object.keys(own[0]!.metrics) as MetricName[]).map((metric) => {
       const curves = own.map(
         (run): Curve => ({
           label: run.intervention,
@@ -68,7 +67,7 @@ export function positionCurves(runs: readonly RunReport[]): Markup[] {
 type Plotted = Part & { group: string; intervention: string; series: number };
 
 function plots(parts: readonly Plotted[], compared: boolean, titled: boolean): Markup[] {
-  const metrics = [...new Set(parts.flatMap((part) => Object.keys(part.metrics)))] as Metric[];
+  const metrics = [...new Set(parts.flatMap((part) => Object.keys(part.metrics)))] as MetricName[];
   return metrics.map((metric) => {
     const rows = parts.flatMap((part): IntervalRow[] => {
       const delta = part.delta[metric];
@@ -88,7 +87,7 @@ function plots(parts: readonly Plotted[], compared: boolean, titled: boolean): M
       ];
     });
     if (rows.length === 0) return html``;
-    const name = `${metric}${metricKinds[metric].better === 'lower' ? ', less is better' : ''}`;
+    const name = `${metric}${known[metric].better === 'lower' ? ', less is better' : ''}`;
     const axis = compared ? `difference in ${name}${differenceUnit(metric)}` : `${name}${unit(metric)}`;
     const plot = intervalPlot(rows, { axis, format: fixed, ...(compared && { reference: 0 }) });
     return html`${titled && metrics.length > 1 && html`<h3>${metric}</h3>`}${plot}`;

@@ -1,7 +1,7 @@
 /** Numbers as people read them: shares in percent, perplexities with four figures, p-values with three places. */
-import { type AnyMetric, metricKinds } from '../metrics/index.ts';
+import { type MetricName, metrics } from '../metrics/index.ts';
 
-export const isShare = (metric: string): boolean => metricKinds[metric as AnyMetric].share;
+export const isShare = (metric: string): boolean => metrics[metric as MetricName].share;
 
 export const number = (metric: string, value: number): string =>
   isShare(metric) ? (100 * value).toFixed(1) : figures(value, 4);

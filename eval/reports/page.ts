@@ -1,6 +1,5 @@
 /** report.html: one file with everything in it, readable in any browser, on paper, and without a network or a server. */
-import { metricKinds } from '../metrics/index.ts';
-import type { Metric } from '../tasks/definition.ts';
+import { type MetricName, metrics } from '../metrics/index.ts';
 import { changesOf } from './changes.ts';
 import { configuration } from './configuration.ts';
 import { costTable } from './cost-table.ts';
@@ -47,7 +46,7 @@ Unparsable outputs count as wrong.</p>
 <h2>${compared ? 'Differences to the untouched model' : 'Values'}</h2>
 ${effectPlots(runs, compared)}
 <p class="note">Lines are 95 % intervals. ${compared && 'Full dots: p (Holm) below 0.05.'}
-${[...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].some((metric) => metricKinds[metric as Metric].better === 'lower') && 'Of perplexities and bits, less is better.'}</p>
+${[...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].some((metric) => metrics[metric as MetricName].better === 'lower') && 'Of perplexities and bits, less is better.'}</p>
 ${curves.length > 0 && html`<h2>By position of the answer</h2>${curves}`}
 ${slices.length > 0 && html`<h2>By slice</h2>${slices}`}
 ${

@@ -7,8 +7,7 @@
  * lower confidence limit is compared, for <= the upper one.
  */
 import { AttuneError, nearest } from '../../errors.ts';
-import { metricKinds } from '../metrics/index.ts';
-import type { Metric } from '../tasks/definition.ts';
+import { type MetricName, metrics } from '../metrics/index.ts';
 import { compare, type MetricValue, measure } from './measure.ts';
 import type { ReportOptions } from './report.ts';
 import type { Row } from './row.ts';
@@ -18,7 +17,7 @@ export interface Gate {
   task: string | undefined;
   intervention: string | undefined;
   delta: boolean;
-  metric: Metric;
+  metric: MetricName;
   comparison: '>=' | '<=' | '>' | '<';
   bound: number;
   /** Of the one-sided limit that is compared; undefined: the value itself is. */
@@ -55,11 +54,11 @@ export function parseGate(text: string): Gate {
     string,
     string | undefined
   >;
-  if (!(metric! in metricKinds)) {
+  if (!(metric! in metrics)) {
     throw invalid(
       `the metric "${metric}"`,
       'a metric',
-      `Nearest: ${nearest(metric!, Object.keys(metricKinds), 1)}`,
+      `Nearest: ${nearest(metric!, Object.keys(metrics), 1)}`,
     );
   }
   const confidence = percent === undefined ? undefined : Number(percent) / 100;
@@ -71,7 +70,7 @@ export function parseGate(text: string): Gate {
     task,
     intervention: intervention?.trim(),
     delta: delta !== undefined,
-    metric: metric as Metric,
+    metric: metric as MetricName,
     comparison: comparison as Gate['comparison'],
     bound: Number(bound),
     confidence,
@@ -81,7 +80,7 @@ export function parseGate(text: string): Gate {
 /** What a gate looks at: `rows[i][j]` is item i under setting j, and differences are to setting 0. */
 export interface GatedRows {
   model: string;
-  task: { task: { name: string; metrics: readonly Metric[] } };
+  task: { task: { name: string; metrics: readonly MetricName[] } };
   settings: readonly { label: string }[];
   rows: readonly Row[][];
 }

@@ -1,7 +1,6 @@
 /** Two runs side by side: which rows of one answer the same questions as which rows of the other. */
 import { AttuneError } from '../../errors.ts';
-import { metricKinds } from '../metrics/index.ts';
-import type { Metric } from '../tasks/definition.ts';
+import { type MetricName, metrics } from '../metrics/index.ts';
 import type { Row } from './row.ts';
 
 /** One model on one task under one setting. */
@@ -15,7 +14,7 @@ interface Group {
 
 export interface RunPair {
   task: string;
-  metrics: readonly Metric[];
+  metrics: readonly MetricName[];
   a: Omit<Group, 'rows' | 'task'>;
   b: Omit<Group, 'rows' | 'task'>;
   /** The same items under a and b. */
@@ -69,7 +68,7 @@ function pairOf({ rows: left, ...a }: Group, { rows: right, ...b }: Group): RunP
   const names = new Set(rows.flat().flatMap(({ terms }) => Object.keys(terms)));
   return {
     task: a.task,
-    metrics: (Object.keys(metricKinds) as Metric[]).filter((metric) => names.has(metric)),
+    metrics: (Object.keys(metrics) as MetricName[]).filter((metric) => names.has(metric)),
     a,
     b,
     rows,

@@ -6,6 +6,7 @@ import { tangoInterval } from '../statistics/tango.ts';
 import { wilsonInterval } from '../statistics/wilson.ts';
 import { acc, forty, rowsOf } from '../testing/rows.ts';
 import { costsOf } from './costs.ts';
+import { compare, type Measured, type MetricDelta } from './measure.ts';
 import { reportRuns } from './report.ts';
 import type { Row } from './row.ts';
 
@@ -69,8 +70,84 @@ test('clusters that are all alike are no certainty', () => {
   const clustered = rowsOf(none);
   for (const row of clustered.rows.flat()) row.cluster = `${Number(row.item) % 10}`;
   const [base, one] = reportRuns(clustered, options);
-  expect(base!.metrics.acc).toEqual(wilsonInterval(0, 10));
-  expect(one!.delta.acc).toMatchObject(tangoInterval({ gained: 0, lost: 0 }, 10));
+  // 40 items whose variance ten clusters would tell: t(39) and t(9) at 0.975, from a table.
+  const n = 40 * (2.02269 / 2.26216) ** 2;
+  const close = ({ value, low, high }: Record<'value' | 'low' | 'high', number>) => ({
+    value,
+    low: expect.closeTo(low, 4),
+    high: expect.closeTo(high, 4),
+  });
+  expect(base!.metrics.acc).toEqual(close(wilsonInterval(0, n)));
+  expect(one!.delta.acc).toMatchObject(close(tangoInterval({ gained: 0, lost: 0 }, n)));
+});
+
+describe('clustered differences', () => {
+  /** n items in C clusters, of which the first `changed` in the order of the data go from wrong to right. */
+  const rows = (n: number, C: number, changed: number): [Measured[], Measured[]] => {
+    const row = (i: number, right: boolean): Measured => ({
+      cluster: `${i % C}`,
+      terms: { acc: [right ? 1 : 0, 1] },
+    });
+    const items = Array.from({ length: n }, (_, i) => i);
+    return [
+      items.map((i) => row(i, i % 10 !== 0)),
+      items.map((i) => row(i, i % 10 !== 0 || i < 10 * changed)),
+    ];
+  };
+  const of = (n: number, C: number, changed: number) =>
+    compare(...rows(n, C, changed), 'acc', { seed: '0', resamples: 100 })!;
+  const width = ({ low, high }: MetricDelta) => high! - low!;
+
+  test.each([
+    [300, 50],
+    [300, 300],
+    [40, 8],
+  ])('%i items in %i clusters: no jump from none to some', (n, C) => {
+    const widths = [0, 1, 2, 3, 4].map((changed) => width(of(n, C, changed)));
+    for (const [k, one] of widths.entries()) {
+      if (k === 0) continue;
+      expect(one).toBeGreaterThan(widths[k - 1]! * 0.8);
+      expect(one).toBeLessThan(widths[k - 1]! * 1.6);
+    }
+  });
+
+  test('as many clusters as items are no clusters', () => {
+    const [before, after] = rows(300, 300, 4);
+    const bare = (list: Measured[]) => list.map(({ terms }) => ({ terms }));
+    const alone = compare(bare(before), bare(after), 'acc', { seed: '0', resamples: 100 })!;
+    expect(of(300, 300, 4)).toEqual(alone);
+    expect(alone).toMatchObject({ p: mcnemarExact({ gained: 4, lost: 0 }), gained: 4, lost: 0 });
+  });
+
+  test('items that change together are worth less than items that change apart', () => {
+    const item = (i: number, right: boolean): Measured => ({
+      cluster: `${Math.floor(i / 6)}`,
+      terms: { acc: [right ? 1 : 0, 1] },
+    });
+    const list = (right: (i: number) => boolean) => Array.from({ length: 300 }, (_, i) => item(i, right(i)));
+    const none = list(() => false);
+    const changed = (right: (i: number) => boolean) =>
+      compare(none, list(right), 'acc', { seed: '0', resamples: 100 })!;
+    const together = changed((i) => i < 24);
+    const apart = changed((i) => i % 6 === 0 && i < 144);
+    expect(together.value).toBe(apart.value);
+    expect(width(together)).toBeGreaterThan(1.8 * width(apart));
+    // Four clusters that all went one way: 2 · 2⁻⁴; twenty-four: 2 · 2⁻²⁴.
+    expect([together.p, apart.p]).toEqual([1 / 8, expect.closeTo(2 ** -23, 12)]);
+  });
+
+  test('an interval leaves zero out only where the exact test finds a difference; the gate follows', () => {
+    for (const changed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+      for (const C of [300, 50]) {
+        const { low, p } = of(300, C, changed);
+        if (p! >= 0.05) expect(low).toBeLessThanOrEqual(0);
+      }
+    }
+    // Five of five: p = 1/16. The score interval alone would leave zero out.
+    expect(of(300, 300, 5)).toMatchObject({ low: 0, p: 1 / 16 });
+    expect(tangoInterval({ gained: 5, lost: 0 }, 300).low).toBeGreaterThan(0);
+    expect(of(300, 300, 6).low).toBeGreaterThan(0);
+  });
 });
 
 test('perplexities are ratios of sums, with bootstrap intervals', () => {

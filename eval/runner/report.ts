@@ -2,8 +2,9 @@
  * From rows to a report of every run. A pure function of the rows and the options: the same rows give the same report,
  * byte for byte, in whatever order and in however many sittings they were computed. It holds no time; see `costs`.
  */
+
+import type { MetricName } from '../metrics/index.ts';
 import { holm } from '../statistics/holm.ts';
-import type { Metric } from '../tasks/definition.ts';
 import { compare, type MetricDelta, type MetricValue, measure } from './measure.ts';
 import type { Row } from './row.ts';
 import type { TaskRows } from './run.ts';
@@ -12,9 +13,9 @@ import type { TaskRows } from './run.ts';
 export interface Part {
   /** Items scored. */
   n: number;
-  metrics: Partial<Record<Metric, MetricValue>>;
+  metrics: Partial<Record<MetricName, MetricValue>>;
   /** Empty for the untouched run. */
-  delta: Partial<Record<Metric, MetricDelta>>;
+  delta: Partial<Record<MetricName, MetricDelta>>;
 }
 
 export interface RunReport extends Part {
@@ -95,14 +96,14 @@ export function reportRuns({ model, task, settings, rows }: TaskRows, options: R
 /** One part for each setting. */
 function partsOf(
   rows: readonly Row[][],
-  metrics: readonly Metric[],
+  metrics: readonly MetricName[],
   name: string,
   { seed, resamples }: ReportOptions,
 ): Part[] {
   const columns = (rows[0] ?? []).map((_, j) => rows.map((row) => row[j]!));
   return columns.map((column, j) => {
     const scored = column.filter(({ skipped }) => skipped === undefined);
-    const of = (metric: Metric) => ({ seed: `${seed}/${name}/${metric}`, resamples });
+    const of = (metric: MetricName) => ({ seed: `${seed}/${name}/${metric}`, resamples });
     return {
       n: scored.length,
       metrics: entries(metrics, (metric) => measure(scored, metric, of(metric))),
@@ -139,9 +140,9 @@ export function adjust(deltas: readonly (MetricDelta | undefined)[]): void {
 
 /** Metrics that no row has terms for are left out. */
 export function entries<T>(
-  metrics: readonly Metric[],
-  of: (metric: Metric) => T | undefined,
-): Partial<Record<Metric, T>> {
+  metrics: readonly MetricName[],
+  of: (metric: MetricName) => T | undefined,
+): Partial<Record<MetricName, T>> {
   return Object.fromEntries(
     metrics.map((metric) => [metric, of(metric)]).filter(([, value]) => value !== undefined),
   );

@@ -60,7 +60,9 @@ test('a whole line that is no row is an error with its line, and lets go of the 
   const path = join(root, 'bad.jsonl');
   session(path, 'a');
   appendFileSync(path, '{"key":"b"}\n');
-  expect(() => openRowFile(path)).toThrow(expect.objectContaining({ code: 'RUN_ROWS', at: `${path}:2` }));
+  expect(() => openRowFile(path)).toThrow(
+    expect.objectContaining({ code: 'JOURNAL_MALFORMED', at: `${path}:2` }),
+  );
   expect(existsSync(`${path}.lock`)).toBe(false);
 });
 
@@ -69,7 +71,7 @@ test('one process at a time; the lock of a dead one is taken over', () => {
   {
     using _file = openRowFile(path);
     expect(() => openRowFile(path)).toThrow(
-      expect.objectContaining({ code: 'RUN_LOCKED', found: expect.stringContaining(`${process.pid}`) }),
+      expect.objectContaining({ code: 'JOURNAL_LOCKED', found: expect.stringContaining(`${process.pid}`) }),
     );
   }
   expect(existsSync(`${path}.lock`)).toBe(false);
@@ -80,6 +82,6 @@ test('one process at a time; the lock of a dead one is taken over', () => {
 test('a folder that cannot be written is a typed error', () => {
   writeFileSync(join(root, 'file'), '');
   expect(() => openRowFile(join(root, 'file/rows.jsonl'))).toThrow(
-    expect.objectContaining({ code: 'RUN_WRITE' }),
+    expect.objectContaining({ code: 'JOURNAL_WRITE' }),
   );
 });

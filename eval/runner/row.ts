@@ -1,7 +1,8 @@
 /** One line of the row file: an item under a setting, with everything a report needs and a reader wants to see. */
 import { z } from 'zod';
-import type { Metric, Task } from '../tasks/definition.ts';
-import type { Item } from '../tasks/item.ts';
+import type { MetricName } from '../metrics/index.ts';
+import type { Item } from '../outputs/index.ts';
+import type { Task } from '../tasks/definition.ts';
 import { contentHash } from './content-hash.ts';
 import type { Setting } from './setting.ts';
 
@@ -64,7 +65,7 @@ export function itemHash(item: Item): string {
 
 /** What a row is the result of: equal keys, equal results. */
 export function rowKey(fingerprint: string, task: Task, item: Item, { specHash }: Setting): string {
-  const metrics: readonly Metric[] = task.metrics;
+  const metrics: readonly MetricName[] = task.metrics;
   const scoring = { version: SCORING_VERSION, task: task.name, metrics };
   return contentHash({ ...scoring, fingerprint, specHash, item: itemHash(item) });
 }

@@ -34,7 +34,7 @@ export interface TaskRows {
 
 /**
  * Rows that `file` has already are not computed again.
- * @throws AttuneError RUN_INTERRUPTED; with the item's place SCORE_*; MODEL_OUTPUT; WORKER_DIED; RUN_WRITE.
+ * @throws AttuneError RUN_INTERRUPTED; with the item's place SCORE_*; MODEL_OUTPUT; WORKER_DIED; JOURNAL_WRITE.
  */
 export async function runTask(
   scorer: Scorer,

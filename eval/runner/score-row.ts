@@ -1,10 +1,10 @@
 /** One item under one setting, scored: a row but for its key. */
 import { AttuneError, isAttuneError } from '../../errors.ts';
 import type { EvalModel } from '../models/load.ts';
+import type { Item } from '../outputs/index.ts';
+import { scoreItem } from '../outputs/score-item.ts';
 import { noCost } from '../scoring/language-model.ts';
-import { scoreItem } from '../scoring/score-item.ts';
 import type { Task } from '../tasks/definition.ts';
-import type { Item } from '../tasks/item.ts';
 import { itemHash, type Row } from './row.ts';
 import type { Setting } from './setting.ts';
 
@@ -31,7 +31,7 @@ export async function scoreRow(
     ...(item.position !== undefined && { position: item.position }),
     ...(item.slice !== undefined && { slice: item.slice }),
     ...(item.cluster !== undefined && { cluster: item.cluster }),
-    ...(item.output === 'multiple_choice' && { gold: item.gold }),
+    ...('gold' in item && { gold: item.gold }),
   };
   try {
     const { terms, cost, ...score } = await scoreItem(model.language, item, task.metrics);

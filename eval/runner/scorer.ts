@@ -1,11 +1,9 @@
 /** What the runner asks for rows: a model of this process, or worker processes that have one each. */
 import type { HeadMap } from '../models/head-maps.ts';
 import type { EvalModel, Prompt } from '../models/load.ts';
-import { encodeSegments } from '../scoring/encode-segments.ts';
-import { pose } from '../scoring/picture.ts';
+import { type Item, promptOf } from '../outputs/index.ts';
+import { encodePrompt } from '../scoring/encode.ts';
 import type { Task } from '../tasks/definition.ts';
-import type { Item } from '../tasks/item.ts';
-import { promptOf } from '../tasks/prompt-of.ts';
 import type { Row } from './row.ts';
 import { scoreRow } from './score-row.ts';
 import type { Setting } from './setting.ts';
@@ -56,12 +54,7 @@ export function inProcess(model: EvalModel): Scorer {
 
 /** What fits the model; an item with documents or a picture is taken whole. */
 async function promptTokens({ language }: EvalModel, item: Item): Promise<Prompt> {
-  const { context, segments } = promptOf(item);
-  if (segments) {
-    const { tokens, documents } = encodeSegments(language, segments);
-    return { tokens, documents };
-  }
-  const { text, picture } = await pose(language, context, item.picture);
-  const tokens = language.encode(text);
-  return picture ? { tokens, picture } : { tokens: tokens.slice(0, language.maxLength) };
+  const prompt = await encodePrompt(language, { ...promptOf(item), picture: item.picture });
+  const whole = prompt.documents ?? prompt.picture;
+  return whole ? prompt : { tokens: prompt.tokens.slice(0, language.maxLength) };
 }

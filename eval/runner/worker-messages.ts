@@ -4,7 +4,7 @@ import { AttuneError, isAttuneError } from '../../errors.ts';
 import type { HeadMap } from '../models/head-maps.ts';
 import type { EvalModel, ModelOptions } from '../models/load.ts';
 import type { EvalIntervention } from '../models/needs.ts';
-import type { Item } from '../tasks/item.ts';
+import type { Item } from '../outputs/index.ts';
 import type { Row } from './row.ts';
 import type { Job } from './scorer.ts';
 import type { Setting } from './setting.ts';

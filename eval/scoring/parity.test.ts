@@ -6,12 +6,12 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { metricKinds } from '../metrics/index.ts';
+import { metrics } from '../metrics/index.ts';
 import { type EvalModel, loadEvalModel } from '../models/load.ts';
+import type { Score } from '../outputs/score.ts';
+import { scoreItem } from '../outputs/score-item.ts';
 import { defineTask } from '../tasks/definition.ts';
 import { loadItems } from '../tasks/items.ts';
-import type { Score } from './score.ts';
-import { scoreItem } from './score-item.ts';
 
 interface Sample {
   doc: number;
@@ -135,12 +135,12 @@ describe.each(TASKS)('$name', (task) => {
       for (const sample of samples) {
         const [numerator, denominator] = scores[sample.doc]!.terms[metric]!;
         const theirs = sample[metric];
-        if (metricKinds[metric].binary) expect([numerator, denominator]).toEqual([theirs, 1]);
+        if (metrics[metric].binary) expect([numerator, denominator]).toEqual([theirs, 1]);
         // Of a text the harness keeps the pair, of a continuation the log-likelihood alone.
         else expect(denominator).toBe(Array.isArray(theirs) ? theirs[1] : 1);
       }
       const sum = (k: 0 | 1) => scores.reduce((total, { terms }) => total + terms[metric]![k], 0);
-      const value = metricKinds[metric].finish(sum(0) / sum(1));
+      const value = metrics[metric].finish(sum(0) / sum(1));
       expect(Math.abs(value / results[metric]! - 1)).toBeLessThan(1e-6);
     }
   });

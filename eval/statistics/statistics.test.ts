@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bootstrapInterval, quantile, sumByCluster, type Unit } from './bootstrap.ts';
+import { effectiveSize } from './design-effect.ts';
 import values from './fixtures/values.json' with { type: 'json' };
 import { holm } from './holm.ts';
 import { discordance, mcnemarExact } from './mcnemar.ts';
@@ -9,7 +10,9 @@ import { minimumDetectableEffect } from './minimum-detectable-effect.ts';
 import { normalQuantile } from './normal.ts';
 import { pairedBootstrap } from './paired-bootstrap.ts';
 import { uniformIntegers } from './random.ts';
+import { signFlipTest } from './sign-flip.ts';
 import { clusteredStandardError, standardError } from './standard-error.ts';
+import { studentQuantile } from './student.ts';
 import { tangoInterval } from './tango.ts';
 import { wilsonInterval } from './wilson.ts';
 
@@ -151,4 +154,59 @@ test('uniformIntegers: every value of the range, equally often', () => {
     }),
     { numRuns: 50, seed: 1 },
   );
+});
+
+// Printed tables of t at 0.975 and 0.95.
+test.each([
+  [0.975, 1, 12.7062],
+  [0.975, 2, 4.30265],
+  [0.975, 3, 3.18245],
+  [0.975, 5, 2.57058],
+  [0.975, 9, 2.26216],
+  [0.975, 49, 2.00958],
+  [0.975, 1000, 1.96234],
+  [0.95, 4, 2.13185],
+  [0.95, 30, 1.69726],
+])('Student: t(%f, %i) = %f', (p, df, t) => {
+  expect(studentQuantile(p, df)).toBeCloseTo(t, 4);
+});
+
+describe('the sign-flip test', () => {
+  test('is the share of sign patterns that go as far, by counting them all', () => {
+    const whole = fc.array(fc.integer({ min: -4, max: 4 }), { minLength: 1, maxLength: 9 });
+    fc.assert(
+      fc.property(whole, (differences) => {
+        const patterns = 2 ** differences.length;
+        const sums = Array.from({ length: patterns }, (_, bits) =>
+          differences.reduce((sum, d, k) => sum + (bits & (1 << k) ? d : -d), 0),
+        );
+        const seen = Math.abs(differences.reduce((sum, d) => sum + d, 0));
+        const far = sums.filter((sum) => Math.abs(sum) >= seen).length;
+        expect(signFlipTest(differences)).toBeCloseTo(far / patterns, 12);
+      }),
+    );
+  });
+
+  test('with one change in a cluster it is McNemar’s', () => {
+    expect(signFlipTest([1, 1, 0, -1, 1, 1, 1])).toBe(mcnemarExact({ gained: 5, lost: 1 }));
+    expect(signFlipTest([0, 0])).toBe(1);
+  });
+});
+
+describe('effective size', () => {
+  const keys = (n: number, C: number) => Array.from({ length: n }, (_, i) => `${Math.floor((i * C) / n)}`);
+
+  test('clusters of one are the items; copies of an item are worth one', () => {
+    const values = [0, 1, 1, 0, 1, 0, 0, 1];
+    const p = 0.5;
+    expect(effectiveSize(values, keys(8, 8), (p * (1 - p)) / 8, 0.95)).toBeCloseTo(8, 12);
+    const copies = values.flatMap((value) => [value, value, value]);
+    const n = effectiveSize(copies, keys(24, 8), (p * (1 - p)) / 24, 0.95);
+    // t(23) and t(7) at 0.975; 24/8 copies, up to the divisor n − 1.
+    expect(n).toBeCloseTo((8 * (2.06866 / 2.36462) ** 2 * (7 / 8)) / (23 / 24), 3);
+  });
+
+  test('without variance the design effect is 1', () => {
+    expect(effectiveSize([0, 0, 0, 0], keys(4, 4), 0, 0.95)).toBe(4);
+  });
 });

@@ -3,12 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { metricKinds } from '../metrics/index.ts';
+import { metrics } from '../metrics/index.ts';
 import { builtinTasks } from './builtin/index.ts';
 import { defineTask, taskSchema } from './definition.ts';
 import { findTask } from './find.ts';
+import { itemMaker } from './item-maker.ts';
 import { loadItems } from './items.ts';
-import { itemMaker } from './make-item.ts';
 
 const page = readFileSync(new URL('../../docs/tasks.md', import.meta.url), 'utf8');
 const block = (language: string): string => {
@@ -69,7 +69,7 @@ test('docs/evaluation.md and docs/hallucination-metrics.md explain every metric,
   ) as [string, string];
   const table = evaluation.slice(evaluation.indexOf('## Metrics'), evaluation.indexOf('## How sure'));
   const rows = [...table.matchAll(/^\| (`[^|]+)/gm)].flatMap(([, cell]) => cell!.match(/\w+/g)!);
-  const kinds = Object.keys(metricKinds);
+  const kinds = Object.keys(metrics);
   expect(rows.filter((name) => !kinds.includes(name))).toEqual([]);
   const explained = new Set([...rows, ...[...hallucination.matchAll(/`(\w+)`/g)].map(([, name]) => name)]);
   expect(kinds.filter((name) => !explained.has(name))).toEqual([]);

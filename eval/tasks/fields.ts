@@ -1,7 +1,7 @@
 /** From a record of the file to the typed fields a task declares: present, of the right type, under the task's names. */
 import { AttuneError, nearest } from '../../errors.ts';
 import { type DataRecord, place } from '../data/records.ts';
-import type { FieldDefinition } from './definition.ts';
+import type { FieldDefinition } from './schema.ts';
 
 /**
  * Text cells become integers, numbers and booleans where a field says so, and these become text; nothing else is

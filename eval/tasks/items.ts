@@ -4,10 +4,10 @@ import { AttuneError, isAttuneError } from '../../errors.ts';
 import type { Reject } from '../data/lines.ts';
 import { type DataRecord, readRecords } from '../data/records.ts';
 import { worldName, worldRecords } from '../data/worlds.ts';
+import type { Item } from '../outputs/index.ts';
 import type { Task } from './definition.ts';
-import type { Item } from './item.ts';
+import { itemMaker } from './item-maker.ts';
 import { type LocalTask, localTask } from './local-task.ts';
-import { itemMaker } from './make-item.ts';
 import { withShots } from './shots.ts';
 
 export interface LoadOptions {

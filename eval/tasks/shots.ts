@@ -4,8 +4,8 @@
  * the draw depends on the seed and the item's id alone.
  */
 import { AttuneError } from '../../errors.ts';
+import { type Item, outputRow } from '../outputs/index.ts';
 import { uniformIntegers } from '../statistics/random.ts';
-import type { Item, Segments } from './item.ts';
 
 const SEPARATOR = '\n\n';
 
@@ -52,48 +52,13 @@ const sameRecord = (a: Item, b: Item): boolean =>
   a.id === b.id || (a.record !== undefined && a.record === b.record);
 
 function solved(item: Item): string {
-  switch (item.output) {
-    case 'multiple_choice': {
-      const { context, continuation } = item.options[item.gold]!;
-      return context + continuation;
-    }
-    case 'loglikelihood':
-      return item.context + item.continuation;
-    case 'generate_until':
-      return `${item.context} ${item.answers[0]}`;
-    case 'yes_no':
-      return `${item.context} ${item.label ? 'yes' : 'no'}`;
-    case 'caption':
-      return item.context;
-    case 'pairwise': {
-      const { options, gold } = item.orders[0]!;
-      return options[gold]!.context + options[gold]!.continuation;
-    }
-    case 'loglikelihood_rolling':
-      return item.text;
-  }
+  const { context, continuation } = outputRow(item.output).answered!(item);
+  return context + continuation;
 }
 
-function prepended(item: Item, examples: string): Item {
-  const before = <O extends { context: string }>(one: O): O => ({ ...one, context: examples + one.context });
-  const cut = ({ segments }: { segments?: Segments }) =>
-    segments && { segments: { ...segments, prefix: examples + segments.prefix } };
-  switch (item.output) {
-    case 'multiple_choice':
-      return { ...item, options: item.options.map(before), ...cut(item) };
-    case 'loglikelihood':
-      return { ...before(item), ...cut(item) };
-    case 'generate_until':
-      return { ...before(item), ...cut(item) };
-    case 'yes_no':
-    case 'caption':
-      return before(item);
-    case 'pairwise':
-      return {
-        ...item,
-        orders: item.orders.map((order) => ({ ...order, options: order.options.map(before), ...cut(order) })),
-      };
-    case 'loglikelihood_rolling':
-      return { ...item, text: examples + item.text };
-  }
-}
+const prepended = (item: Item, examples: string): Item =>
+  outputRow(item.output).withPrompts(item, (prompt) => ({
+    ...prompt,
+    context: examples + prompt.context,
+    ...(prompt.segments && { segments: { ...prompt.segments, prefix: examples + prompt.segments.prefix } }),
+  }));

@@ -6,10 +6,11 @@ import { decideRollback } from '../../interventions/opera/rollback.ts';
 import { type Stripes, stripeRow, strongest, withRow } from '../../interventions/opera/stripes.ts';
 import type { Comparison } from '../../kernels/golden/check.ts';
 import type { GoldenCase } from '../../kernels/golden/index.ts';
-import { captionTerms, scoreCaption, truthOf } from '../metrics/chair.ts';
+import { readYesNo, YES_NO_METRICS, type YesNoParser } from '../answers/yes-no.ts';
+import { CAPTION_METRICS, scoreCaption, truthOf } from '../captions/chair.ts';
+import { Vocabulary } from '../captions/vocabulary.ts';
+import { termsOf } from '../metrics/index.ts';
 import type { Terms } from '../metrics/metric.ts';
-import { Vocabulary } from '../metrics/vocabulary.ts';
-import { readYesNo, type YesNoParser, yesNoTerms } from '../metrics/yes-no.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each family has its own layout, which its reader left open
 type Content = Record<'params' | 'inputs' | 'expected', any>;
@@ -51,8 +52,8 @@ function chair({ params, inputs, expected }: Content): Comparison[] {
     truthOf(item.gt_instances, item.gt_captions, vocabulary),
   ) as Set<string>[];
   const scores = truths.map((truth, i) => scoreCaption(inputs.items[i].caption, truth, vocabulary));
-  const terms = scores.map(captionTerms);
-  const of = (metric: keyof (typeof terms)[0]) => ratio(terms.map((one) => one[metric]));
+  const terms = scores.map((caption) => termsOf(CAPTION_METRICS, { caption }));
+  const of = (metric: keyof (typeof terms)[0]) => ratio(terms.map((one) => one[metric]!));
   return [
     same(
       'objects',
@@ -86,8 +87,8 @@ function pope({ params, inputs, expected }: Content): Comparison[] {
   const said = (inputs.answers as string[]).map((answer, i) =>
     readYesNo(answer, params.parser as YesNoParser, labels[i]!),
   );
-  const terms = said.map((yes, i) => yesNoTerms(yes, labels[i]!));
-  const of = (metric: keyof (typeof terms)[0]) => ratio(terms.map((one) => one[metric]));
+  const terms = said.map((yes, i) => termsOf(YES_NO_METRICS, { yesNo: { said: yes, label: labels[i]! } }));
+  const of = (metric: keyof (typeof terms)[0]) => ratio(terms.map((one) => one[metric]!));
   return [
     compared('answers', said.map(Number), expected.pred),
     compared(

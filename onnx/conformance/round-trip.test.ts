@@ -1,16 +1,13 @@
 /** Every graph of the wide collection is written back byte for byte and has an execution order. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { beside, onlyBeside } from '../../testbed/only-where.test-support.ts';
 import { assemble, encodeModel, executionOrder, GraphIndex, openModel } from '../index.ts';
 
-const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '../../../../shared/onnx');
-const present = existsSync(FOLDER);
-if (!present)
-  console.log('skipped: ../shared/onnx, a collection of exported graphs, is not beside this checkout');
+const FOLDER = beside('onnx');
 
-test.runIf(present)('all graphs beside the checkout', async () => {
+onlyBeside('onnx').test('all graphs beside the checkout', async () => {
   const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.onnx'),
   );

@@ -2,7 +2,7 @@
  * AMBER (Wang et al., arXiv 2311.07397): descriptions, and questions about existence, attributes and relations, with AMBER's own
  * annotations. Yes is the positive class here, as in POPE; `attune score amber` has AMBER's own sign. The images lie below --images.
  */
-import { YES_NO_METRICS } from '../../metrics/yes-no.ts';
+import { YES_NO_METRICS } from '../../answers/yes-no.ts';
 import { defineTask } from '../definition.ts';
 
 const common = (file: string) =>

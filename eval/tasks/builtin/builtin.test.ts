@@ -1,13 +1,10 @@
 /** The built-in tasks against the data sets' own files, where they are at hand: counts, first prompts, balance of answers. */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { beside, onlyBeside } from '../../../testbed/only-where.test-support.ts';
 import { loadItems } from '../items.ts';
 import { builtinTasks } from './index.ts';
 
-const root = fileURLToPath(new URL('../../../../shared/data', import.meta.url));
-const present = existsSync(root);
-if (!present) console.warn(`built-in tasks are not compared with their data sets: ${root} is absent`);
+const root = beside('data');
 
 /** Records in each set's files, as the sets' own documentation or a line count gives them. */
 const COUNTS: Record<string, number> = {
@@ -70,7 +67,7 @@ test('every built-in task has a count to be checked against', () => {
   expect(fromFiles.map(({ name }) => name).sort()).toEqual(Object.keys(COUNTS).sort());
 });
 
-describe.runIf(present)('with the data', () => {
+onlyBeside('data').describe('with the data', () => {
   test.each(Object.entries(COUNTS))('%s: %i items, none bad, no answer always right', async (name, count) => {
     const { items, bad, total } = await load(name);
     expect([total, bad.length]).toEqual([count, 0]);

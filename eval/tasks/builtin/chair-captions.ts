@@ -2,7 +2,7 @@
  * CHAIR on the 500 COCO val2014 images whose captions OPERA published (Huang et al., 2024): prompt and length are that paper's. The images
  * lie below --images.
  */
-import { CAPTION_METRICS } from '../../metrics/chair.ts';
+import { CAPTION_METRICS } from '../../captions/chair.ts';
 import { defineTask } from '../definition.ts';
 
 const captions = (name: string, maxTokens: number) =>

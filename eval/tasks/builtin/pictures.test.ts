@@ -1,13 +1,13 @@
 /** Picture tasks: the testbed's, and those of published sets, whose questions are here and whose pictures are not. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { beside, onlyBeside } from '../../../testbed/only-where.test-support.ts';
 import { readRecords } from '../../data/records.ts';
 import { NEGATIVES, pictureItems } from '../../data/worlds/pictures/index.ts';
+import type { Item } from '../../outputs/index.ts';
 import { defineTask, type TaskDefinition } from '../definition.ts';
-import type { Item } from '../item.ts';
 import { loadItems } from '../items.ts';
 import { builtinTasks } from './index.ts';
 
@@ -54,9 +54,7 @@ describe('worlds', () => {
   });
 });
 
-const root = fileURLToPath(new URL('../../../../shared/data', import.meta.url));
-const absent = !existsSync(root);
-if (absent) console.warn(`picture tasks are not compared with their data sets: ${root} is absent`);
+const root = beside('data');
 const images = mkdtempSync(join(tmpdir(), 'attune-images-'));
 afterAll(() => rmSync(images, { recursive: true }));
 
@@ -71,7 +69,7 @@ async function loadWithStandIns(name: string): Promise<Item[]> {
   return load(name, { root, images, limit: undefined });
 }
 
-describe.skipIf(absent)('published sets', () => {
+onlyBeside('data').describe('published sets', () => {
   test.each([
     [
       'pope-random',

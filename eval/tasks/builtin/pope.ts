@@ -3,7 +3,7 @@
  * no, and by what is written (with the words of VCD's evaluation, and a reading that says when it could not read). The images are COCO val2014,
  * below --images.
  */
-import { YES_NO_METRICS } from '../../metrics/yes-no.ts';
+import { YES_NO_METRICS } from '../../answers/yes-no.ts';
 import { defineTask, type TaskDefinition } from '../definition.ts';
 
 const split = (negatives: 'random' | 'popular' | 'adversarial'): TaskDefinition[] => {

@@ -4,9 +4,9 @@
  * what is written. Captions are scored by CHAIR. Splits are calibration, validation and test.
  */
 
+import { YES_NO_METRICS } from '../../answers/yes-no.ts';
+import { CAPTION_METRICS } from '../../captions/chair.ts';
 import { KINDS, NEGATIVES } from '../../data/worlds/pictures/index.ts';
-import { CAPTION_METRICS } from '../../metrics/chair.ts';
-import { YES_NO_METRICS } from '../../metrics/yes-no.ts';
 import { defineTask, type TaskDefinition } from '../definition.ts';
 
 const common = {

@@ -2,10 +2,10 @@
 import { AutoTokenizer } from '@huggingface/transformers';
 import { expect, test } from 'vitest';
 import { textItems } from '../../data/worlds/text/index.ts';
-import { encodePair } from '../../scoring/encode-pair.ts';
+import type { Item } from '../../outputs/index.ts';
+import { hasDocuments } from '../../outputs/index.ts';
+import { encodePair } from '../../scoring/encode.ts';
 import type { LanguageModel } from '../../scoring/language-model.ts';
-import type { Item } from '../item.ts';
-import { hasDocuments } from '../item.ts';
 import { type LoadOptions, loadItems } from '../items.ts';
 import { builtinTasks } from './index.ts';
 

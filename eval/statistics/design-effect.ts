@@ -1,0 +1,37 @@
+/**
+ * How many independent items clustered ones are worth, for intervals of proportions that are made for independent items (Korn and
+ * Graubard, Survey Methodology 24, 1998): n over the design effect, which is the variance with the clusters over that without,
+ * and times a factor for the few clusters that the variance is estimated from.
+ *
+ *   n* = n / deff · (t(n − 1) / t(C − 1))²
+ *
+ * Items that are alike in all clusters have no variance to compare; their design effect is 1, by the same authors. So the interval moves
+ * with the number of items that differ and does not jump when there are none; with as many clusters as items it is the
+ * independent one.
+ */
+import { clusteredStandardError } from './standard-error.ts';
+import { studentQuantile } from './student.ts';
+
+/**
+ * @param values one for each item
+ * @param clusters one key for each
+ * @param variance of their mean as the interval takes it to be for independent items
+ * @returns n*, and Infinity / Infinity never: at least two clusters are needed
+ */
+export function effectiveSize(
+  values: readonly number[],
+  clusters: readonly string[],
+  variance: number,
+  level: number,
+): number {
+  const n = values.length;
+  const C = new Set(clusters).size;
+  const t = (df: number) => studentQuantile((1 + level) / 2, df);
+  const few = C === n ? 1 : (t(n - 1) / t(C - 1)) ** 2;
+  if (variance <= 0) return n * few;
+  const items = values.map((_, i) => `${i}`);
+  const alone = clusteredStandardError(values, items) ** 2;
+  // Both with the divisor that makes clusters of one item the items themselves.
+  const together = clusteredStandardError(values, clusters) ** 2 * (C / (C - 1)) * ((n - 1) / n);
+  return (n / (Math.max(alone, together) / variance)) * few;
+}

@@ -1,5 +1,5 @@
 /** Recognition scored on graphs made by real exporters, with the ground truth that lies beside the repository. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkExternalFiles, openModel } from '../onnx/index.ts';

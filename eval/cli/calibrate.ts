@@ -147,7 +147,7 @@ export async function calibrateCommand(
   const heldOut = args.integer('held-out', 1) ?? 500;
   const batchTokens = args.integer('batch-tokens', 1);
   const modelOptions = modelOptionsOf(args);
-  const tasks = [];
+  const tasks: Awaited<ReturnType<typeof planTask>>[] = [];
   for (const task of required(args, 'task', 'calibrate')) {
     const split = args.text('split') ?? (task.startsWith('worlds-') ? 'calibration' : undefined);
     tasks.push(await planTask(task, args.text('data'), { limit: undefined, seed, skipBad: false, split }));

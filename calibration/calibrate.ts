@@ -22,7 +22,7 @@ export type Estimate = (
   items: readonly CalibrationItem[],
   untouched: readonly number[],
   calibrated: readonly number[],
-) => Pick<HeldOut, 'metric' | 'untouched' | 'calibrated' | 'delta'>;
+) => Pick<HeldOut, 'metric' | 'untouched' | 'calibrated' | 'delta' | 'tooSmall'>;
 
 export interface CalibrateOptions extends SplitOptions {
   readonly sweep?: SweepOptions;

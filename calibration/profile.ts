@@ -25,6 +25,8 @@ export const heldOutSchema = z.object({
   calibrated: estimate.optional(),
   /** Paired, with its p. */
   delta: estimate.extend({ p: z.number().nullable() }).optional(),
+  /** Whether the difference is known too badly to say anything: its interval reaches ten points or more to a side. */
+  tooSmall: z.boolean().optional(),
   /** Mean entropy of the next token after the prompts, in nats. */
   entropy: z.object({ untouched: z.number(), calibrated: z.number() }),
 });

@@ -63,7 +63,7 @@ async function evaluate(
   const folder = mkdtempSync(join(tmpdir(), 'attune-bench-'));
   try {
     using file = openRowFile(join(folder, 'rows.jsonl'));
-    const run = { task, items: items(n), bad: [], total: n, split: 'test' };
+    const run = { task, items: items(n), order: [...Array(n).keys()], bad: [], total: n, split: 'test' };
     const whole = await timed(() =>
       runTask(inProcess(model), run, [untouched], file, { stream: { write: () => true } }),
     );

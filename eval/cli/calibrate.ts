@@ -374,12 +374,15 @@ function aligned(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => line(row).trimEnd()).join('\n');
 }
 
-function heldOutText({ samples, metric, untouched, calibrated, delta, entropy }: HeldOut): string {
+const TOO_SMALL =
+  '\ntoo few held-out items to mean anything: the interval reaches ten points or more to a side; give more data or fewer --samples';
+
+function heldOutText({ samples, metric, untouched, calibrated, delta, tooSmall, entropy }: HeldOut): string {
   const change = `entropy ${entropy.untouched.toFixed(4)} → ${entropy.calibrated.toFixed(4)}`;
   if (!untouched || !calibrated || !delta) return `held out, ${samples} items: ${change}`;
   const signed = `${delta.value < 0 ? '−' : '+'}${percent(Math.abs(delta.value))}`;
   const range =
     delta.low === null || delta.high === null ? '' : ` [${percent(delta.low)}, ${percent(delta.high)}]`;
   const p = delta.p === null ? '' : `, p = ${delta.p.toPrecision(2)}`;
-  return `held out, ${samples} items: ${metric} ${percent(untouched.value)} → ${percent(calibrated.value)}, ${signed}${range} points${p}; ${change}`;
+  return `held out, ${samples} items: ${metric} ${percent(untouched.value)} → ${percent(calibrated.value)}, ${signed}${range} points${p}; ${change}${tooSmall ? TOO_SMALL : ''}`;
 }

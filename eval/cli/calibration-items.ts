@@ -84,6 +84,9 @@ function cut({ context, continuation }: TokenRequest, maxLength: number): Reques
   return { context: context.slice(-room), continuation };
 }
 
+/** The methods' papers report gains of a few points: an interval of ± ten of them tells a gain from a loss by luck alone. */
+const MEANINGLESS = 0.1;
+
 /** Terms of the metric, so that intervals and tests are those of attune eval. */
 export function estimateBy(
   metric: MetricName,
@@ -104,6 +107,7 @@ export function estimateBy(
       untouched: { ...measure(before, metric, options)! },
       calibrated: { ...measure(after, metric, options)! },
       delta,
+      tooSmall: delta.low === null || delta.high === null || delta.high - delta.low >= 2 * MEANINGLESS,
     };
   };
 }

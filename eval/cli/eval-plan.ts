@@ -115,7 +115,11 @@ function pick(tasks: EvalPlan['tasks'], ids: readonly string[]): void {
       hint: `Nearest: ${nearest(unknown, known).join(', ')}`,
     });
   }
-  for (const task of tasks) task.items = task.items.filter(({ id }) => ids.includes(id));
+  for (const task of tasks) {
+    const kept = [...task.items.keys()].filter((index) => ids.includes(task.items[index]!.id));
+    task.order = task.order.flatMap((index) => (kept.includes(index) ? [kept.indexOf(index)] : []));
+    task.items = kept.map((index) => task.items[index]!);
+  }
   const empty = tasks.findIndex(({ items }) => items.length === 0);
   if (empty !== -1) {
     throw new AttuneError('SAMPLE_UNKNOWN', {

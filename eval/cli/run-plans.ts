@@ -51,6 +51,7 @@ export async function runPlans(
     const models: Ran['models'] = [];
     const heads: HeadMaps[] = [];
     let software: Ran['software'] = {};
+    let later = rowsOf(plans);
     for (const plan of plans) {
       for (const name of plan.models) {
         const scorer = await scorerOf(name, plan, world);
@@ -62,7 +63,8 @@ export async function runPlans(
         try {
           for (const profile of plan.profiles) await scorer.checkProfile(profile);
           for (const task of plan.tasks) {
-            const options = { skipBad: plan.skipBad, signal: stop.signal, stream: world.stderr };
+            later -= task.items.length * plan.settings.length;
+            const options = { skipBad: plan.skipBad, signal: stop.signal, later, stream: world.stderr };
             sets.push(await runTask(scorer, task, plan.settings, file, options));
           }
           heads.push(...(await headMapsOf(scorer, plan)));
@@ -76,6 +78,13 @@ export async function runPlans(
     process.off('SIGINT', onInterrupt);
   }
 }
+
+/** Of all models, tasks and settings. */
+const rowsOf = (plans: readonly PlanToRun[]): number =>
+  plans.reduce((sum, { models, tasks, settings }) => {
+    const items = tasks.reduce((count, task) => count + task.items.length, 0);
+    return sum + models.length * items * settings.length;
+  }, 0);
 
 /** Under every setting on the same prompts: the first of each task. */
 async function headMapsOf(scorer: Scorer, { tasks, settings, headMaps }: PlanToRun): Promise<HeadMaps[]> {

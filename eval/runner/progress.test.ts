@@ -43,3 +43,13 @@ test('a terminal line is rewritten and taken away at the end', () => {
   bar.end();
   expect(written).toEqual(['\r\x1b[Km t: 1/10, 9 h 0 min left', '\r\x1b[K']);
 });
+
+test('the time of what comes after is told beside it, at the same pace', () => {
+  let time = 0;
+  const written: string[] = [];
+  const stream = { isTTY: false, write: (text: string) => written.push(text) };
+  const bar = progress({ label: 'm t', total: 10, later: 50, now: () => time, stream });
+  time = 20_000;
+  bar.step('acc 0.500');
+  expect(written).toEqual(['m t: 1/10, 3 min 0 s left, 19 min 40 s left of all, acc 0.500\n']);
+});

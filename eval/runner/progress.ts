@@ -11,6 +11,8 @@ export interface ProgressOptions {
   total: number;
   /** Steps that an earlier run did. Default 0. */
   done?: number;
+  /** Steps of what comes after, for the time that is left of all. Default 0. */
+  later?: number | undefined;
   stream?: { isTTY?: boolean; write(text: string): unknown };
   now?: () => number;
 }
@@ -24,6 +26,7 @@ export function progress({
   label,
   total,
   done = 0,
+  later = 0,
   stream = process.stderr,
   now = Date.now,
 }: ProgressOptions): Progress {
@@ -33,9 +36,11 @@ export function progress({
   let shown = begin;
   const line = (note: string) => {
     const elapsed = now() - begin;
-    const left = steps > done ? (elapsed / (steps - done)) * (total - steps) : Number.NaN;
-    const eta = Number.isFinite(left) ? `, ${duration(left)} left` : '';
-    return `${label}: ${steps}/${total}${eta}${note ? `, ${note}` : ''}`;
+    const pace = steps > done ? elapsed / (steps - done) : Number.NaN;
+    const left = (count: number) => `, ${duration(pace * count)} left`;
+    const eta = Number.isNaN(pace) ? '' : left(total - steps);
+    const all = Number.isNaN(pace) || later === 0 ? '' : `${left(total - steps + later)} of all`;
+    return `${label}: ${steps}/${total}${eta}${all}${note ? `, ${note}` : ''}`;
   };
   const show = (text: string) => stream.write(stream.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
   return {

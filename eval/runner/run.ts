@@ -1,6 +1,6 @@
 /**
- * Runs models × tasks × settings over items and writes a row for each. Items are outermost, settings inside: a run that
- * is cut short has compared every setting on the items it reached. This process alone writes rows, whoever computes them.
+ * Runs models × tasks × settings over items and writes a row for each. Items are outermost, in the order of the sample, settings
+ * inside: a run that is cut short has compared every setting on a random part of the items. This process alone writes rows, whoever computes them.
  */
 import { AttuneError } from '../../errors.ts';
 import type { Task } from '../tasks/definition.ts';
@@ -20,6 +20,8 @@ export interface RunOptions {
   skipBad?: boolean | undefined;
   /** Stops the run after the row under way. */
   signal?: AbortSignal | undefined;
+  /** Rows that are to come after those of this task, for the time that is left. Default 0. */
+  later?: number | undefined;
   /** Where progress goes; default stderr. */
   stream?: { isTTY?: boolean; write(text: string): unknown } | undefined;
 }
@@ -41,7 +43,7 @@ export async function runTask(
   task: RunTask,
   settings: readonly Setting[],
   file: RowFile,
-  { skipBad = false, signal, stream }: RunOptions = {},
+  { skipBad = false, signal, later, stream }: RunOptions = {},
 ): Promise<TaskRows> {
   const keys = task.items.map((item) =>
     settings.map((setting) => rowKey(scorer.fingerprint, task.task, item, setting)),
@@ -50,10 +52,12 @@ export async function runTask(
     label: `${scorer.name} ${task.task.name}`,
     total: keys.length * settings.length,
     done: keys.flat().filter((key) => file.rows.has(key)).length,
+    later,
     ...(stream && { stream }),
   });
   const estimate = runningEstimate(task.task, settings);
-  const indices = task.items.keys();
+  // A run cut short has made a random part of the items, which is what a smaller limit takes.
+  const indices = task.order.values();
   let failure: { error: unknown } | undefined;
 
   const runItem = async (i: number) => {

@@ -258,6 +258,15 @@ describe('sampling', () => {
     expect(lines).toEqual([...lines].sort((a, b) => a - b));
   });
 
+  test('the order of the sample begins with every smaller sample', async () => {
+    const { items, order } = await load(records, {}, { limit: 30, seed: 1 });
+    expect([...order].sort((a, b) => a - b)).toEqual([...items.keys()]);
+    for (const limit of [1, 7, 20]) {
+      const first = order.slice(0, limit).map((index) => items[index]!.id);
+      expect(new Set(first)).toEqual(new Set(await ids(limit, 1)));
+    }
+  });
+
   test('the seed decides, and nothing else', async () => {
     expect(await ids(10, 1)).toEqual(await ids(10, 1));
     expect(await ids(10, 2)).not.toEqual(await ids(10, 1));

@@ -28,7 +28,10 @@ export interface LoadOptions {
 }
 
 export interface LoadedItems {
+  /** In the order of the source. */
   items: Item[];
+  /** Their indices in the order of the sample: its first n are what a limit of n takes. */
+  order: readonly number[];
   /** Records left out by `skipBad`. */
   bad: AttuneError[];
   /** Items that the good records of the source make, of which `items` may be a sample. */
@@ -80,9 +83,14 @@ export async function loadItems(given: Task, options: LoadOptions): Promise<Load
     });
   }
   const total = 'world' in task.source ? task.source.items : items.length;
-  const sampled = sample(items, limit, seed);
+  // Those of a world are random from the first to the last.
+  const order = 'world' in task.source ? [...items.keys()] : sampleOrder(items, seed);
+  const kept = order.slice(0, limit).sort((a, b) => a - b);
+  const sampled = kept.map((index) => items[index]!);
+  const place = new Map(kept.map((index, i) => [index, i]));
   return {
     items: task.shots === undefined ? sampled : withShots(sampled, items, task.shots, seed),
+    order: order.slice(0, limit).map((index) => place.get(index)!),
     bad,
     total,
     split,
@@ -109,12 +117,10 @@ function recordsOf(
   });
 }
 
-/** The items whose records' ids hash lowest: a larger limit keeps the smaller sample inside, variants stay together. */
-function sample(items: Item[], limit: number, seed: number): Item[] {
-  if (items.length <= limit) return items;
+/** Indices by the hash of the records' ids: any beginning of them is a random part, and variants stay together. */
+function sampleOrder(items: readonly Item[], seed: number): number[] {
   const rank = (id: string) => createHash('sha256').update(`${seed}/${id}`).digest('hex');
   const ranked = items.map((item, index) => ({ index, rank: rank(item.record ?? item.id) }));
   ranked.sort((a, b) => (a.rank === b.rank ? a.index - b.index : a.rank < b.rank ? -1 : 1));
-  const kept = ranked.slice(0, limit).map(({ index }) => index);
-  return kept.sort((a, b) => a - b).map((index) => items[index] as Item);
+  return ranked.map(({ index }) => index);
 }

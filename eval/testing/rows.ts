@@ -31,7 +31,7 @@ export function rowsOf(
 ): TaskRows {
   return {
     model: 'm',
-    task: { task: task(metrics, output), items: [], bad: [], total: terms.length, split: 'test' },
+    task: { task: task(metrics, output), items: [], order: [], bad: [], total: terms.length, split: 'test' },
     settings: settings.slice(0, terms[0]!.length),
     rows: terms.map((item, i) =>
       item.map((own, j) => ({

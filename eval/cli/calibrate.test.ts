@@ -71,6 +71,8 @@ describe('what comes out', () => {
       metric: 'acc',
       untouched: { value: expect.any(Number), low: expect.any(Number), high: expect.any(Number) },
       delta: { value: expect.any(Number), p: expect.any(Number) },
+      // Twenty items tell nothing.
+      tooSmall: true,
     });
     const profile = await readProfile(document.profile);
     expect(profile).toMatchObject({ seed: 0, heldOut: document.heldOut });

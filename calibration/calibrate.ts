@@ -17,12 +17,12 @@ export type Method =
     }
   | { readonly intervention: 'act'; readonly options?: ActSearch };
 
-/** Scores of the same held-out items, untouched and calibrated, as intervals and a paired test. */
+/** Scores of the same held-out items, of the baseline and calibrated, as intervals and a paired test. */
 export type Estimate = (
   items: readonly CalibrationItem[],
-  untouched: readonly number[],
+  baseline: readonly number[],
   calibrated: readonly number[],
-) => Pick<HeldOut, 'metric' | 'untouched' | 'calibrated' | 'delta' | 'tooSmall'>;
+) => Pick<HeldOut, 'metric' | 'baseline' | 'calibrated' | 'delta' | 'tooSmall'>;
 
 export interface CalibrateOptions extends SplitOptions {
   readonly sweep?: SweepOptions;
@@ -80,8 +80,8 @@ function heldOutOf(
   measured: Awaited<ReturnType<Sweep['run']>>,
   estimate: Estimate | undefined,
 ): HeldOut {
-  const [untouched, calibrated] = measured.map((row) => meanValue(items, row).entropy) as [number, number];
-  const entropy = { untouched, calibrated };
+  const [baseline, calibrated] = measured.map((row) => meanValue(items, row).entropy) as [number, number];
+  const entropy = { baseline, calibrated };
   const scored = items.every(({ score }) => score !== undefined);
   const scores = measured.map((row) =>
     row.map(({ logLikelihoods }, i) => items[i]!.score?.(logLikelihoods) ?? 0),

@@ -33,5 +33,5 @@ export { isPunctuation } from './statistics/token-classes.ts';
 export { openSweepJournal, type SweepJournal } from './sweep/journal.ts';
 export type { Measurement } from './sweep/measure.ts';
 export type { Request } from './sweep/passes.ts';
-export { type Setting, Sweep, type SweepItem, type SweepOptions } from './sweep/sweep.ts';
+export { Sweep, type SweepItem, type SweepOptions, type SweepSetting } from './sweep/sweep.ts';
 export { type VisionDivergence, visionDivergence } from './vision-divergence.ts';

@@ -1,10 +1,12 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { AutoModelForCausalLM } from '@huggingface/transformers';
 import { afterAll, expect, test } from 'vitest';
 import { attune, makeProfile, zeroTuning } from '../index.ts';
 import { loadFixture } from '../testbed/fixtures/load.ts';
+import { readProfile } from './profile.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'attune-profile-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -79,4 +81,17 @@ test.each([
   [join(folder, 'absent.json'), /PROFILE_INVALID.*absent\.json/],
 ])('%j is refused before the model is loaded', async (profile, message) => {
   await expect(attune(AutoModelForCausalLM, './nowhere', { profile })).rejects.toThrow(message);
+});
+
+test('a profile of a version that called the baseline untouched is read, hash and all', async () => {
+  const path = fileURLToPath(
+    new URL('../bench/results/profiles/worlds-choice.zerotuning.profile.json', import.meta.url),
+  );
+  const { heldOut } = JSON.parse(readFileSync(path, 'utf8'));
+  const profile = await readProfile(path);
+  expect(profile.heldOut).toMatchObject({
+    baseline: heldOut.untouched,
+    entropy: { baseline: heldOut.entropy.untouched },
+  });
+  expect(await readProfile(profile)).toEqual(profile);
 });

@@ -17,19 +17,27 @@ const estimate = z.looseObject({
 });
 
 /** Measured on items that the search has not seen. */
-export const heldOutSchema = z.object({
+/** Profiles of older versions call the baseline "untouched". */
+function renamed(value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || !('untouched' in value)) return value;
+  const { untouched: baseline, ...rest } = value;
+  return { baseline, ...rest };
+}
+
+const heldOutFields = z.object({
   samples: z.int().nonnegative(),
   metric: z.string().optional(),
   /** 95 % intervals; absent where no item has a right answer. */
-  untouched: estimate.optional(),
+  baseline: estimate.optional(),
   calibrated: estimate.optional(),
   /** Paired, with its p. */
   delta: estimate.extend({ p: z.number().nullable() }).optional(),
   /** Whether the difference is known too badly to say anything: its interval reaches ten points or more to a side. */
   tooSmall: z.boolean().optional(),
   /** Mean entropy of the next token after the prompts, in nats. */
-  entropy: z.object({ untouched: z.number(), calibrated: z.number() }),
+  entropy: z.preprocess(renamed, z.object({ baseline: z.number(), calibrated: z.number() })),
 });
+export const heldOutSchema = z.preprocess(renamed, heldOutFields);
 export type HeldOut = z.output<typeof heldOutSchema>;
 
 export const profileSchema = z.looseObject({
@@ -52,7 +60,7 @@ export const profileSchema = z.looseObject({
       method: z.string(),
       objective: z.enum(['accuracy', 'entropy']),
       samples: z.int().positive(),
-      /** Settings measured, the untouched model apart. */
+      /** Settings measured, the baseline apart. */
       settings: z.int().nonnegative(),
       /** Every setting with what it scored, in the order of the search. */
       trace: z.array(z.looseObject({ step: z.string() })),
@@ -123,15 +131,18 @@ export async function readProfile(from: string | unknown): Promise<Profile> {
     });
   }
   const profile = parsed.data;
-  if (profile.hash !== undefined && profile.hash !== hashOf(profile)) {
+  if (profile.hash === undefined) return profile;
+  // Of what was written, not of what is read: names of older versions count as they stand.
+  const found = hashOf(json as Profile);
+  if (profile.hash !== found) {
     throw new AttuneError('PROFILE_CHANGED', {
       at,
-      found: `content with hash ${hashOf(profile).slice(0, 12)}…`,
+      found: `content with hash ${found.slice(0, 12)}…`,
       expected: `${profile.hash.slice(0, 12)}…, as calibration left it`,
       hint: 'Calibrate again, or take the "hash" field out to vouch for the changes yourself.',
     });
   }
-  return profile;
+  return { ...profile, hash: hashOf(profile) };
 }
 
 /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL naming what differs */

@@ -16,7 +16,7 @@ test.each(['llava', 'llava-gqa'])(
     );
     expect([found.layers, found.heads, found.vhd.length]).toEqual([2, 2, 5]);
 
-    // Layer 0 is chosen on untouched streams: VHR reports the same there. (Later layers see the reinforced stream.)
+    // Layer 0 is chosen on the baseline’s streams: VHR reports the same there. (Later layers see the reinforced stream.)
     model.use([vhr({ layers: 'all' })]);
     await model(imagePrompts([prompt], [pixels]));
     const reported = (model.attune.reports.get('vhr.vhd') as { data: Float32Array }).data;

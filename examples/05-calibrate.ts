@@ -51,7 +51,7 @@ const { interventions, search, heldOut } = await calibrate(
 );
 console.log(`${search.settings} settings on ${search.samples} items: ${JSON.stringify(interventions[0])}`);
 console.log(
-  `held out: entropy ${heldOut.entropy.untouched.toFixed(3)} → ${heldOut.entropy.calibrated.toFixed(3)}`,
+  `held out: entropy ${heldOut.entropy.baseline.toFixed(3)} → ${heldOut.entropy.calibrated.toFixed(3)}`,
 );
 
 // A profile ties the choice to this model; another one refuses it.

@@ -63,7 +63,7 @@ test('the table is that of the demo: its tasks and its methods', () => {
       const [, rest] = table!.split(`${model}: ${title} (${task}, n = `);
       const [block] = rest!.split('\n\n');
       expect(block!.match(/^ {2}\S+/gm)).toEqual(
-        ['untouched', ...methods.map((one) => one.title)].map((one) => `  ${one}`),
+        ['baseline', ...methods.map((one) => one.title)].map((one) => `  ${one}`),
       );
     }
   }

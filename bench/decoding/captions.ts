@@ -57,7 +57,7 @@ async function captions(
   await model.use([intervention]);
   const texts: string[] = [];
   for (const { context, picture, until, maxTokens } of items) {
-    const posed = await language.pose!(context, picture!);
+    const posed = await language.encodeImagePrompt!(context, picture!);
     const how = { until, maxTokens, picture: posed.picture };
     texts.push((await language.generate(language.encode(posed.text), how)).text);
   }

@@ -15,7 +15,7 @@ import type { MultipleChoiceItem } from '../../eval/outputs/multiple-choice.ts';
 import { openRowFile } from '../../eval/runner/row-file.ts';
 import { runTask } from '../../eval/runner/run.ts';
 import { inProcess } from '../../eval/runner/scorer.ts';
-import { settingOf, untouched } from '../../eval/runner/setting.ts';
+import { baseline, settingOf } from '../../eval/runner/setting.ts';
 import { causalLanguageModel } from '../../eval/scoring/causal-language-model.ts';
 import { type CausalModel, Pass } from '../../eval/scoring/pass.ts';
 import { builtinTasks } from '../../eval/tasks/builtin/index.ts';
@@ -65,7 +65,7 @@ async function evaluate(
     using file = openRowFile(join(folder, 'rows.jsonl'));
     const run = { task, items: items(n), order: [...Array(n).keys()], bad: [], total: n, split: 'test' };
     const whole = await timed(() =>
-      runTask(inProcess(model), run, [untouched], file, { stream: { write: () => true } }),
+      runTask(inProcess(model), run, [baseline], file, { stream: { write: () => true } }),
     );
     const costs = [...file.rows.values()].map(({ cost }) => cost);
     const sum = (of: (cost: (typeof costs)[number]) => number) =>
@@ -94,11 +94,11 @@ async function sharedTokens(): Promise<Measurement> {
   }
 }
 
-/** VCD needs two decoder runs a prompt, one of which the untouched model has made. */
+/** VCD needs two decoder runs a prompt, one of which the baseline has made. */
 async function contrastTokens({ effort }: RunOptions): Promise<Measurement> {
   const model = await loadEvalModel(PICTURES);
   const task = builtinTasks.get('worlds-existence-random')!;
-  const settings = [untouched, settingOf('vcd', [readIntervention({ intervention: 'vcd' })])];
+  const settings = [baseline, settingOf('vcd', [readIntervention({ intervention: 'vcd' })])];
   const scorer = inProcess(model);
   const total = { tokens: 0, reused: 0, ms: 0, reusedMs: 0 };
   try {
@@ -205,7 +205,7 @@ export const evalSuite: Suite = {
   summary: 'evaluation beside the model: tokens computed, time that is not the model’s',
   cases: [
     { case: '4 choices, tokens over one pass each', bound: 0.5, run: sharedTokens },
-    { case: 'VCD after the untouched run, positions run over needed', bound: 0.55, run: contrastTokens },
+    { case: 'VCD after the baseline, positions run over needed', bound: 0.55, run: contrastTokens },
     {
       case: `prompt of ${PROMPT}, last logits over all of them, Qwen2.5-0.5B shape in int4`,
       run: lastLogits,

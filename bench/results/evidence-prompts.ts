@@ -19,7 +19,7 @@ export const ids = (row: readonly number[]) => ({
 
 export async function inputsOf({ language }: EvalModel, item: Item): Promise<Prompt> {
   if (!('context' in item)) throw new Error(`${item.id} has no prompt`);
-  const { text, picture } = await language.pose!(item.context, item.picture!);
+  const { text, picture } = await language.encodeImagePrompt!(item.context, item.picture!);
   return { item, inputs: { ...ids(language.encode(text)), ...picture!.inputs } as Prompt['inputs'] };
 }
 

@@ -35,8 +35,8 @@ export async function searchAct(
   const layers = layersOf(chosen ?? 'all', facts).filter(
     (layer) => chosen !== undefined || layer >= 2 || facts.decoder.length <= 2,
   );
-  const [untouched] = (await evaluate([undefined], 'untouched')) as [Value];
-  const trace: Trial[] = [{ step: 'untouched', ...untouched }];
+  const [baseline] = (await evaluate([undefined], 'baseline')) as [Value];
+  const trace: Trial[] = [{ step: 'baseline', ...baseline }];
   const heads = layers.flatMap((layer) =>
     Array.from({ length: facts.decoder[layer]!.numHeads }, (_, head): [number, number] => [layer, head]),
   );
@@ -44,7 +44,7 @@ export async function searchAct(
     heads.map((head) => act({ ...parameters, heads: [head] })),
     'heads',
   );
-  const gains = values.map((value) => gain('accuracy', value, untouched));
+  const gains = values.map((value) => gain('accuracy', value, baseline));
   heads.forEach((head, i) => {
     trace.push({ step: 'head', spec: { heads: [head] }, ...values[i]!, gain: gains[i]! });
   });

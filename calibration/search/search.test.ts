@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { ModelFacts } from '../../hooks/model/index.ts';
 import { readGoldenFolder } from '../../kernels/golden/folder.ts';
 import { entropy } from '../sweep/distribution.ts';
-import type { Setting } from '../sweep/sweep.ts';
+import type { SweepSetting } from '../sweep/sweep.ts';
 import { searchAct } from './act.ts';
 import { typeHeads } from './head-types.ts';
 import type { CalibrationItem, Value } from './objective.ts';
@@ -52,7 +52,7 @@ const facts = { decoder: [4, 4, 4].map((numHeads) => ({ numHeads })) } as unknow
 type Specification = { gamma?: number; layers: number[]; heads: (number | [number, number])[] | 'all' };
 const world = (value: (spec: Specification | undefined) => Partial<Value>) => {
   const asked: string[] = [];
-  const evaluate = async (settings: readonly Setting[], step: string): Promise<Value[]> => {
+  const evaluate = async (settings: readonly SweepSetting[], step: string): Promise<Value[]> => {
     asked.push(...settings.map(() => step));
     return settings.map((setting) => ({
       accuracy: 0.5,
@@ -79,7 +79,7 @@ test('a head that is helped by γ = 3 is found among others, with its γ', async
     'up',
     'neutral',
   ]);
-  expect(asked).toEqual(['untouched', ...Array(4).fill('probe'), ...Array(6).fill('grid')]);
+  expect(asked).toEqual(['baseline', ...Array(4).fill('probe'), ...Array(6).fill('grid')]);
 });
 
 test('heads that suffer from the probe are searched below 1, without labels too', async () => {
@@ -147,7 +147,7 @@ test('ACT keeps the heads that gain alone, above the margin, from layer 2 on', a
     ],
     beta: 0.4,
   });
-  expect(asked).toEqual(['untouched', ...Array(4).fill('heads'), 'together']);
+  expect(asked).toEqual(['baseline', ...Array(4).fill('heads'), 'together']);
   const strict = await searchAct(world(value).context, { margin: 0.01, layers: [0, 2] });
   expect(strict.intervention.spec).toMatchObject({
     heads: [

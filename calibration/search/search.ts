@@ -2,11 +2,11 @@
 import type { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
-import type { Setting } from '../sweep/sweep.ts';
+import type { SweepSetting } from '../sweep/sweep.ts';
 import type { Objective, Value } from './objective.ts';
 
 /** Values of settings on the items of the search, in the order of the settings. */
-export type Evaluate = (settings: readonly Setting[], step: string) => Promise<Value[]>;
+export type Evaluate = (settings: readonly SweepSetting[], step: string) => Promise<Value[]>;
 
 export interface SearchContext {
   readonly facts: ModelFacts;
@@ -16,7 +16,7 @@ export interface SearchContext {
 /** One setting that was measured. */
 export interface Trial extends Value {
   readonly step: string;
-  /** Parameters that differ from the search's own; absent for the untouched model. */
+  /** Parameters that differ from the search's own; absent for the baseline. */
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly [detail: string]: unknown;
 }
@@ -26,7 +26,7 @@ export interface SearchResult {
   readonly objective: Objective;
   readonly options: Readonly<Record<string, unknown>>;
   readonly intervention: Intervention;
-  /** false where nothing was better than the untouched model; `intervention` is neutral then. */
+  /** false where nothing was better than the baseline; `intervention` is neutral then. */
   readonly found: boolean;
   readonly trace: readonly Trial[];
 }

@@ -48,15 +48,15 @@ export async function searchZeroTuning(
 ): Promise<SearchResult> {
   const options = searchOptions('zerotuning', zeroTuningSearch, given);
   const layers = layersOf(options.layers, facts);
-  const [untouched] = (await evaluate([undefined], 'untouched')) as [Value];
-  const trace: Trial[] = [{ step: 'untouched', ...untouched }];
+  const [baseline] = (await evaluate([undefined], 'baseline')) as [Value];
+  const trace: Trial[] = [{ step: 'baseline', ...baseline }];
   const candidates: { place: Place; gamma: number; value: Value }[] = [];
 
   for (const set of options.groups === 'thirds' ? [layers, ...thirds(layers)] : [layers]) {
     const units = unitsOf(options.unit, set, facts.decoder[set[0]!]!.numHeads);
     const probes = units.map((place) => zeroTuning({ gamma: options.probe, ...place }));
     const probed = await evaluate(probes, 'probe');
-    const responses = probed.map((value) => gain(objective, value, untouched));
+    const responses = probed.map((value) => gain(objective, value, baseline));
     const { types, dominant, selected } = typeHeads(responses, options.fraction);
     units.forEach((place, i) => {
       const spec = { gamma: options.probe, ...place };
@@ -74,9 +74,9 @@ export async function searchZeroTuning(
       candidates.push({ place, gamma: strength, value: values[i]! });
     });
   }
-  // Of equals the one nearest to the untouched model, which is a candidate itself.
+  // Of equals the one nearest to the baseline, which is a candidate itself.
   const best = candidates.reduce<(typeof candidates)[number] | undefined>((leader, next) => {
-    const than = leader?.value ?? untouched;
+    const than = leader?.value ?? baseline;
     const better = gain(objective, next.value, than);
     if (better > 0) return next;
     const nearer = leader && Math.abs(Math.log(next.gamma)) < Math.abs(Math.log(leader.gamma));

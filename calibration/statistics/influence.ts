@@ -1,6 +1,6 @@
 /**
  * What is lost without a head (AttentionInfluence, arXiv 2505.07293): the loss with the head's rows made uniform, or
- * its output set to zero, less the loss of the untouched model.
+ * its output set to zero, less the loss of the baseline.
  */
 import type { ModelFacts } from '../../hooks/model/index.ts';
 import { headAblation } from '../../interventions/index.ts';
@@ -31,8 +31,8 @@ export async function headInfluence(
 ): Promise<number[][]> {
   const heads = headsOf(sweep.facts);
   const settings = heads.map((head) => headAblation({ heads: [head], kind }));
-  const [untouched, ...ablated] = await sweep.run(items, [undefined, ...settings], `${kind} ablation`);
-  const base = items.map((item, i) => lossOf(item, untouched![i]!));
+  const [baseline, ...ablated] = await sweep.run(items, [undefined, ...settings], `${kind} ablation`);
+  const base = items.map((item, i) => lossOf(item, baseline![i]!));
   const rises = ablated.map(
     (measured) => measured.reduce((sum, one, i) => sum + lossOf(items[i]!, one) - base[i]!, 0) / items.length,
   );

@@ -16,8 +16,8 @@ export function firstLayer(setting: Intervention, model: ModelFacts): number {
   const first = layered.map(({ name, neutral }) => {
     const { dims, data } = values[name] ?? neutral;
     const heads = dims[2]!;
-    const untouched = neutral.data[0]!;
-    const at = data.findIndex((value) => value !== untouched);
+    const baseline = neutral.data[0]!;
+    const at = data.findIndex((value) => value !== baseline);
     return at === -1 ? L : Math.floor(at / heads) % L;
   });
   return Math.min(...first);

@@ -12,7 +12,7 @@ export interface Measurement {
 }
 
 /**
- * @param settings one for each row; empty for the untouched model alone
+ * @param settings one for each row; empty for the baseline alone
  * @returns a measurement for each row
  */
 export async function measure(

@@ -101,7 +101,7 @@ export class SweepSession implements AsyncDisposable {
   }
 
   /**
-   * @param like a setting of the kind that will be run; undefined for the untouched model
+   * @param like a setting of the kind that will be run; undefined for the baseline
    * @throws AttuneError SWEEP_NEEDS_REQUEST, INTERVENTION_REFUSED, SESSION_FAILED
    */
   static async open(
@@ -133,7 +133,7 @@ export class SweepSession implements AsyncDisposable {
   }
 
   /**
-   * The settings of the calls to come, one for each row; none: one row of the untouched model.
+   * The settings of the calls to come, one for each row; none: one row of the baseline.
    * @throws AttuneError ROWS_DIFFER, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, HEADS_MISMATCH
    */
   use(settings: readonly Intervention[]): void {

@@ -19,8 +19,8 @@ export interface SweepItem {
   readonly requests: readonly Request[];
 }
 
-/** An intervention, or undefined for the untouched model. */
-export type Setting = Intervention | undefined;
+/** An intervention, or undefined for the baseline. */
+export type SweepSetting = Intervention | undefined;
 
 export interface SweepOptions extends SessionOptions {
   /** Default: results are kept in memory. */
@@ -61,16 +61,18 @@ export class Sweep implements AsyncDisposable {
    */
   async run(
     items: readonly SweepItem[],
-    settings: readonly Setting[],
+    settings: readonly SweepSetting[],
     step = 'sweep',
   ): Promise<Measurement[][]> {
     const identity = await this.#identify();
     const { cut = true } = this.#options;
     const depth = this.facts.decoder.length;
     const hashes = items.map(({ requests }) => sha256(JSON.stringify(requests)));
-    const key = (item: number, setting: Setting) =>
+    // The baseline's name in keys is what it was when the first journals were written.
+    const key = (item: number, setting: SweepSetting) =>
       sha256(`${VERSION}/${identity}/${hashes[item]}/${setting?.hash ?? 'untouched'}`).slice(0, 32);
-    const missing = (item: number, setting: Setting) => this.#journal.get(key(item, setting)) === undefined;
+    const missing = (item: number, setting: SweepSetting) =>
+      this.#journal.get(key(item, setting)) === undefined;
     // Items of equal content are one.
     const open = items.flatMap((_, i) =>
       settings.filter((setting) => missing(i, setting)).map((one) => key(i, one)),
@@ -106,14 +108,19 @@ export class Sweep implements AsyncDisposable {
   }
 
   /** Settings that can be rows of one batch, each once: of one kind, one graph, and one first layer. */
-  #groups(settings: readonly Setting[]): { like: Setting; layer: number; members: Setting[] }[] {
-    const groups = new Map<string, { like: Setting; layer: number; members: Map<string, Setting> }>();
+  #groups(
+    settings: readonly SweepSetting[],
+  ): { like: SweepSetting; layer: number; members: SweepSetting[] }[] {
+    const groups = new Map<
+      string,
+      { like: SweepSetting; layer: number; members: Map<string, SweepSetting> }
+    >();
     for (const setting of settings) {
       const first = setting && firstLayer(setting, this.facts);
       // What is neutral everywhere can stand in any batch; below it nothing differs.
       const layer = first === undefined || first === this.facts.decoder.length ? 0 : first;
       const id = `${graphOf(setting)} ${layer}`;
-      const group = groups.get(id) ?? { like: setting, layer, members: new Map<string, Setting>() };
+      const group = groups.get(id) ?? { like: setting, layer, members: new Map<string, SweepSetting>() };
       group.members.set(setting?.hash ?? '', setting);
       groups.set(id, group);
     }
@@ -125,7 +132,7 @@ export class Sweep implements AsyncDisposable {
     return Math.max(1, Math.floor((this.#options.batchTokens ?? BATCH_TOKENS) / longest));
   }
 
-  async #session(like: Setting, layer: number): Promise<SweepSession> {
+  async #session(like: SweepSetting, layer: number): Promise<SweepSession> {
     const id = `${graphOf(like)} ${layer}`;
     const known = this.#sessions.get(id);
     if (known) return known;
@@ -143,7 +150,7 @@ export class Sweep implements AsyncDisposable {
   }
 
   /** Sessions of upper halves serve one group and go with it; whole graphs stay for the next run. */
-  async #close(like: Setting, layer: number): Promise<void> {
+  async #close(like: SweepSetting, layer: number): Promise<void> {
     const id = `${graphOf(like)} ${layer}`;
     const session = this.#sessions.get(id);
     if (!session?.cut) return;
@@ -157,8 +164,8 @@ export class Sweep implements AsyncDisposable {
   }
 }
 
-const graphOf = (setting: Setting): string =>
-  setting ? `${setting.intervention} ${setting.kind.variant?.(setting) ?? ''}` : 'untouched';
+const graphOf = (setting: SweepSetting): string =>
+  setting ? `${setting.intervention} ${setting.kind.variant?.(setting) ?? ''}` : 'baseline';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 

@@ -7,7 +7,7 @@ import { AttuneError } from '../../errors.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../../hooks/model/index.ts';
 import { visualRedistribution } from '../../interventions/index.ts';
 import { loading } from '../models/load.ts';
-import { picturePoser, sessionTypes } from '../models/vision-language.ts';
+import { imagePromptEncoder, sessionTypes } from '../models/vision-language.ts';
 import { promptOf } from '../outputs/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
@@ -48,11 +48,11 @@ export async function calibrateVar(args: Arguments, name: string): Promise<VarCa
   );
   try {
     const language = causalLanguageModel(model as unknown as CausalModel, tokenizer);
-    const pose = await loading(name, () => picturePoser(path, where, config, language));
+    const encodeImagePrompt = await loading(name, () => imagePromptEncoder(path, where, config, language));
     const streams = [];
     for (const item of tasks.flatMap(({ items }) => items).slice(0, samples)) {
       if (!item.picture) continue;
-      const { text, picture } = await pose(promptOf(item).context, item.picture);
+      const { text, picture } = await encodeImagePrompt(promptOf(item).context, item.picture);
       const ids = language.encode(text);
       const inputs = {
         input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),

@@ -69,7 +69,7 @@ describe('what comes out', () => {
     expect(document.heldOut).toMatchObject({
       samples: 20,
       metric: 'acc',
-      untouched: { value: expect.any(Number), low: expect.any(Number), high: expect.any(Number) },
+      baseline: { value: expect.any(Number), low: expect.any(Number), high: expect.any(Number) },
       delta: { value: expect.any(Number), p: expect.any(Number) },
       // Twenty items tell nothing.
       tooSmall: true,
@@ -78,14 +78,14 @@ describe('what comes out', () => {
     expect(profile).toMatchObject({ seed: 0, heldOut: document.heldOut });
     expect(profile.data).toMatchObject([{ task: 'toy-task', sha256: expect.stringMatching(/^\w{64}$/) }]);
     expect(profile.search!.trace.map(({ step }) => step)).toEqual([
-      'untouched',
+      'baseline',
       ...Array(4).fill('probe'),
       ...Array(6).fill('grid'),
     ]);
     const { heldOut, trace } = { ...profile, ...profile.search! };
-    const untouched = trace[0] as { accuracy?: number };
-    expect(untouched.accuracy! * 20).toBeCloseTo(Math.round(untouched.accuracy! * 20), 9);
-    expect(heldOut!.untouched!.value * 20).toBeCloseTo(Math.round(heldOut!.untouched!.value * 20), 9);
+    const baseline = trace[0] as { accuracy?: number };
+    expect(baseline.accuracy! * 20).toBeCloseTo(Math.round(baseline.accuracy! * 20), 9);
+    expect(heldOut!.baseline!.value * 20).toBeCloseTo(Math.round(heldOut!.baseline!.value * 20), 9);
   });
 
   test('attune eval takes the profile, for its model alone', async () => {
@@ -105,7 +105,7 @@ describe('what comes out', () => {
       );
     const { stdout } = await evaluate(model, 'own');
     expect(JSON.parse(stdout).runs.map(({ intervention }: { intervention: string }) => intervention)).toEqual(
-      ['untouched', 'zt'],
+      ['baseline', 'zt'],
     );
     await expect(evaluate(loadFixture('llama-gqa').folder, 'other')).rejects.toThrow(
       /PROFILE_OF_ANOTHER_MODEL.*attention written as/,
@@ -117,7 +117,7 @@ describe('what comes out', () => {
     expect(stdout).toMatch(/chosen: |nothing was better/);
     const profile = await readProfile(path('u.json'));
     expect(profile.search).toMatchObject({ objective: 'entropy', samples: 20 });
-    expect(profile.heldOut!.untouched).toBeUndefined();
+    expect(profile.heldOut!.baseline).toBeUndefined();
     expect(profile.heldOut!.entropy.calibrated).toBeGreaterThan(0);
   });
 

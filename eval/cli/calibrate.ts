@@ -351,7 +351,7 @@ function summary({ search, heldOut, interventions }: Calibrated, out: string, mo
   ]);
   const verdict = search.found
     ? `chosen: ${JSON.stringify(interventions[0]!.toJSON())}`
-    : 'nothing was better than the untouched model: the profile changes nothing';
+    : 'nothing was better than the baseline: the profile changes nothing';
   return [
     aligned([['step', 'setting', 'acc %', 'entropy', ''], ...rows]),
     '',
@@ -377,12 +377,12 @@ function aligned(rows: readonly (readonly string[])[]): string {
 const TOO_SMALL =
   '\ntoo few held-out items to mean anything: the interval reaches ten points or more to a side; give more data or fewer --samples';
 
-function heldOutText({ samples, metric, untouched, calibrated, delta, tooSmall, entropy }: HeldOut): string {
-  const change = `entropy ${entropy.untouched.toFixed(4)} → ${entropy.calibrated.toFixed(4)}`;
-  if (!untouched || !calibrated || !delta) return `held out, ${samples} items: ${change}`;
+function heldOutText({ samples, metric, baseline, calibrated, delta, tooSmall, entropy }: HeldOut): string {
+  const change = `entropy ${entropy.baseline.toFixed(4)} → ${entropy.calibrated.toFixed(4)}`;
+  if (!baseline || !calibrated || !delta) return `held out, ${samples} items: ${change}`;
   const signed = `${delta.value < 0 ? '−' : '+'}${percent(Math.abs(delta.value))}`;
   const range =
     delta.low === null || delta.high === null ? '' : ` [${percent(delta.low)}, ${percent(delta.high)}]`;
   const p = delta.p === null ? '' : `, p = ${delta.p.toPrecision(2)}`;
-  return `held out, ${samples} items: ${metric} ${percent(untouched.value)} → ${percent(calibrated.value)}, ${signed}${range} points${p}; ${change}${tooSmall ? TOO_SMALL : ''}`;
+  return `held out, ${samples} items: ${metric} ${percent(baseline.value)} → ${percent(calibrated.value)}, ${signed}${range} points${p}; ${change}${tooSmall ? TOO_SMALL : ''}`;
 }

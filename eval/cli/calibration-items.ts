@@ -93,18 +93,18 @@ export function estimateBy(
   { seed, resamples }: { seed: number; resamples: number },
 ): Estimate {
   const whole = metric === 'pair_acc' ? 2 : 1;
-  return (items, untouched, calibrated) => {
+  return (items, baseline, calibrated) => {
     const rows = (scores: readonly number[]) =>
       items.map(({ cluster }, i) => ({
         terms: { [metric]: [scores[i]! * whole, whole] as [number, number] },
         ...(cluster !== undefined && { cluster }),
       }));
     const options = { seed: `${seed}/held-out/${metric}`, resamples };
-    const [before, after] = [rows(untouched), rows(calibrated)];
+    const [before, after] = [rows(baseline), rows(calibrated)];
     const { pHolm: _, ...delta } = compare(before, after, metric, options)!;
     return {
       metric,
-      untouched: { ...measure(before, metric, options)! },
+      baseline: { ...measure(before, metric, options)! },
       calibrated: { ...measure(after, metric, options)! },
       delta,
       tooSmall: delta.low === null || delta.high === null || delta.high - delta.low >= 2 * MEANINGLESS,

@@ -16,7 +16,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     load: async () => (await import('./tap.ts')).tapCommand,
   },
   eval: {
-    summary: 'score a model on tasks, untouched and with interventions',
+    summary: 'score a model on tasks, without and with interventions',
     load: async () => (await import('./eval.ts')).evalCommand,
   },
   compare: {

@@ -83,8 +83,8 @@ test('equal settings are compared on the items both have', async () => {
   expect(comparisons).toHaveLength(1);
   expect(comparisons[0]).toMatchObject({
     task: 'toy-task',
-    a: { model: 'model-a', setting: 'untouched' },
-    b: { model: 'model-b', setting: 'untouched' },
+    a: { model: 'model-a', setting: 'baseline' },
+    b: { model: 'model-b', setting: 'baseline' },
     n: 30,
     onlyA: 0,
     onlyB: 0,
@@ -99,9 +99,9 @@ test('equal settings are compared on the items both have', async () => {
 });
 
 test('settings can be named; the table says which', async () => {
-  const { stdout } = await compared(path('a'), path('b'), '--a', 'untouched', '--b', 'shift');
+  const { stdout } = await compared(path('a'), path('b'), '--a', 'baseline', '--b', 'shift');
   expect(stdout.split('\n')[1]).toMatch(
-    /^toy-task +model-a, untouched +model-b, shift +acc +30 +0 +0 +66\.7 \[.*\+20\.0 \[/,
+    /^toy-task +model-a, baseline +model-b, shift +acc +30 +0 +0 +66\.7 \[.*\+20\.0 \[/,
   );
 });
 
@@ -116,7 +116,7 @@ describe('gates', () => {
     expect((await compared(path('a'), path('b'), '--gate', 'delta.acc>=0@p95')).code).toBe(0);
     const { code, stderr } = await compared(path('b'), path('a'), '--gate', 'delta.acc>=-0.01@p95');
     expect(code).toBe(2);
-    expect(stderr).toContain('FAIL delta.acc>=-0.01@p95: model-a, toy-task, untouched');
+    expect(stderr).toContain('FAIL delta.acc>=-0.01@p95: model-a, toy-task, baseline');
   });
 });
 

@@ -39,7 +39,7 @@ const USAGE: Usage = {
   ],
 };
 
-interface Comparison extends Omit<RunPair, 'rows' | 'metrics'> {
+interface ComparedPair extends Omit<RunPair, 'rows' | 'metrics'> {
   n: number;
   metrics: Partial<Record<MetricName, { a: MetricValue; b: MetricValue; delta: MetricDelta }>>;
 }
@@ -91,7 +91,7 @@ export async function compareCommand(
 function comparisonOf(
   { rows, metrics, ...pair }: RunPair,
   { seed, resamples }: { seed: number; resamples: number },
-): Comparison {
+): ComparedPair {
   const before = rows.map(([row]) => row);
   const after = rows.map(([, row]) => row);
   return {
@@ -108,7 +108,7 @@ function comparisonOf(
 }
 
 /** The settings of one task and metric are read together. */
-function correct(comparisons: readonly Comparison[]): void {
+function correct(comparisons: readonly ComparedPair[]): void {
   for (const task of new Set(comparisons.map((comparison) => comparison.task))) {
     const own = comparisons.filter((comparison) => comparison.task === task);
     for (const metric of new Set(own.flatMap(({ metrics }) => Object.keys(metrics) as MetricName[]))) {
@@ -117,10 +117,10 @@ function correct(comparisons: readonly Comparison[]): void {
   }
 }
 
-function tableOf(comparisons: readonly Comparison[]): string {
+function tableOf(comparisons: readonly ComparedPair[]): string {
   const header = ['task', 'A', 'B', 'metric', 'n', 'only A', 'only B', 'value A', 'value B'];
   const models = comparisons.some(({ a, b }) => a.model !== b.model);
-  const name = ({ model, setting }: Comparison['a']) => (models ? `${model}, ${setting}` : setting);
+  const name = ({ model, setting }: ComparedPair['a']) => (models ? `${model}, ${setting}` : setting);
   const lines = comparisons.flatMap(({ task, a, b, n, onlyA, onlyB, metrics }) =>
     Object.entries(metrics).map(([metric, { a: from, b: to, delta }]) => [
       task,

@@ -12,13 +12,13 @@ export interface DemoRun {
   cost: TimeCost;
 }
 
-/** @param runs untouched first, then the methods in their order, for each task of each stage. */
+/** @param runs the baseline first, then the methods in their order, for each task of each stage. */
 export function demoText(stages: readonly DemoStage[], runs: readonly DemoRun[], paint: Paint): string {
   return stages
     .flatMap(({ model, tasks, methods }) =>
       tasks.map(({ task, title, shown }) => {
         const own = runs.filter(({ run }) => run.task === task);
-        const titles = ['untouched', ...methods.map((method) => method.title)];
+        const titles = ['baseline', ...methods.map((method) => method.title)];
         const head = `${paint.bold(model)}: ${title} ${paint.dim(`(${task}, n = ${own[0]!.run.n})`)}`;
         return [head, ...block(own, titles, shown as readonly MetricName[], paint)].join('\n');
       }),

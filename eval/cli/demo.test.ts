@@ -68,7 +68,7 @@ test('the table shows the numbers of the report, and the page lies beside it', a
   expect(models.map(({ name }: { name: string }) => basename(name))).toEqual(['worlds-lm']);
   const expected = stages.flatMap(({ tasks: own, methods }) =>
     own.flatMap(({ task }) =>
-      ['untouched', ...methods.map(({ intervention }) => intervention)].map((name) => [task, name]),
+      ['baseline', ...methods.map(({ intervention }) => intervention)].map((name) => [task, name]),
     ),
   );
   expect(runs.map(({ task, intervention }: Record<string, string>) => [task, intervention])).toEqual(
@@ -79,6 +79,6 @@ test('the table shows the numbers of the report, and the page lies beside it', a
     for (const { title } of [...own, ...methods]) expect(stdout).toContain(title);
   }
   const [first] = runs;
-  expect(stdout).toMatch(new RegExp(`untouched +${(100 * first.metrics.acc.value).toFixed(1)} `));
+  expect(stdout).toMatch(new RegExp(`baseline +${(100 * first.metrics.acc.value).toFixed(1)} `));
   expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('attune demo');
 });

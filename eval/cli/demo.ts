@@ -1,4 +1,4 @@
-/** attune demo: the core methods against the untouched model, on the models that the repository has. No network, no data. */
+/** attune demo: the core methods against the baseline, on the models that the repository has. No network, no data. */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
@@ -8,7 +8,7 @@ import { AttuneError } from '../../errors.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import { costsOf } from '../runner/costs.ts';
 import { reportRuns } from '../runner/report.ts';
-import { type Setting, settingOf, untouched } from '../runner/setting.ts';
+import { baseline, type Setting, settingOf } from '../runner/setting.ts';
 import { findTask } from '../tasks/find.ts';
 import { loadItems, sourceNames } from '../tasks/items.ts';
 import { localTask } from '../tasks/local-task.ts';
@@ -22,7 +22,7 @@ import { type PlanToRun, runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
   command: 'demo',
-  summary: 'the core methods against the untouched model, on the two models of the repository',
+  summary: 'the core methods against the baseline, on the two models of the repository',
   flags: {
     out: { type: 'string', value: '<folder>', description: 'rows and report; default runs/demo' },
     limit: { type: 'string', value: '<n>', description: 'at most n items of each task' },
@@ -63,7 +63,7 @@ export async function demoCommand(
   const workers = args.integer('workers', 1) ?? Math.min(2, availableParallelism());
   const out = args.text('out') ?? join('runs', 'demo');
   const plans: PlanToRun[] = [];
-  for (const stage of stages) plans.push({ ...(await planOf(stage, { seed, limit }, world)), workers });
+  for (const stage of stages) plans.push({ ...(await stagePlan(stage, { seed, limit }, world)), workers });
 
   const { sets, ...ran } = await runPlans(plans, out, world);
   const options = { seed, resamples: 10_000 };
@@ -96,7 +96,7 @@ const HEAD_MAPS = 4;
 const NOTE =
   'Percent; brackets are 95 % intervals, differences are paired on the same items, p is Holm-corrected over the methods of a task.';
 
-async function planOf(
+async function stagePlan(
   { model, tasks, methods }: DemoStage,
   { seed, limit }: { seed: number; limit: number },
   { readIntervention }: DemoWorld,
@@ -110,7 +110,7 @@ async function planOf(
       hint: 'Run npm run demo in a checkout',
     });
   }
-  const settings: Setting[] = [untouched];
+  const settings: Setting[] = [baseline];
   const profiles: Profile[] = [];
   for (const { intervention, profile: name } of methods) {
     const profile = name === undefined ? undefined : await readProfile(profilePath(name));

@@ -11,7 +11,7 @@ import { hasDocuments } from '../outputs/index.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
 import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
-import { type Setting, settingOf, untouched } from '../runner/setting.ts';
+import { baseline, type Setting, settingOf } from '../runner/setting.ts';
 import type { Task } from '../tasks/definition.ts';
 import { findTask } from '../tasks/find.ts';
 import { type LoadOptions, loadItems, sourceNames } from '../tasks/items.ts';
@@ -48,7 +48,7 @@ export interface EvalPlan {
 }
 
 /** @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, PROFILE_*, and what `readIntervention` throws. */
-export async function planOf(args: Arguments, readIntervention: ReadIntervention): Promise<EvalPlan> {
+export async function evalPlan(args: Arguments, readIntervention: ReadIntervention): Promise<EvalPlan> {
   const models = required(args, 'model');
   const names = required(args, 'task');
   const { settings, profiles } = await settingsOf(args, readIntervention);
@@ -234,7 +234,7 @@ async function settingsOf(
       expected: 'different interventions or parameters',
     });
   }
-  return { settings: [untouched, ...settings], profiles };
+  return { settings: [baseline, ...settings], profiles };
 }
 
 function parametersOf(text = '{}'): Record<string, unknown> {

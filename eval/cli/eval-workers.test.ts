@@ -51,7 +51,7 @@ test('three workers give the report of one process, and a row for each item and 
   );
   // The settings of an item follow each other, in whatever order the items come.
   const labels = (item: string) => found.filter((row) => row.item === item).map(({ setting }) => setting);
-  for (const { item } of found) expect(labels(item)).toEqual(['untouched', 'shift']);
+  for (const { item } of found) expect(labels(item)).toEqual(['baseline', 'shift']);
 });
 
 test('a worker that dies ends the run with an error; the next one goes on', () => {

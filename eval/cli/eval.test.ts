@@ -64,7 +64,7 @@ describe('a whole run', () => {
     expect(code).toBe(0);
     expect(file).toBe(join(path('json'), 'report.json'));
     expect(runs.map(({ intervention }: { intervention: string }) => intervention)).toEqual([
-      'untouched',
+      'baseline',
       'shift',
     ]);
     const [base, shifted] = runs;
@@ -110,7 +110,7 @@ describe('a whole run', () => {
     const all = rows('json');
     expect(all).toHaveLength(80);
     expect(new Set(all.map(({ key }) => key)).size).toBe(80);
-    const accuracy = all.filter(({ setting }) => setting === 'untouched').map(({ terms }) => terms.acc[0]);
+    const accuracy = all.filter(({ setting }) => setting === 'baseline').map(({ terms }) => terms.acc[0]);
     const value = JSON.parse(report('json')).runs[0].metrics.acc.value;
     expect(value).toBeCloseTo(accuracy.reduce((sum, right) => sum + right, 0) / 40, 12);
     for (const { gold, prediction, terms, logLikelihoods } of all) {
@@ -143,7 +143,7 @@ describe('a whole run', () => {
     const { stdout, stderr } = await evaluate([...compared, ...out('table')]);
     expect(stdout).toMatch(/^task +intervention +metric +n +value/);
     expect(stdout).toContain(`report: ${join(path('table'), 'report.json')}`);
-    expect(stderr).toMatch(/toy toy-task: 80\/80, 0 s left, untouched 0\.\d{3}, shift 0\.\d{3}/);
+    expect(stderr).toMatch(/toy toy-task: 80\/80, 0 s left, baseline 0\.\d{3}, shift 0\.\d{3}/);
   });
 
   test('--limit samples; a larger limit goes on from the smaller', async () => {
@@ -198,13 +198,13 @@ describe('reports', () => {
         {
           gate: 'acc>=0.99',
           pass: true,
-          checks: [{ model: 'toy', task: 'toy-task', intervention: 'untouched', found: 1, pass: true }],
+          checks: [{ model: 'toy', task: 'toy-task', intervention: 'baseline', found: 1, pass: true }],
         },
       ],
     ]);
     const missed = await gated('acc>=0.99@p95', 'missed');
     expect([missed.code, JSON.parse(missed.stdout).gates[0].pass]).toEqual([2, false]);
-    expect(missed.stderr).toContain('FAIL acc>=0.99@p95: toy, toy-task, untouched: 0.93');
+    expect(missed.stderr).toContain('FAIL acc>=0.99@p95: toy, toy-task, baseline: 0.93');
     expect(JSON.parse(report('missed')).runs[0].n).toBe(40);
   });
 

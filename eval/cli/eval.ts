@@ -1,19 +1,19 @@
-/** attune eval: score models on tasks, untouched and under interventions, with intervals and paired tests. */
+/** attune eval: score models on tasks, without and under interventions, with intervals and paired tests. */
 import { reportTable } from '../reports/table.ts';
 import { costsOf, type TimeCost } from '../runner/costs.ts';
 import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
-import { untouched } from '../runner/setting.ts';
+import { baseline } from '../runner/setting.ts';
 import { builtinTasks } from '../tasks/builtin/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
-import { type EvalPlan, planOf, type ReadIntervention } from './eval-plan.ts';
+import { type EvalPlan, evalPlan, type ReadIntervention } from './eval-plan.ts';
 import { MODEL_FLAGS } from './model-flags.ts';
 import { runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
   command: 'eval',
-  summary: 'score models on tasks, untouched and under interventions, with intervals and paired tests',
+  summary: 'score models on tasks, without and under interventions, with intervals and paired tests',
   flags: {
     model: {
       type: 'string',
@@ -44,7 +44,7 @@ const USAGE: Usage = {
       type: 'string',
       value: '<name>',
       multiple: true,
-      description: 'a method (below), compared with the untouched model; repeatable',
+      description: 'a method (below), compared with the baseline; repeatable',
     },
     params: {
       type: 'string',
@@ -145,7 +145,7 @@ export async function evalCommand(argv: readonly string[], world: EvalWorld = WO
     world.stdout.write(`${helpText(USAGE)}\n${await namesText()}`);
     return 0;
   }
-  const plan = await planOf(args, world.readIntervention);
+  const plan = await evalPlan(args, world.readIntervention);
   if (args.flag('dry-run')) {
     world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan))}\n` : dryRunText(plan));
     return 0;
@@ -188,8 +188,8 @@ const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): stri
   runs
     .map(({ task, intervention, cost: { tokens, unsharedTokens } }, i) => {
       const { ms, overhead, reusedTokens, peakBytes } = costs[i]!;
-      const compared = intervention !== untouched.label && Number.isFinite(overhead.value);
-      const ratio = compared ? `, ${overhead.value.toFixed(2)}× the untouched run` : '';
+      const compared = intervention !== baseline.label && Number.isFinite(overhead.value);
+      const ratio = compared ? `, ${overhead.value.toFixed(2)}× the baseline’s` : '';
       const saved = unsharedTokens / tokens;
       const sharing = saved < 1.05 ? '' : `; ${saved.toFixed(1)}× fewer tokens than one pass for each choice`;
       const reused =

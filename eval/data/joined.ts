@@ -1,8 +1,8 @@
 /** Fields kept in another file and found by a key (AMBER's annotations, the objects of COCO images). */
-import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { readJson } from './json-file.ts';
 import { type Reject, rejectByThrowing } from './lines.ts';
 
 export const joinSchema = z.strictObject({
@@ -21,7 +21,7 @@ export function readJoined(join_: z.output<typeof joinSchema> | undefined, root:
   if (!join_) return { of: () => ({}) };
   const { file, on, as = 'value' } = join_;
   const path = isAbsolute(file) ? file : join(root, file);
-  const json = parse(path, file);
+  const json = arrayOrObject(path, file);
   const entries: [string, Record<string, unknown>][] = Array.isArray(json)
     ? json.map((record) => [
         `${(record as Record<string, unknown>)?.[on]}`,
@@ -45,32 +45,13 @@ export function readJoined(join_: z.output<typeof joinSchema> | undefined, root:
   };
 }
 
-function parse(path: string, name: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new AttuneError('DATA_FILE', {
-      at: name,
-      found: (cause as Error).message,
-      expected: 'a file',
-      cause,
-    });
-  }
-  try {
-    const json: unknown = JSON.parse(text);
-    if (json !== null && typeof json === 'object') return json;
-  } catch (cause) {
-    throw new AttuneError('DATA_SYNTAX', {
-      at: name,
-      found: (cause as Error).message,
-      expected: 'JSON',
-      cause,
-    });
-  }
+/** @throws AttuneError DATA_FILE, DATA_SYNTAX */
+function arrayOrObject(path: string, name: string): object {
+  const json = readJson(path, name);
+  if (json !== null && typeof json === 'object') return json;
   throw new AttuneError('DATA_SYNTAX', {
     at: name,
-    found: text.slice(0, 60),
+    found: JSON.stringify(json).slice(0, 60),
     expected: 'an array or an object',
   });
 }

@@ -82,7 +82,7 @@ const READERS: Record<Format, Reader> = {
   jsonl: async function* (path, file, source, reject) {
     for await (const { text, number: line } of readLines(path, reject, file)) {
       if (text.trim() === '') continue;
-      const fields = parse(text, place({ file, line }), source.columns, reject);
+      const fields = recordFields(text, place({ file, line }), source.columns, reject);
       if (fields) yield { fields, line };
     }
   },
@@ -97,7 +97,7 @@ const READERS: Record<Format, Reader> = {
       source.select,
       source.nested !== undefined,
     )) {
-      const outer = parse(text, place({ file, line, element }), source.columns, reject);
+      const outer = recordFields(text, place({ file, line, element }), source.columns, reject);
       if (!outer) {
         element += 1;
         continue;
@@ -223,7 +223,7 @@ function header(cells: string[], file: string, line: number): string[] {
   return cells;
 }
 
-function parse(
+function recordFields(
   text: string,
   at: string,
   columns: string[] | undefined,

@@ -15,7 +15,7 @@ const root = mkdtempSync(join(tmpdir(), 'attune-documents-'));
 afterAll(() => rmSync(root, { recursive: true }));
 const lm = fileURLToPath(new URL('../../testbed/models/worlds-lm', import.meta.url));
 
-/** Looks at what it is given, and leaves the model alone, though not its graph: untouched prompts are run once for all settings. */
+/** Looks at what it is given, and leaves the model alone, though not its graph: the baseline’s prompts are run once for all settings. */
 const neutral = tempScale({ temperature: 1 });
 const seen: { documents: unknown; promptIds: RequestState['promptIds'] }[] = [];
 defineIntervention({

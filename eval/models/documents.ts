@@ -1,7 +1,7 @@
 /**
  * Interventions that act on the documents of a prompt (their kind needs 'document-spans') get them request by request: a
  * specification says how to treat documents, an item which tokens these are. The contract with a kind: its parameter
- * `documents` is optional, a list of [from, to) token positions of the row, and without it the model is untouched.
+ * `documents` is optional, a list of [from, to) token positions of the row, and without it the model is the baseline.
  */
 import { AttuneError } from '../../errors.ts';
 import type { Intervention } from '../../hooks/model/index.ts';

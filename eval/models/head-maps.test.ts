@@ -15,7 +15,7 @@ const TEXTS = ['Review: The food was great.\nSentiment:', 'Text: Mira Vale met t
 const encoded = () => TEXTS.map((text) => ({ tokens: model.language.encode(text) }));
 const [L, H] = [5, 4];
 
-test('the untouched model: shares and entropies of every head, no parameters', async () => {
+test('the baseline: shares and entropies of every head, no parameters', async () => {
   await model.use([]);
   const maps = await model.headMaps(encoded());
   expect(maps.map(({ name }) => name)).toEqual(['attention to the first token', 'entropy of rows (nats)']);

@@ -31,7 +31,7 @@ export interface Reused {
 const ROOM: Record<string, number> = { vision_encoder: 4, decoder: 2 };
 
 export class KeptRuns {
-  /** Whether prompts are kept; pictures always are. There has to be a setting that runs them as the untouched one does. */
+  /** Whether prompts are kept; pictures always are. There has to be a setting that runs them as the baseline does. */
   prompts = false;
   readonly #kept = new Map<string, Kept[]>();
   #reused: Reused = { reusedTokens: 0, reusedMs: 0 };

@@ -1,4 +1,4 @@
-/** The evaluated model on a fixture: what is untouched stays so, and what can be shared is. */
+/** The evaluated model on a fixture: what is not edited stays so, and what can be shared is. */
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type EvalModel, loadEvalModel, readIntervention } from './load.ts';
@@ -24,7 +24,7 @@ async function score(...interventions: ReturnType<typeof act>[]) {
   return { values: scores.map(({ logLikelihood }) => logLikelihood), cost };
 }
 
-test('the untouched model gives the same bits before, between and after interventions', async () => {
+test('the baseline gives the same bits before, between and after interventions', async () => {
   const { values } = await score();
   for (const other of [zeroTuning(1.4), act('frozen'), act('running')]) {
     expect((await score(other)).values).not.toEqual(values);

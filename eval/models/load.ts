@@ -25,13 +25,14 @@ import {
 } from '../../hooks/model/index.ts';
 import { interventionFromJSON } from '../../interventions/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
+import type { EncodedPrompt } from '../scoring/encode.ts';
 import type { Cost, LanguageModel, TokenRequest } from '../scoring/language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
 import { onDocuments } from './documents.ts';
 import { type HeadMap, meanMaps, measuredMaps, parameterMaps } from './head-maps.ts';
 import { KeptRuns } from './kept-runs.ts';
 import { type EvalIntervention, needsDocuments } from './needs.ts';
-import { picturePoser, readsPictures, sessionTypes } from './vision-language.ts';
+import { imagePromptEncoder, readsPictures, sessionTypes } from './vision-language.ts';
 
 export interface EvalModel {
   /** As the user named it. */
@@ -43,8 +44,8 @@ export interface EvalModel {
   /** Scores under the interventions in force. */
   readonly language: LanguageModel;
   /** Head maps under the interventions in force: their parameters, and what is measured on prompts. */
-  headMaps(prompts: readonly Prompt[]): Promise<HeadMap[]>;
-  /** Interventions from the next call on; none: the untouched model. */
+  headMaps(prompts: readonly EncodedPrompt[]): Promise<HeadMap[]>;
+  /** Interventions from the next call on; none: the baseline. */
   use(interventions: readonly EvalIntervention[]): Promise<void>;
   /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL */
   checkProfile(profile: Profile): Promise<void>;
@@ -62,11 +63,6 @@ export interface ModelOptions {
   threads?: number | undefined;
 }
 
-/** Tokens, which of them are interchangeable parts, and what they are about. */
-export interface Prompt extends Pick<TokenRequest, 'documents' | 'picture'> {
-  tokens: readonly number[];
-}
-
 /** The model with one set of edits compiled in. */
 interface Instance {
   model: TransformersModel & AttunedModel;
@@ -74,10 +70,10 @@ interface Instance {
 }
 
 /**
- * Each set of edits has a session of its own, loaded when it is first used: the untouched model is the untouched graph, in
+ * Each set of edits has a session of its own, loaded when it is first used: the baseline is the unedited graph, in
  * every row and whatever was compiled before, so that neither its numbers nor its time depend on what it is compared with.
  * All of them compute logits only where something is predicted.
- * Settings that differ in parameters alone share a session, and those that edit nothing have the untouched model's.
+ * Settings that differ in parameters alone share a session, and those that edit nothing have the baseline's.
  *
  * @param idOrFolder a folder in Hub layout, or a Hub id.
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
@@ -125,23 +121,23 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     const share = !interventions.some((one) => looksAhead(one, model));
     return { model, language: causalLanguageModel(model as unknown as CausalModel, tokenizer, { share }) };
   };
-  const untouched = await load([]);
-  const instances = new Map([['', untouched]]);
-  const pose = pictures
-    ? await loading(idOrFolder, () => picturePoser(path, where, config, untouched.language))
+  const baseline = await load([]);
+  const instances = new Map([['', baseline]]);
+  const encodeImagePrompt = pictures
+    ? await loading(idOrFolder, () => imagePromptEncoder(path, where, config, baseline.language))
     : undefined;
-  let inForce: readonly Intervention[] = [];
+  let active: readonly Intervention[] = [];
   /** The session for what is in force, on documents of a request. */
-  const placed = async (documents: TokenRequest['documents'], tokens: number): Promise<Instance> => {
-    const interventions = onDocuments(inForce, documents, { tokens, room: untouched.language.maxLength });
-    const key = graphOf(interventions.filter((one) => !isEmpty(planOf(one, untouched.model))));
+  const instanceFor = async (documents: TokenRequest['documents'], tokens: number): Promise<Instance> => {
+    const interventions = onDocuments(active, documents, { tokens, room: baseline.language.maxLength });
+    const key = graphOf(interventions.filter((one) => !isEmpty(editsOf(one, baseline.model))));
     const instance = instances.get(key) ?? (await load(interventions));
     instances.set(key, instance);
     instance.model.use(interventions);
     if (key === '' && interventions.length > 0) kept.prompts = true;
     return instance;
   };
-  const owed = (cost: Cost): Cost => {
+  const withReusedCost = (cost: Cost): Cost => {
     const reused = kept.take();
     return { ...cost, ...reused, ms: cost.ms + reused.reusedMs };
   };
@@ -153,35 +149,35 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       .digest('hex'),
     software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
     language: {
-      ...untouched.language,
-      ...(pose && { pose }),
+      ...baseline.language,
+      ...(encodeImagePrompt && { encodeImagePrompt }),
       async logLikelihoods(requests) {
         const tokens = Math.max(
           ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),
         );
-        const { language } = await placed(requests[0]?.documents, tokens);
+        const { language } = await instanceFor(requests[0]?.documents, tokens);
         const { scores, cost } = await language.logLikelihoods(requests);
-        return { scores, cost: owed(cost) };
+        return { scores, cost: withReusedCost(cost) };
       },
       async generate(prompt, how) {
-        const { language } = await placed(how.documents, prompt.length + how.maxTokens);
+        const { language } = await instanceFor(how.documents, prompt.length + how.maxTokens);
         const written = await language.generate(prompt, how);
-        return { ...written, cost: owed(written.cost) };
+        return { ...written, cost: withReusedCost(written.cost) };
       },
     },
     async use(specifications) {
-      inForce = specifications.map((one) => interventionFromJSON(one.toJSON()));
+      active = specifications.map((one) => interventionFromJSON(one.toJSON()));
       // Others wait for the documents of a request.
-      if (!inForce.some(({ kind }) => needsDocuments(kind))) await placed(undefined, 0);
+      if (!active.some(({ kind }) => needsDocuments(kind))) await instanceFor(undefined, 0);
     },
-    checkProfile: (profile) => checkProfile(untouched.model, profile),
+    checkProfile: (profile) => checkProfile(baseline.model, profile),
     async headMaps(prompts) {
       const measured: HeadMap[][] = [];
       for (const { tokens, documents, picture } of prompts) {
-        const { model } = await placed(documents, tokens.length);
+        const { model } = await instanceFor(documents, tokens.length);
         measured.push(await measuredMaps(model, tokens, picture?.inputs));
       }
-      return [...parameterMaps(inForce, untouched.model.attune.facts), ...meanMaps(measured)];
+      return [...parameterMaps(active, baseline.model.attune.facts), ...meanMaps(measured)];
     },
     async dispose() {
       kept.clear();
@@ -201,9 +197,9 @@ const graphOf = (interventions: readonly Intervention[]): string =>
  * An intervention that carries something from call to call is not the same on a prompt cut in two, and rows of its prompt may
  * see later ones: what requests share cannot be computed once for all of them.
  */
-const looksAhead = (one: Intervention, model: AttunedModel): boolean => remembers(planOf(one, model));
+const looksAhead = (one: Intervention, model: AttunedModel): boolean => remembers(editsOf(one, model));
 
-const planOf = (one: Intervention, { attune }: AttunedModel) =>
+const editsOf = (one: Intervention, { attune }: AttunedModel) =>
   one.kind.plan(attune.facts, one.kind.variant?.(one));
 
 /** Whatever the library throws while it loads, as an error that says what was expected where. */

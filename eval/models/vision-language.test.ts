@@ -1,4 +1,4 @@
-/** A vision-language model in evaluation, against PyTorch's values and against the untouched library. */
+/** A vision-language model in evaluation, against PyTorch's values and against the library as it is. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ test('prompts are posed as PyTorch poses them, and yes and no have its log-likel
   const { ids, logits } = golden.find(({ item }) => item === 'existence-random/test/0/0')!;
   const [item] = await itemsOf('worlds-existence-random', 1);
   if (item?.output !== 'multiple_choice') throw new Error('another output');
-  const posed = await model.language.pose!(item.options[0]!.context, item.picture!);
+  const posed = await model.language.encodeImagePrompt!(item.options[0]!.context, item.picture!);
   expect(model.language.encode(posed.text)).toEqual(ids);
   const score = await scoreItem(model.language, item, ['acc', 'precision']);
   const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
@@ -161,7 +161,7 @@ test('a model of text says that it sees no pictures', async () => {
 
 test('a template that takes content as text, without special tokens in it', async () => {
   const llava = await loadEvalModel(fileURLToPath(new URL('../../testbed/fixtures/llava', import.meta.url)));
-  const { text } = await llava.language.pose!('abc', { name: 'scene/test/0/0' });
+  const { text } = await llava.language.encodeImagePrompt!('abc', { name: 'scene/test/0/0' });
   expect(text).toMatch(/^user: (<image>)+\nabc\nassistant:$/);
   await llava.dispose();
 });

@@ -39,12 +39,12 @@ type Content = string | { type: string; text?: string }[];
  * the picture; else the picture's token, a line end and the prompt.
  * @throws AttuneError MODEL_LOAD; from the result DATA_IMAGE, MODEL_CHAT
  */
-export async function picturePoser(
+export async function imagePromptEncoder(
   idOrFolder: string,
   where: object,
   config: Readonly<Record<string, unknown>>,
   { encode }: Pick<LanguageModel, 'encode'>,
-): Promise<NonNullable<LanguageModel['pose']>> {
+): Promise<NonNullable<LanguageModel['encodeImagePrompt']>> {
   const processor = await AutoProcessor.from_pretrained(idOrFolder, where);
   const id = imageToken(config);
   const token = id === undefined ? undefined : processor.tokenizer?.decode([id]);

@@ -25,7 +25,7 @@ export function optionTable(
   const { options } = question;
   const shared = options.every(({ context }) => context === options[0]!.context);
   const mark = (i: number) =>
-    [isRight(question, i) && 'right', i === before && 'untouched’s', i === after && 'new']
+    [isRight(question, i) && 'right', i === before && 'baseline’s', i === after && 'new']
       .filter(Boolean)
       .join(', ');
   const lines = options.map((option, i) =>
@@ -39,7 +39,7 @@ export const textTable = (text: string, sides: Sides): Markup =>
   html`<table>${head(sides)}<tbody>${optionLine(['', text], sides, 0)}</tbody></table>`;
 
 const head = ({ intervention }: Sides): Markup =>
-  html`<thead><tr><th></th><th></th><th class="n">untouched</th><th class="n">${intervention}</th></tr></thead>`;
+  html`<thead><tr><th></th><th></th><th class="n">baseline</th><th class="n">${intervention}</th></tr></thead>`;
 
 const optionLine = ([mark, text]: [string, string], { before, after }: Sides, i: number): Markup =>
   html`<tr><td>${mark}</td><td>${text}</td><td class="n">${nats(before, i)}</td><td class="n">${nats(after, i)}</td></tr>`;
@@ -61,5 +61,5 @@ export function writtenTable(
     right !== undefined &&
     html`
 <tr><td>right</td><td>${right}</td><td></td></tr>`
-  }${line('untouched', before)}${line(intervention, after)}</tbody></table>`;
+  }${line('baseline', before)}${line(intervention, after)}</tbody></table>`;
 }

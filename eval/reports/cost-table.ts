@@ -1,4 +1,4 @@
-/** What each run cost: tokens, time against the untouched run, memory. */
+/** What each run cost: tokens, time against the baseline’s, memory. */
 import type { TimeCost } from '../runner/costs.ts';
 import type { RunReport } from '../runner/report.ts';
 import { groupRows } from './group-row.ts';

@@ -1,7 +1,7 @@
 /** From a report's numbers to its figures: effects of all runs, curves over positions, effects by slice. */
 
 import { metrics as known, type MetricName } from '../metrics/index.ts';
-import type { Part, RunReport } from '../runner/report.ts';
+import type { PartReport, RunReport } from '../runner/report.ts';
 import { type Curve, curvePlot } from './curve-plot.ts';
 import type { HeadMaps } from './document.ts';
 import { headMap, mapLegend, scaleOf } from './head-map.ts';
@@ -32,7 +32,7 @@ export function sliceSections(runs: readonly RunReport[]): Markup[] {
     const parts = names.flatMap((name, s) =>
       own.map((run) => ({
         ...run.slices![s]!,
-        metrics: { [first]: run.slices![s]!.metrics[first] } as Part['metrics'],
+        metrics: { [first]: run.slices![s]!.metrics[first] } as PartReport['metrics'],
         group: `${name} (n = ${run.slices![s]!.n})`,
         intervention: run.intervention,
         series: seriesOf(runs, run),
@@ -64,7 +64,7 @@ export function positionCurves(runs: readonly RunReport[]): Markup[] {
   );
 }
 
-type Plotted = Part & { group: string; intervention: string; series: number };
+type Plotted = PartReport & { group: string; intervention: string; series: number };
 
 function plots(parts: readonly Plotted[], compared: boolean, titled: boolean): Markup[] {
   const metrics = [...new Set(parts.flatMap((part) => Object.keys(part.metrics)))] as MetricName[];
@@ -107,7 +107,7 @@ const fixed = (tick: number, places: number): string =>
     '−',
   );
 
-/** 0 for the untouched model, then a colour for each name, the same in every figure; its settings may differ from task to task. */
+/** 0 for the baseline, then a colour for each name, the same in every figure; its settings may differ from task to task. */
 function seriesOf(runs: readonly RunReport[], { specification, intervention }: RunReport): number {
   if (specification.length === 0) return 0;
   const others = runs.filter((run) => run.specification.length > 0).map((run) => run.intervention);

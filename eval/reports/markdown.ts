@@ -41,7 +41,7 @@ export function reportMarkdown({ document, costs, gates, command }: ReadableRepo
   return `## attune eval
 
 ${table([header, ...lines])}
-Brackets are 95 % intervals; differences are to the untouched model on the same items, p (Holm) corrected over the
+Brackets are 95 % intervals; differences are to the baseline on the same items, p (Holm) corrected over the
 interventions of a task. Seed ${options.seed}, ${options.resamples} resamples.
 ${checks.length ? `\n${checks.join('')}` : ''}
 \`\`\`sh

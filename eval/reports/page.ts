@@ -31,7 +31,7 @@ export function reportPage(report: ReadableReport): string {
     runs.reduce((sum, { n }) => Math.max(sum, n), 0),
     'item',
   )} at most in a task,
-${compared ? html`${plural(interventions.size, 'intervention')} against the untouched model on the same items` : 'the untouched model alone'}.</p>
+${compared ? html`${plural(interventions.size, 'intervention')} against the baseline on the same items` : 'the baseline alone'}.</p>
 ${gates.length > 0 && gateList(report)}
 <h2>Results</h2>
 ${resultTable(runs)}
@@ -43,7 +43,7 @@ otherwise a paired bootstrap’s; p (Holm) corrects over the interventions compa
 many items show with power 0.8 at α = 0.05: a smaller one may be there and not be seen.`
   }
 Unparsable outputs count as wrong.</p>
-<h2>${compared ? 'Differences to the untouched model' : 'Values'}</h2>
+<h2>${compared ? 'Differences to the baseline' : 'Values'}</h2>
 ${effectPlots(runs, compared)}
 <p class="note">Lines are 95 % intervals. ${compared && 'Full dots: p (Holm) below 0.05.'}
 ${[...new Set(runs.flatMap(({ metrics }) => Object.keys(metrics)))].some((metric) => metrics[metric as MetricName].better === 'lower') && 'Of perplexities and bits, less is better.'}</p>

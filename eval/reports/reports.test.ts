@@ -76,7 +76,7 @@ describe('head maps', () => {
   ];
   const report = readable();
   report.document.heads = [
-    { model: 'm', intervention: 'untouched', prompts: 8, maps: maps(0).slice(1) },
+    { model: 'm', intervention: 'baseline', prompts: 8, maps: maps(0).slice(1) },
     { model: 'm', intervention: 'one', prompts: 8, maps: maps(1) },
   ];
   const page = reportPage(report);
@@ -91,7 +91,7 @@ describe('head maps', () => {
       '<h3>zerotuning.log_gamma</h3>',
     ]);
     expect(heads.match(/<figcaption>[^<]*/g)).toEqual(
-      ['untouched', 'one', 'one'].map((name) => `<figcaption>${name}`),
+      ['baseline', 'one', 'one'].map((name) => `<figcaption>${name}`),
     );
     // Both maps of entropy have one scale: its end is the largest value of either.
     expect(heads.match(/scale of entropy of rows \(nats\): 0 to 5\.00"/g)).toHaveLength(1);
@@ -136,7 +136,7 @@ describe('the page', () => {
       '5a5a',
       'd0',
       'attune eval --params &#39;{}&#39;',
-      '<code>acc&gt;=0.6</code>: t, untouched: 0.5000',
+      '<code>acc&gt;=0.6</code>: t, baseline: 0.5000',
     ]) {
       expect(page).toContain(text);
     }

@@ -9,7 +9,7 @@ import type { TaskRows } from './run.ts';
 export interface TimeCost {
   /** Milliseconds inside the model, all items. */
   ms: number;
-  /** Time over the untouched run's on the same items, with a 95 % bootstrap interval over items. */
+  /** Time over the baseline's on the same items, with a 95 % bootstrap interval over items. */
   overhead: MetricValue;
   /** Milliseconds for each position run through the model: reading (scores, prompts), and writing (generation). */
   prefillMsPerToken: number | null;

@@ -13,7 +13,7 @@ test('a gate on a value holds for every run: 20, 29 and 22 of 40', () => {
   expect(check('acc>=0.5')).toMatchObject({ pass: true });
   expect(check('acc>=0.51')).toMatchObject({ pass: false });
   expect(check('acc >= 0.51').checks.map(({ intervention, pass }) => [intervention, pass])).toEqual([
-    ['untouched', false],
+    ['baseline', false],
     ['one', true],
     ['two', true],
   ]);
@@ -69,7 +69,7 @@ describe('refused', () => {
     );
   });
 
-  test.each(['acc_norm>=0', 'u:acc>=0', 't/three:acc>=0', 't/untouched:delta.acc>=0'])(
+  test.each(['acc_norm>=0', 'u:acc>=0', 't/three:acc>=0', 't/baseline:delta.acc>=0'])(
     '%s speaks of nothing here',
     (text) => {
       expect(() => check(text)).toThrow(expect.objectContaining({ code: 'GATE_UNMATCHED' }));

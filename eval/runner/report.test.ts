@@ -194,7 +194,7 @@ test('slices and positions have their own numbers, and are corrected among thems
   expect(reportRuns(rowsOf(forty), options)[0]).not.toHaveProperty('slices');
 });
 
-test('times: sums, and a ratio to the untouched run with its interval', () => {
+test('times: sums, and a ratio to the baseline’s with its interval', () => {
   const set = rowsOf(forty);
   set.rows.forEach(([base, one], i) => {
     Object.assign(base!.cost, { ms: 10 + i, decodedTokens: 4, decodeMs: 6 });
@@ -225,7 +225,7 @@ test('the table has a line for each run and metric, numbers aligned', () => {
   const table = reportTable(reportRuns(rowsOf(forty), options));
   const lines = table.split('\n');
   expect(lines).toHaveLength(4);
-  expect(lines[1]).toMatch(/^t +untouched +acc +40 +50\.0 +35\.2 … 64\.8 .* 0 +0 +400$/);
+  expect(lines[1]).toMatch(/^t +baseline +acc +40 +50\.0 +35\.2 … 64\.8 .* 0 +0 +400$/);
   expect(lines[2]).toMatch(/^t +one +acc +40 +72\.5 .* \+22\.5 +\+\d+\.\d … \+\d+\.\d +0\.012 +0\.023 /);
   expect(new Set(lines.map((line) => line.length)).size).toBe(1);
 });

@@ -9,16 +9,16 @@ import { compare, type MetricDelta, type MetricValue, measure } from './measure.
 import type { Row } from './row.ts';
 import type { TaskRows } from './run.ts';
 
-/** Some items of a task: their metrics, and the differences to the untouched run on the same items. */
-export interface Part {
+/** Some items of a task: their metrics, and the differences to the baseline on the same items. */
+export interface PartReport {
   /** Items scored. */
   n: number;
   metrics: Partial<Record<MetricName, MetricValue>>;
-  /** Empty for the untouched run. */
+  /** Empty for the baseline. */
   delta: Partial<Record<MetricName, MetricDelta>>;
 }
 
-export interface RunReport extends Part {
+export interface RunReport extends PartReport {
   model: string;
   task: string;
   intervention: string;
@@ -32,9 +32,9 @@ export interface RunReport extends Part {
   truncated: number;
   cost: { tokens: number; unsharedTokens: number; calls: number };
   /** Where the task tells its items apart, in alphabetical order. */
-  slices?: (Part & { slice: string })[];
+  slices?: (PartReport & { slice: string })[];
   /** Where the task says at which place the answer lies, in ascending order. */
-  positions?: (Part & { position: number })[];
+  positions?: (PartReport & { position: number })[];
 }
 
 export interface ReportOptions {
@@ -42,7 +42,7 @@ export interface ReportOptions {
   resamples: number;
 }
 
-/** One entry for each setting of each model and task; the first setting is the untouched one. */
+/** One entry for each setting of each model and task; the first setting is the baseline. */
 export function reportRuns({ model, task, settings, rows }: TaskRows, options: ReportOptions): RunReport[] {
   const { name, metrics } = task.task;
   const whole = partsOf(rows, metrics, name, options);
@@ -99,7 +99,7 @@ function partsOf(
   metrics: readonly MetricName[],
   name: string,
   { seed, resamples }: ReportOptions,
-): Part[] {
+): PartReport[] {
   const columns = (rows[0] ?? []).map((_, j) => rows.map((row) => row[j]!));
   return columns.map((column, j) => {
     const scored = column.filter(({ skipped }) => skipped === undefined);

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { noCost } from '../scoring/language-model.ts';
 import type { Row } from './row.ts';
-import { openRowFile } from './row-file.ts';
+import { openRowFile, readRows } from './row-file.ts';
+import { baseline } from './setting.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'attune-rows-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -13,7 +14,7 @@ const row = (key: string): Row => ({
   key,
   model: 'm',
   task: 't',
-  setting: 'untouched',
+  setting: 'baseline',
   specHash: 's',
   item: 'i',
   at: 'f:1',
@@ -84,4 +85,11 @@ test('a folder that cannot be written is a typed error', () => {
   expect(() => openRowFile(join(root, 'file/rows.jsonl'))).toThrow(
     expect.objectContaining({ code: 'JOURNAL_WRITE' }),
   );
+});
+
+test('a row of a version that called the baseline untouched is one of the baseline', () => {
+  const path = join(root, 'old.jsonl');
+  const old = { ...row('a'), setting: 'untouched', specHash: baseline.specHash };
+  writeFileSync(path, `${JSON.stringify(old)}\n`);
+  expect(readRows(path)).toEqual([{ ...old, setting: 'baseline' }]);
 });

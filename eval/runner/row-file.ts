@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { type LineFormat, openJournal, readJournal } from '../../calibration/journal/journal.ts';
 import { AttuneError } from '../../errors.ts';
 import { type Row, rowSchema } from './row.ts';
+import { baseline } from './setting.ts';
 
 export interface RowFile extends Disposable {
   /** Rows by key, those that were in the file included. */
@@ -14,7 +15,9 @@ export interface RowFile extends Disposable {
 const format: LineFormat<Row> = {
   read(line) {
     try {
-      return rowSchema.safeParse(JSON.parse(line)).data;
+      const row = rowSchema.safeParse(JSON.parse(line)).data;
+      // Older versions called the setting without interventions "untouched".
+      return row?.specHash === baseline.specHash ? { ...row, setting: baseline.label } : row;
     } catch {
       return undefined;
     }

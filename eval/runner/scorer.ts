@@ -1,8 +1,8 @@
 /** What the runner asks for rows: a model of this process, or worker processes that have one each. */
 import type { HeadMap } from '../models/head-maps.ts';
-import type { EvalModel, Prompt } from '../models/load.ts';
+import type { EvalModel } from '../models/load.ts';
 import { type Item, promptOf } from '../outputs/index.ts';
-import { encodePrompt } from '../scoring/encode.ts';
+import { type EncodedPrompt, encodePrompt } from '../scoring/encode.ts';
 import type { Task } from '../tasks/definition.ts';
 import type { Row } from './row.ts';
 import { scoreRow } from './score-row.ts';
@@ -23,7 +23,7 @@ export interface Scorer extends Pick<EvalModel, 'name' | 'fingerprint' | 'softwa
   score(job: Job): AsyncIterable<Omit<Row, 'key'>>;
   /** Head maps under a setting, on the first tokens of the items' prompts. */
   headMaps(setting: Setting, items: readonly Item[]): Promise<HeadMap[]>;
-  /** The untouched model again, where a later user expects it. */
+  /** The baseline again, where a later user expects it. */
   rest(): Promise<void>;
   dispose(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export function inProcess(model: EvalModel): Scorer {
 }
 
 /** What fits the model; an item with documents or a picture is taken whole. */
-async function promptTokens({ language }: EvalModel, item: Item): Promise<Prompt> {
+async function promptTokens({ language }: EvalModel, item: Item): Promise<EncodedPrompt> {
   const prompt = await encodePrompt(language, { ...promptOf(item), picture: item.picture });
   const whole = prompt.documents ?? prompt.picture;
   return whole ? prompt : { tokens: prompt.tokens.slice(0, language.maxLength) };

@@ -10,10 +10,10 @@ export interface Setting {
   specHash: string;
 }
 
-export const UNTOUCHED = 'untouched';
+export const BASELINE = 'baseline';
 
 /** The first setting of every run: what the others are compared with. */
-export const untouched: Setting = { label: UNTOUCHED, interventions: [], specHash: contentHash([]) };
+export const baseline: Setting = { label: BASELINE, interventions: [], specHash: contentHash([]) };
 
 /** @param interventions all in force at once. */
 export function settingOf(label: string, interventions: readonly EvalIntervention[]): Setting {

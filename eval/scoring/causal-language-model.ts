@@ -29,7 +29,7 @@ export interface CausalOptions {
 }
 
 /** One request as the model sees it: inputs whose last `targets.length` positions predict `targets`. */
-interface Row {
+interface TokenRow {
   inputs: number[];
   targets: readonly number[];
   picture: EncodedPicture | undefined;
@@ -91,7 +91,7 @@ export function causalLanguageModel(
         scores: tallies.map(({ sum, greedy }, i): TokenScore => {
           // −∞ is a token that decoding cut off; every other infinity is a broken model.
           const logLikelihood = Number.isFinite(sum) || sum === Number.NEGATIVE_INFINITY ? sum : Number.NaN;
-          return { logLikelihood, greedy, truncated: (rows[i] as Row).truncated };
+          return { logLikelihood, greedy, truncated: (rows[i] as TokenRow).truncated };
         }),
         cost: { ...pass.cost, unsharedTokens } satisfies Cost,
       };
@@ -111,7 +111,7 @@ function refuseSearch(model: CausalModel): void {
 }
 
 /** As lm-evaluation-harness cuts: keep the last maxLength inputs, which must hold the whole continuation. */
-function toRow({ context, continuation, picture }: TokenRequest, maxLength: number): Row {
+function toRow({ context, continuation, picture }: TokenRequest, maxLength: number): TokenRow {
   if (continuation.length > maxLength) {
     throw tooLong(`a continuation of ${continuation.length} tokens`, maxLength);
   }
@@ -131,11 +131,11 @@ interface Tally {
 
 async function scoreGroup(
   pass: Pass,
-  rows: readonly Row[],
+  rows: readonly TokenRow[],
   tallies: readonly Tally[],
   { prefix, rows: members }: PrefixGroup,
 ): Promise<void> {
-  const group = members.map((i) => ({ row: rows[i] as Row, into: tallies[i] as Tally }));
+  const group = members.map((i) => ({ row: rows[i] as TokenRow, into: tallies[i] as Tally }));
   const wanted = Math.min(...group.map(({ row }) => firstTarget(row)));
   const beginning = (group[0] as (typeof group)[0]).row.inputs.slice(0, prefix);
   const { picture } = (group[0] as (typeof group)[0]).row;
@@ -151,11 +151,11 @@ async function scoreGroup(
 }
 
 /** Position of a row's inputs whose logits predict its first target. */
-const firstTarget = ({ inputs, targets }: Row): number => inputs.length - targets.length;
+const firstTarget = ({ inputs, targets }: TokenRow): number => inputs.length - targets.length;
 
 /** Adds what a pass says about a row's targets. `start` is the position in the row of the pass's first input. */
 async function tally(
-  row: Row,
+  row: TokenRow,
   into: Tally,
   { logits, logitsFrom, S, V }: PassResult,
   start: number,

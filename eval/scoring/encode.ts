@@ -19,10 +19,10 @@ export interface Asked extends Prompt {
 }
 
 export interface EncodedPrompt {
-  tokens: number[];
+  tokens: readonly number[];
   /** One span for each document, where the prompt is cut. */
-  documents?: TokenSpan[];
-  picture?: EncodedPicture;
+  documents?: readonly TokenSpan[] | undefined;
+  picture?: EncodedPicture | undefined;
 }
 
 /** A prompt to write after. @throws AttuneError SCORE_NO_VISION, SCORE_EMPTY */
@@ -68,7 +68,7 @@ function imagePrompt(
   prompt: string,
   picture: ItemPicture,
 ): Promise<{ text: string; picture: EncodedPicture }> {
-  if (model.pose) return model.pose(prompt, picture);
+  if (model.encodeImagePrompt) return model.encodeImagePrompt(prompt, picture);
   throw new AttuneError('SCORE_NO_VISION', {
     found: `the picture ${picture.name} and a model of text`,
     expected: 'a vision-language model (vision_encoder, embed_tokens and decoder_model_merged in onnx/)',

@@ -83,7 +83,10 @@ export interface LanguageModel {
    * A prompt about a picture, with what the model's chat puts around it and the picture's places written out; absent in a
    * model of text.
    */
-  pose?(prompt: string, picture: ItemPicture): Promise<{ text: string; picture: EncodedPicture }>;
+  encodeImagePrompt?(
+    prompt: string,
+    picture: ItemPicture,
+  ): Promise<{ text: string; picture: EncodedPicture }>;
   /**
    * Scores in the order of the requests. Requests of one call may share computation, and have the same documents and picture.
    */

@@ -80,7 +80,7 @@ export class Pass {
       S,
       V,
       logitsFrom: S - kept,
-      past: cacheOf(outputs),
+      past: nextPast(outputs),
     };
   }
 }
@@ -89,7 +89,7 @@ const tensorsOf = (cache: object): [string, Tensor][] =>
   Object.entries(cache).filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor);
 
 /** Outputs present… as the inputs past… of the next call, by transformers.js's naming. */
-function cacheOf(outputs: Record<string, unknown>): PassResult['past'] {
+function nextPast(outputs: Record<string, unknown>): PassResult['past'] {
   const entries = tensorsOf(outputs)
     .filter(([name]) => name.startsWith('present'))
     .map(([name, tensor]) => [

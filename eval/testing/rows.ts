@@ -1,7 +1,7 @@
 /** Rows written by hand, for tests of what is made of rows. */
 import type { Row } from '../runner/row.ts';
 import type { TaskRows } from '../runner/run.ts';
-import { settingOf, untouched } from '../runner/setting.ts';
+import { baseline, settingOf } from '../runner/setting.ts';
 import { noCost } from '../scoring/language-model.ts';
 import { defineTask, type Task } from '../tasks/definition.ts';
 import { toyIntervention } from './toy-model.ts';
@@ -18,11 +18,11 @@ const task = (metrics: string[], output: string): Task =>
   });
 
 const settings = [
-  untouched,
+  baseline,
   ...['one', 'two'].map((name) => settingOf(name, [toyIntervention({ intervention: name })])),
 ];
 
-/** @param terms item by item, setting by setting: untouched, one, two. */
+/** @param terms item by item, setting by setting: the baseline, one, two. */
 export function rowsOf(
   terms: readonly Row['terms'][][],
   changes: Partial<Row> = {},
@@ -56,7 +56,7 @@ export function rowsOf(
 
 export const acc = (right: number): Row['terms'] => ({ acc: [right, 1] });
 
-/** 40 items: untouched right on the first 20; `one` on 29 of 40, `two` on 22. */
+/** 40 items: the baseline right on the first 20; `one` on 29 of 40, `two` on 22. */
 export const forty = Array.from({ length: 40 }, (_, i) => [
   acc(i < 20 ? 1 : 0),
   acc(i < 19 || i >= 30 ? 1 : 0),

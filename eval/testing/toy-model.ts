@@ -30,14 +30,14 @@ export function toyIntervention(json: Record<string, unknown>): EvalIntervention
 }
 
 export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyOptions = {}): EvalModel {
-  let inForce: readonly EvalIntervention[] = [];
+  let active: readonly EvalIntervention[] = [];
   let calls = 0;
   return {
     name,
     fingerprint: `toy:${name}`,
     software: {},
     async use(interventions) {
-      inForce = interventions;
+      active = interventions;
     },
     async checkProfile() {},
     headMaps: async () => [],
@@ -49,7 +49,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
       async generate(prompt, { until, maxTokens }) {
         onCall?.(calls++);
         const asked = String.fromCodePoint(...prompt);
-        const said = write?.(asked, inForce) ?? `${Math.floor(-hashed(asked, inForce) * 50)}`;
+        const said = write?.(asked, active) ?? `${Math.floor(-hashed(asked, active) * 50)}`;
         const text = until.reduce((left, end) => left.split(end)[0]!, said.slice(0, maxTokens));
         const tokens = prompt.length + text.length;
         const cost = { ...noCost, tokens, unsharedTokens: tokens, calls: 1, ms: delay };
@@ -65,7 +65,7 @@ export function toyModel({ name = 'toy', delay = 0, onCall, score, write }: ToyO
         return {
           scores: requests.map(({ context, continuation }) => {
             const text = String.fromCodePoint(...context, ...continuation);
-            const logLikelihood = score?.(text, inForce) ?? hashed(text, inForce) * continuation.length;
+            const logLikelihood = score?.(text, active) ?? hashed(text, active) * continuation.length;
             return { logLikelihood, greedy: logLikelihood > -1, truncated: false };
           }),
           cost: { ...noCost, tokens, unsharedTokens: tokens, calls: 1, ms: delay },

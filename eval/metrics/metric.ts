@@ -45,5 +45,8 @@ export const mean: MetricKind = { better: 'neither', binary: false, share: false
 /** exp of a mean of −ln p. */
 export const perplexityKind: MetricKind = { better: 'lower', binary: false, share: false, finish: Math.exp };
 
+/** Whether every item has the same part in the whole, so that the share is a mean over items. */
+export const isMeanOfItems = ({ share, finish }: MetricKind): boolean => share && finish === asIs;
+
 /** 1 of 1, or 0 of 1. */
 export const oneIf = (right: boolean): Terms => [right ? 1 : 0, 1];

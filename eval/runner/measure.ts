@@ -3,7 +3,7 @@
  * test. The one place where rows become numbers: runs, slices, positions, comparisons and gates all come from here.
  */
 import { type MetricName, metrics } from '../metrics/index.ts';
-import type { MetricKind, Terms } from '../metrics/metric.ts';
+import { isMeanOfItems, type MetricKind, type Terms } from '../metrics/metric.ts';
 import { bootstrapInterval, ratioOf, sumByCluster } from '../statistics/bootstrap.ts';
 import { effectiveSize } from '../statistics/design-effect.ts';
 import { discordance } from '../statistics/mcnemar.ts';
@@ -127,16 +127,17 @@ function resampledChange(
 }
 
 /** Items that contribute whole numbers over one and the same denominator: shares whose intervals need no resampling. */
-function isProportion({ share }: MetricKind, terms: readonly Terms[]): boolean {
+function isProportion(kind: MetricKind, terms: readonly Terms[]): boolean {
   const [first] = terms;
-  return share && terms.every(([n, d]) => Number.isInteger(n) && d === first![1] && d > 0);
+  return isMeanOfItems(kind) && terms.every(([n, d]) => Number.isInteger(n) && d === first![1] && d > 0);
 }
 
 /** Wilson's interval, of as many independent items as the clusters are worth. */
 function proportion(terms: readonly Terms[], clusters: Sample['clusters'], level: number): MetricValue {
   const values = terms.map(([n, d]) => n / d);
   const value = meanOf(values);
-  const n = effectiveSize(values, keysOf(clusters), (value * (1 - value)) / values.length, level);
+  const variance = (value * (1 - value)) / values.length;
+  const n = effectiveSize(values, keysOf(clusters), { variance, parts: terms[0]![1], level });
   return { ...wilsonInterval(value * n, n, level), value };
 }
 
@@ -152,7 +153,7 @@ function proportionChange(from: Sample, to: Sample, level: number): MetricValue 
     differences.reduce((sum, d) => sum + Math.max(0, sign * d), 0),
   ) as [number, number];
   const variance = (gained + lost - (gained - lost) ** 2 / n) / n ** 2;
-  const share = effectiveSize(differences, keys, variance, level) / n;
+  const share = effectiveSize(differences, keys, { variance, parts: to.terms[0]![1], level }) / n;
   const interval = tangoInterval({ gained: gained * share, lost: lost * share }, n * share, level);
   const whole = to.terms.map(([numerator, d], i) => [numerator - from.terms[i]![0], d] as const);
   const p = signFlipTest(sumByCluster(whole, keys).map(([sum]) => sum));

@@ -12,26 +12,34 @@
 import { clusteredStandardError } from './standard-error.ts';
 import { studentQuantile } from './student.ts';
 
+export interface Independent {
+  /** Of the mean, as the interval takes it to be for independent items. */
+  variance: number;
+  /** Judgements that an item's value is the mean of: it is worth no more than so many items. */
+  parts: number;
+  /** Of confidence. */
+  level: number;
+}
+
 /**
  * @param values one for each item
- * @param clusters one key for each
- * @param variance of their mean as the interval takes it to be for independent items
- * @returns n*, and Infinity / Infinity never: at least two clusters are needed
+ * @param clusters one key for each, at least two different ones
+ * @returns n*
  */
 export function effectiveSize(
   values: readonly number[],
   clusters: readonly string[],
-  variance: number,
-  level: number,
+  { variance, parts, level }: Independent,
 ): number {
   const n = values.length;
   const C = new Set(clusters).size;
   const t = (df: number) => studentQuantile((1 + level) / 2, df);
   const few = C === n ? 1 : (t(n - 1) / t(C - 1)) ** 2;
-  if (variance <= 0) return n * few;
   const items = values.map((_, i) => `${i}`);
   const alone = clusteredStandardError(values, items) ** 2;
   // Both with the divisor that makes clusters of one item the items themselves.
   const together = clusteredStandardError(values, clusters) ** 2 * (C / (C - 1)) * ((n - 1) / n);
-  return (n / (Math.max(alone, together) / variance)) * few;
+  const found = Math.max(alone, together);
+  const effect = variance > 0 && found > 0 ? Math.max(found / variance, 1 / parts) : 1;
+  return (n / effect) * few;
 }

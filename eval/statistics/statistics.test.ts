@@ -199,14 +199,16 @@ describe('effective size', () => {
   test('clusters of one are the items; copies of an item are worth one', () => {
     const values = [0, 1, 1, 0, 1, 0, 0, 1];
     const p = 0.5;
-    expect(effectiveSize(values, keys(8, 8), (p * (1 - p)) / 8, 0.95)).toBeCloseTo(8, 12);
+    const of = (n: number) => ({ variance: (p * (1 - p)) / n, parts: 1, level: 0.95 });
+    expect(effectiveSize(values, keys(8, 8), of(8))).toBeCloseTo(8, 12);
     const copies = values.flatMap((value) => [value, value, value]);
-    const n = effectiveSize(copies, keys(24, 8), (p * (1 - p)) / 24, 0.95);
+    const n = effectiveSize(copies, keys(24, 8), of(24));
     // t(23) and t(7) at 0.975; 24/8 copies, up to the divisor n − 1.
     expect(n).toBeCloseTo((8 * (2.06866 / 2.36462) ** 2 * (7 / 8)) / (23 / 24), 3);
   });
 
   test('without variance the design effect is 1', () => {
-    expect(effectiveSize([0, 0, 0, 0], keys(4, 4), 0, 0.95)).toBe(4);
+    expect(effectiveSize([0, 0, 0, 0], keys(4, 4), { variance: 0, parts: 1, level: 0.95 })).toBe(4);
+    expect(effectiveSize([0.5, 0.5, 0.5], keys(3, 3), { variance: 1 / 12, parts: 2, level: 0.95 })).toBe(3);
   });
 });

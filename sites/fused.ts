@@ -3,6 +3,7 @@ import { type Node, qualifiedOp } from '../onnx/index.ts';
 import { axesOf } from './axes.ts';
 import { pastPair, presentPair } from './cache.ts';
 import { headPath, headsBeforeRepeat } from './heads.ts';
+import { optionsLack } from './options.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
 import type { AttentionOperator, Layout, Place, Stages } from './site.ts';
@@ -26,7 +27,16 @@ export interface FusedParts
   extends Partial<Pick<SiteDraft, 'packedQkv' | 'projectsInside'>>,
     Pick<
       SiteDraft,
-      Settled | 'rotary' | 'masks' | 'causal' | 'causalBy' | 'past' | 'present' | 'warnings' | 'biasInside'
+      | Settled
+      | 'rotary'
+      | 'masks'
+      | 'causal'
+      | 'causalBy'
+      | 'past'
+      | 'present'
+      | 'warnings'
+      | 'biasInside'
+      | 'lacks'
     > {
   /** Inputs of the operator; undefined where q, k and v do not exist apart. */
   readonly q: Place | undefined;
@@ -98,6 +108,7 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
         : { value: output.zFlat, layout: 'BS(HD)' },
     outProjection: output.projection,
     out: output.out,
+    lacks: { ...optionsLack(scope, node), ...parts.lacks },
     absent: [...(parts.q ? [] : (['q', 'k', 'v'] as const)), 'scores', 'pattern'],
     sources: { q: source, k: paths.k?.projection?.input },
   };

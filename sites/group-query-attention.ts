@@ -47,7 +47,7 @@ export const groupQueryAttention: SiteRule = {
       headDim: D,
       valueDim: D,
       scale: floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(D),
-      softcap: floatAttribute(node, 'softcap', 0) || undefined,
+      softcap: positive(floatAttribute(node, 'softcap', 0)),
       window: window > 0 ? window : undefined,
       headSink: node.inputs[11] || undefined,
       rotary: rotaryInside(
@@ -57,8 +57,8 @@ export const groupQueryAttention: SiteRule = {
         scope.shape(node.inputs[7] ?? '')?.at(-1),
       ),
       masks,
-      causal: true,
-      causalBy: 'the operator is causal',
+      causal: intAttribute(node, 'causal', 1) === 1,
+      causalBy: intAttribute(node, 'causal', 1) === 1 ? 'the operator is causal' : 'attribute causal=0',
       past:
         node.inputs[3] && node.inputs[4]
           ? { k: node.inputs[3], v: node.inputs[4], layout: 'BHPD' }
@@ -73,6 +73,11 @@ export const groupQueryAttention: SiteRule = {
     return fusedSite(scope, node, position, parts);
   },
 };
+
+/** ONNX Runtime caps scores by a positive number only. */
+function positive(value: number): number | undefined {
+  return value > 0 ? value : undefined;
+}
 
 function rotaryInside(
   inputs: readonly string[],

@@ -20,7 +20,14 @@ import { configuredHeads, layerWarning, type ModelConfig } from './model-config.
 import { multiHeadAttention } from './multi-head-attention.ts';
 import { onnxAttention } from './onnx-attention.ts';
 import { packedAttention } from './packed-attention.ts';
-import { fileRefusal, isGenerationWrapper, refusalOf, siteWarnings } from './refusals.ts';
+import {
+  fileRefusal,
+  isGenerationWrapper,
+  missedRefusals,
+  partialRemark,
+  refusalOf,
+  siteWarnings,
+} from './refusals.ts';
 import { type LayerDraft, layersOf, residualLayer } from './residual.ts';
 import { isMiss, type SiteDraft, type SiteRule } from './rule.ts';
 import { mainScope, type Scope, scopes } from './scope.ts';
@@ -90,8 +97,10 @@ export function recognise(model: Model, options: RecogniseOptions = {}): Recogni
       ...layers.map((layer) => ({ ...residualLayer(layer, names[layer.tower]!), scope: scope.path })),
     );
   }
+  if (sites.length > 0) refused.push(...missedRefusals(nearMisses));
   for (const remark of [
     layerWarning(options.config, residual),
+    partialRemark(sites.length, refused, nearMisses),
     fileRefusal(sites.length, refused, nearMisses),
   ]) {
     if (remark) refused.push(remark);

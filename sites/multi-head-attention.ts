@@ -8,7 +8,7 @@ import { describeNode, floatAttribute, intAttribute, type Node } from '../onnx/i
 import { causality } from './causality.ts';
 import { isNumber } from './dims.ts';
 import { fusedSite } from './fused.ts';
-import { keyPaddingKind } from './key-padding.ts';
+import { keyPaddingKind, unclearPadding } from './key-padding.ts';
 import { miss, type SiteRule } from './rule.ts';
 import type { Scope } from './scope.ts';
 import type { MaskUse, Place, Refusal } from './site.ts';
@@ -29,6 +29,8 @@ export const multiHeadAttention: SiteRule = {
     const masks: MaskUse[] = [];
     const padding = node.inputs[4];
     if (padding) masks.push({ node, value: padding, kind: keyPaddingKind(scope, padding) });
+    const joint =
+      packed || scope.rankOf(key) === 5 ? 'MultiHeadAttention with q, k and v in one tensor' : undefined;
     if (node.inputs[5]) masks.push({ node, value: node.inputs[5], kind: 'additive' });
     const order = causality(scope, masks, undefined);
     const unidirectional = intAttribute(node, 'unidirectional', 0) === 1;
@@ -60,6 +62,12 @@ export const multiHeadAttention: SiteRule = {
       attention: packed ? 'self' : undefined,
       biasInside: node.inputs[3] || undefined,
       warnings: warnings(node),
+      lacks: {
+        ...unclearPadding(scope, padding, query),
+        ...(joint === undefined
+          ? {}
+          : { scores: joint, pattern: joint, projections: joint, queries: joint, probabilities: joint }),
+      },
     });
   },
 };

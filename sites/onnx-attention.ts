@@ -38,6 +38,7 @@ export const onnxAttention: SiteRule = {
     if (node.inputs[6]) masks.push({ node, value: node.inputs[6], kind: 'lengths' });
     const order = causality(scope, masks, scoresShape(scope, query, key, node.inputs[4]));
     const isCausal = intAttribute(node, 'is_causal', 0) === 1;
+    const softcap = floatAttribute(node, 'softcap', 0);
     const layout = merged ? 'BS(HD)' : 'BHSD';
     const site = fusedSite(scope, node, position, {
       form: 'P5',
@@ -51,7 +52,7 @@ export const onnxAttention: SiteRule = {
       headDim: D,
       valueDim: channels(scope, value, merged ? K : 1) ?? D,
       scale: floatAttribute(node, 'scale', 0) || 1 / Math.sqrt(D),
-      softcap: floatAttribute(node, 'softcap', 0) || undefined,
+      softcap: softcap > 0 ? softcap : undefined,
       window: order.window,
       headSink: undefined,
       rotary: undefined,

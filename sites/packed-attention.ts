@@ -8,7 +8,7 @@ import { floatAttribute, intAttribute, intsAttribute } from '../onnx/index.ts';
 import { causality } from './causality.ts';
 import { isNumber } from './dims.ts';
 import { fusedSite } from './fused.ts';
-import { keyPaddingKind } from './key-padding.ts';
+import { keyPaddingKind, unclearPadding } from './key-padding.ts';
 import { miss, type SiteRule } from './rule.ts';
 import type { MaskUse } from './site.ts';
 
@@ -66,6 +66,7 @@ export const packedAttention: SiteRule = {
         zLayout: 'BS(HD)',
         attention: 'self',
         biasInside: bias || undefined,
+        lacks: unclearPadding(scope, padding, input),
       }),
       sources: { q: input, k: input },
     };

@@ -2,7 +2,7 @@
 import { describeNode, type Node, qualifiedOp } from '../onnx/index.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
-import type { NearMiss, Refusal } from './site.ts';
+import type { Capability, NearMiss, Refusal } from './site.ts';
 
 const WRAPPED =
   'the whole generation loop is one operator; values of its sub-graph cannot become graph outputs';
@@ -71,6 +71,17 @@ export function refusalOf(node: Node, hasRule: (op: string) => boolean): Refusal
 /** Masking values are large and negative; anything above this does not hide a key. */
 const WEAKEST_FILLER = -100;
 
+/** Capabilities as a reader of `inspect` meets them. */
+const WORDS: Readonly<Record<Capability, string>> = {
+  scores: 'hook_attn_scores',
+  pattern: 'hook_pattern',
+  logits: 'edits of logits (zerotuning)',
+  queries: 'edits of queries (temperature)',
+  probabilities: 'edits of probabilities (act, pine, var)',
+  rotation: 'hook_rot_q and hook_rot_k',
+  projections: 'hook_q, hook_k and hook_v',
+};
+
 /** Limitations of a site, for the user to know. */
 export function siteWarnings(scope: Scope, site: SiteDraft): Refusal[] {
   const node = describeNode(site.anchor);
@@ -89,6 +100,15 @@ export function siteWarnings(scope: Scope, site: SiteDraft): Refusal[] {
   if (site.scale === undefined)
     found.push(warn('SCALE_AT_RUN_TIME', 'the factor on the scores is a run-time value'));
   if (site.causal === null) found.push(warn('CAUSALITY_UNKNOWN', site.causalBy));
+  const lacking = new Map<string, Capability[]>();
+  for (const [capability, reason] of Object.entries(site.lacks ?? {}) as [Capability, string][]) {
+    lacking.set(reason, [...(lacking.get(reason) ?? []), capability]);
+  }
+  for (const [reason, capabilities] of lacking) {
+    found.push(
+      warn('SITE_LACKS', `${reason}: it has no ${capabilities.map((one) => WORDS[one]).join(', ')}`),
+    );
+  }
   for (const mask of site.masks) {
     const fillers = mask.kind === 'select' && mask.node.opType === 'Where' ? mask.node.inputs.slice(1) : [];
     const filler = fillers.map((value) => scope.scalar(value)).find((value) => value !== undefined);
@@ -102,6 +122,35 @@ export function siteWarnings(scope: Scope, site: SiteDraft): Refusal[] {
     }
   }
   return found;
+}
+
+/** What almost was attention beside what was recognised: nobody edits it. */
+export function missedRefusals(nearMisses: readonly NearMiss[]): Refusal[] {
+  return nearMisses.map(({ node, rule, reason }) => ({
+    code: 'NEAR_MISS',
+    level: 'refuse',
+    node,
+    reason: `almost ${rule}: ${reason}`,
+  }));
+}
+
+/** That methods reach a part of a model's attention only, where that is so. */
+export function partialRemark(
+  sites: number,
+  refused: readonly Refusal[],
+  nearMisses: readonly NearMiss[],
+): Refusal | undefined {
+  const declined = refused.filter(
+    ({ code }) => code === 'ATTENTION_UNSUPPORTED' || code === 'ATTENTION_UNKNOWN',
+  ).length;
+  const beyond = declined + nearMisses.length;
+  if (sites === 0 || beyond === 0) return undefined;
+  return {
+    code: 'ATTENTION_PARTIAL',
+    level: 'warn',
+    node: 'file',
+    reason: `${sites} of ${sites + beyond} nodes that look like attention can be hooked; methods edit these and leave the others as they are`,
+  };
 }
 
 /** What to say of a file without any site. */

@@ -49,13 +49,86 @@ export function sumAfterSum(scope: Scope, { sum, normalised }: ResidualSum): Res
     const source = unviewed(scope, value);
     if (streams.includes(source)) return true;
     const norm = normOf(scope, source);
-    return norm !== undefined && unviewed(scope, norm.input) === sum;
+    if (norm !== undefined && unviewed(scope, norm.input) === sum) return true;
+    return isRepair(scope.maker(source)) && unrepaired(scope, source, (at) => streams.includes(at));
   };
   return sweep(scope, streams, (node, [a, b], reached) => {
     if (!reached.has(a) || !reached.has(b)) return undefined;
     if (isStream(a)) return isStream(b) ? undefined : residualSum(node, b, a);
     return isStream(b) ? residualSum(node, a, b) : undefined;
   });
+}
+
+/** What may stand on a stream without ending it: clamps, masks on tokens, gates, casts, further sums. */
+const ELEMENTWISE: ReadonlySet<string> = new Set([
+  ...[
+    'Add',
+    'Sub',
+    'Mul',
+    'Div',
+    'Clip',
+    'Min',
+    'Max',
+    'Where',
+    'Cast',
+    'CastLike',
+    'Identity',
+    'Dropout',
+    'Neg',
+  ],
+  ...[
+    'Reshape',
+    'Transpose',
+    'Squeeze',
+    'Unsqueeze',
+    'Expand',
+    'QuantizeLinear',
+    'DequantizeLinear',
+    'Sum',
+    'Mean',
+  ],
+  ...['Tanh', 'Relu', 'Elu', 'Selu', 'LeakyRelu', 'Sigmoid', 'Erf', 'Gelu', 'Softplus', 'HardSwish', 'Round'],
+]);
+
+/** Values looked at behind a stream; more than any known repair or gate is long. */
+const WIDEST = 48;
+
+/** The nearest value, back through elementwise nodes, that is what is looked for. */
+export function behindElementwise(
+  scope: Scope,
+  value: string,
+  found: (value: string) => boolean,
+): string | undefined {
+  const seen = new Set([value]);
+  for (const at of seen) {
+    if (found(at)) return at;
+    if (seen.size > WIDEST) return undefined;
+    const node = scope.maker(at);
+    if (node?.domain !== '' || !ELEMENTWISE.has(node.opType)) continue;
+    for (const input of node.inputs) if (input !== '' && !isWeight(scope, input)) seen.add(input);
+  }
+  return undefined;
+}
+
+function isRepair(node: Node | undefined): boolean {
+  return node !== undefined && node.domain === '' && REPAIRS.has(node.opType);
+}
+
+/** Clamps and masks between a sum and the branch that starts from it. */
+const REPAIRS: ReadonlySet<string> = new Set(['Clip', 'Where', 'Mul', 'Min', 'Max', 'Cast', 'Identity']);
+
+/** The value behind clamps and masks, seen through their first computed operand of the same shape. */
+function unrepaired(scope: Scope, value: string, found: (value: string) => boolean): boolean {
+  const seen = new Set([value]);
+  for (const at of seen) {
+    if (found(at)) return true;
+    if (seen.size > 12) return false;
+    const node = scope.maker(at);
+    if (node?.domain !== '' || !REPAIRS.has(node.opType)) continue;
+    for (const input of node.inputs)
+      if (input !== '' && !isWeight(scope, input)) seen.add(unviewed(scope, input));
+  }
+  return false;
 }
 
 function residualSum(node: Node, added: string, stream: string): ResidualSum {

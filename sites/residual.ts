@@ -7,7 +7,7 @@
 import type { Node } from '../onnx/index.ts';
 import { normOf, SUM_OUTPUT, skipBias } from './norm.ts';
 import { isOp, plain, unviewed } from './paths.ts';
-import { type ResidualSum, sumAfter, sumAfterSum, summands } from './residual-sum.ts';
+import { behindElementwise, type ResidualSum, sumAfter, sumAfterSum, summands } from './residual-sum.ts';
 import type { SiteDraft } from './rule.ts';
 import type { Scope } from './scope.ts';
 import type { ResidualLayer } from './site.ts';
@@ -109,7 +109,10 @@ function originOf(scope: Scope, origins: ReadonlyMap<string, Origin>, stream: st
   const direct = origins.get(value);
   if (direct) return direct;
   const norm = normOf(scope, value);
-  return norm && origins.get(unviewed(scope, norm.input));
+  const normed = norm && origins.get(unviewed(scope, norm.input));
+  if (normed) return normed;
+  const behind = behindElementwise(scope, value, (at) => origins.has(at));
+  return behind === undefined ? undefined : origins.get(behind);
 }
 
 /** Fill in what the attention adds, and the MLP that follows; yields the stream values the next layer may start from. */

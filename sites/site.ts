@@ -30,6 +30,22 @@ export type AttentionOperator =
   | 'com.microsoft.Attention'
   | 'Attention';
 
+/**
+ * What may be wanted of a site: reading its scores or its pattern, adding to its logits, multiplying its queries,
+ * changing its probabilities (it is then computed in another way), reading rotated queries and keys.
+ */
+export type Capability =
+  | 'scores'
+  | 'pattern'
+  | 'logits'
+  | 'queries'
+  | 'probabilities'
+  | 'rotation'
+  | 'projections';
+
+/** Capabilities a site does not have, each with the reason: 'GroupQueryAttention with sliding_window_cache=1'. */
+export type Lacks = { readonly [capability in Capability]?: string };
+
 /** A value of the graph and the order of its axes. */
 export interface Place {
   readonly value: string;
@@ -187,6 +203,8 @@ export interface Site {
   readonly present?: CachePair | undefined;
   /** Bias of q, k and v, end to end, that the operator adds itself: their values lack it. */
   readonly biasInside?: string | undefined;
+  /** What the operator's options take away (options.ts); known before anything is built. */
+  readonly lacks?: Lacks | undefined;
   /** Points that do not exist as values in this form. */
   readonly absent: readonly ('q' | 'k' | 'v' | 'scores' | 'pattern' | 'z')[];
 }

@@ -19,7 +19,7 @@ import {
   subgraphs,
 } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
-import type { Recognition, ScopeStep, Site } from '../../sites/site.ts';
+import type { Capability, Recognition, ScopeStep, Site } from '../../sites/site.ts';
 import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
 
 export interface Tap {
@@ -58,7 +58,7 @@ export interface CompileOptions extends KernelOptions {
 const ATTENTION_MASK = 'attention_mask';
 
 /**
- * @throws AttuneError POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
+ * @throws AttuneError SITE_LACKS, POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
  *   OPSET_TOO_OLD
  */
 export function compile(
@@ -71,6 +71,7 @@ export function compile(
   const traits = { ep, lowering, blockRows, scoreBytes };
   const tree = new RewriteTree(model, traits);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
+  for (const edit of everywhere) checkCapability(edit);
   for (const point of [...taps, ...everywhere.flatMap(pointsOf)]) {
     for (const one of [point, ...(point.twins ?? [])]) tree.at(one.scope).enableSum(one);
   }
@@ -85,6 +86,29 @@ export function compile(
   const tapped = taps.map((point) => tree.addTap(point));
   const reports = tree.reports();
   return { model: tree.finish(knobs, states), taps: tapped, knobs, states, reports };
+}
+
+/** What an edit takes of its site. */
+const TAKES: { readonly [kind in Edit['kind']]?: Capability } = {
+  bias: 'logits',
+  logits: 'logits',
+  'query-scale': 'queries',
+  expand: 'probabilities',
+  segments: 'probabilities',
+};
+
+/** @throws AttuneError SITE_LACKS before anything is built, with the operator's option that stands against it */
+function checkCapability(edit: Edit): void {
+  const capability = TAKES[edit.kind];
+  if (edit.kind === 'write' || capability === undefined) return;
+  const reason = edit.site.lacks?.[capability];
+  if (reason === undefined) return;
+  throw new AttuneError('SITE_LACKS', {
+    at: edit.site.anchor.name || edit.site.anchor.opType,
+    found: reason,
+    expected: `attention whose ${capability} can be edited`,
+    hint: '`attune inspect` lists what each layer has; choose other layers, or another export.',
+  });
 }
 
 /** Hook points an edit reads or replaces. */

@@ -8,7 +8,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import type { Emit } from '../../onnx/emitter.ts';
-import { DataType, intAttribute, type Node } from '../../onnx/index.ts';
+import { DataType, floatAttribute, intAttribute, type Node } from '../../onnx/index.ts';
 import type { AttentionOperator, Site } from '../../sites/site.ts';
 import { toBSHD } from './layout.ts';
 
@@ -158,7 +158,10 @@ function groupQueryInputs(e: Emit, site: Site): FusedInputs {
   const past = e.reshape(pastLengths(e, node.inputs[5]!, S), [-1, 1, 1, 1]);
   const row = e.op('Add', [past, e.reshape(e.range(S), [1, 1, -1, 1])], 'row');
   const key = e.reshape(e.range(e.dim(k, 2)), [1, 1, 1, -1]);
-  const visible = [e.op('Not', [e.op('Greater', [key, row], 'later')], 'causal')];
+  // Without a causal order a row sees all keys of its sequence.
+  const last = e.op('Add', [past, e.op('Sub', [S, e.ints(1)], 'last')], 'last_row');
+  const until = site.causal === false ? last : row;
+  const visible = [e.op('Not', [e.op('Greater', [key, until], 'later')], 'causal')];
   const window = intAttribute(node, 'local_window_size', -1);
   if (window > 0) {
     visible.push(e.op('Greater', [key, e.op('Sub', [row, e.ints(window)], 'horizon')], 'in_window'));
@@ -201,11 +204,12 @@ function multiHeadInputs(e: Emit, site: Site): FusedInputs {
       : presentKey(e, node, { past: 6, present: 1 }, () =>
           e.reshape(withBias(node.inputs[1]!, H * D), [0, 0, H, D]),
         );
-  const visible: string[] = [];
-  if (intAttribute(node, 'unidirectional', 0) === 1) visible.push(causal(e, q, k));
-  const padding = input(node, 4);
-  if (padding !== undefined) visible.push(paddingMask(e, site, padding, k));
-  return { q, k, kHeads: H, bias: input(node, 5), visible };
+  return {
+    q,
+    k,
+    kHeads: H,
+    ...contribMasks(e, site, { q, k, padding: input(node, 4), bias: input(node, 5) }),
+  };
 }
 
 /** com.microsoft.Attention with packed weights. */
@@ -218,11 +222,8 @@ function packedAttentionInputs(e: Emit, site: Site): FusedInputs {
     const pastKey = e.op('Gather', [past, e.int(0)], 'past_key', { axis: 0 });
     k = e.op('Concat', [pastKey, k], 'k_with_past', { axis: 2 });
   }
-  const visible: string[] = [];
-  if (intAttribute(node, 'unidirectional', 0) === 1) visible.push(causal(e, q, k));
-  const mask = input(node, 3);
-  if (mask !== undefined) visible.push(paddingMask(e, site, mask, k));
-  return { q, k, kHeads: site.numHeads, bias: input(node, 5), visible };
+  const masks = contribMasks(e, site, { q, k, padding: input(node, 3), bias: input(node, 5) });
+  return { q, k, kHeads: site.numHeads, ...masks };
 }
 
 function packedProjection(e: Emit, site: Site, which: 'q' | 'k' | 'v'): string {
@@ -234,6 +235,9 @@ function packedProjection(e: Emit, site: Site, which: 'q' | 'k' | 'v'): string {
   if (bias) value = e.op('Add', [value, e.slice(bias, 0, ...range)], `${which}_biased`);
   return e.reshape(value, [0, 0, H, which === 'v' ? E : D]);
 }
+
+/** The lowest float32. */
+const LOWEST = -3.4028234663852886e38;
 
 /** ai.onnx Attention. */
 function standardAttentionInputs(e: Emit, site: Site): FusedInputs {
@@ -255,9 +259,11 @@ function standardAttentionInputs(e: Emit, site: Site): FusedInputs {
     visible.push(past || present ? causal(e, q, k) : upperLeftCausal(e, q, k));
   const mask = input(node, 3);
   const boolean = site.masks.some((use) => use.value === mask && use.kind === 'select');
-  if (mask !== undefined && boolean) visible.push(mask);
+  // ONNX Runtime adds the lowest number where a boolean mask is false: a row that sees nothing sees all alike.
+  const additive =
+    mask !== undefined && boolean ? e.op('Where', [mask, e.scalar(0), e.scalar(LOWEST)], 'hidden') : mask;
   // Keys that the graph repeated reach the operator with H heads.
-  return { q, k, kHeads: site.k.repeated ? H : K, bias: boolean ? undefined : mask, visible };
+  return { q, k, kHeads: site.k.repeated ? H : K, bias: additive, visible };
 }
 
 /** Key j is visible to row i of S when j ≤ T − S + i. q [B,S,H,D], k [B,K,T,D]. */
@@ -271,6 +277,29 @@ function causal(e: Emit, q: string, k: string): string {
 function upperLeftCausal(e: Emit, q: string, k: string): string {
   const row = e.reshape(e.range(e.dim(q, 1)), [-1, 1]);
   return e.op('Not', [e.op('Greater', [e.reshape(e.range(e.dim(k, 2)), [1, -1]), row], 'later')], 'causal');
+}
+
+/** What MultiHeadAttention and com.microsoft.Attention add to scores of padding where they are not told otherwise. */
+const MASK_FILTER = -10000;
+
+/**
+ * Padding adds mask_filter_value, as the operators do, so that a row of nothing but padding still has a pattern; later
+ * keys are hidden altogether.
+ */
+function contribMasks(
+  e: Emit,
+  site: Site,
+  { q, k, padding, bias }: { q: string; k: string; padding: string | undefined; bias: string | undefined },
+): Pick<FusedInputs, 'bias' | 'visible'> {
+  const visible = intAttribute(site.anchor, 'unidirectional', 0) === 1 ? [causal(e, q, k)] : [];
+  if (padding === undefined) return { bias, visible };
+  const filler = floatAttribute(site.anchor, 'mask_filter_value', MASK_FILTER);
+  const kept = paddingMask(e, site, padding, k);
+  const filled = e.op('Where', [kept, e.scalar(0), e.scalar(filler)], 'padding');
+  return {
+    bias: bias === undefined ? filled : e.op('Add', [e.cast(bias, DataType.FLOAT), filled], 'bias'),
+    visible,
+  };
 }
 
 /** A 0/1 mask of keys, [B,T] or [B,S,T], or the number of real keys of each row, [B]. */

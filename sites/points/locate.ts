@@ -2,7 +2,7 @@
  * Where each hook point lives in a recognised graph: the value that carries it, the fused operator it has to be
  * derived from, or the reason why it is not there.
  */
-import type { Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../site.ts';
+import type { Capability, Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../site.ts';
 import { ATTENTION_POINTS, type PointKind, pointName, type RESIDUAL_POINTS } from './names.ts';
 
 export type Source =
@@ -134,6 +134,9 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
   if (site.scope.some((step) => step.attribute === 'body')) {
     return nowhere('the site is inside a Loop or Scan body, whose values differ from step to step');
   }
+  const needed = NEEDED[kind];
+  const lacking = needed && site.lacks?.[needed];
+  if (lacking !== undefined) return withoutOption(kind, site, lacking);
   switch (kind) {
     case 'hook_q':
       return projection(site.q, site);
@@ -148,12 +151,30 @@ function attentionSource(kind: (typeof ATTENTION_POINTS)[number], site: Site): S
     case 'hook_attn_scores':
       return stage(site.scores, site);
     case 'hook_pattern':
-      return stage(site.pattern, site);
+      return stage(site.patternOperand ?? site.pattern, site);
     case 'hook_z':
       return stage(site.z ?? site.zFlat, site);
     case 'hook_result':
       return resultSource(site);
   }
+}
+
+/** What reading a point that is not in the graph takes. */
+const NEEDED: { readonly [kind in PointKind]?: Capability } = {
+  hook_q: 'projections',
+  hook_k: 'projections',
+  hook_v: 'projections',
+  hook_rot_q: 'rotation',
+  hook_rot_k: 'rotation',
+  hook_attn_scores: 'scores',
+  hook_pattern: 'pattern',
+};
+
+/** Values that stand in the graph are what they are; what would be computed from the operator's inputs is not to be had. */
+function withoutOption(kind: PointKind, site: Site, reason: string): Source {
+  const rotated = kind === 'hook_rot_q' ? site.q.rotated : kind === 'hook_rot_k' ? site.k.rotated : undefined;
+  const place = kind === 'hook_pattern' ? site.pattern : kind === 'hook_attn_scores' ? site.scores : rotated;
+  return place ? { from: 'value', place } : nowhere(reason);
 }
 
 /** q, k or v after its bias, which a fused operator may add inside. */

@@ -138,7 +138,9 @@ function proportion(terms: readonly Terms[], clusters: Sample['clusters'], level
   const value = meanOf(values);
   const variance = (value * (1 - value)) / values.length;
   const n = effectiveSize(values, keysOf(clusters), { variance, parts: terms[0]![1], level });
-  return { ...wilsonInterval(value * n, n, level), value };
+  // Whole numbers stay whole where every item counts.
+  const right = values.reduce((sum, one) => sum + one, 0) * (n / values.length);
+  return { ...wilsonInterval(right, n, level), value };
 }
 
 /**

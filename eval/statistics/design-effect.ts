@@ -33,6 +33,7 @@ export function effectiveSize(
 ): number {
   const n = values.length;
   const C = new Set(clusters).size;
+  if (C === n && parts === 1) return n;
   const t = (df: number) => studentQuantile((1 + level) / 2, df);
   const few = C === n ? 1 : (t(n - 1) / t(C - 1)) ** 2;
   const items = values.map((_, i) => `${i}`);

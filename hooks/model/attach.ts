@@ -6,9 +6,18 @@
 import { AttuneError } from '../../errors.ts';
 import { openModel } from '../../onnx/index.ts';
 import type { KernelOptions } from '../compile/index.ts';
-import { type Feeds, inNode, loadRuntime, type OrtSession, type Runtime } from '../session/index.ts';
+import {
+  chooseRuntime,
+  type Feeds,
+  inNode,
+  loadRuntime,
+  type OrtSession,
+  providersOf,
+  type Runtime,
+  type RuntimeName,
+} from '../session/index.ts';
 import { installDecoding } from './decoding/index.ts';
-import { modelFacts } from './facts.ts';
+import { type ModelFacts, modelFacts } from './facts.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
 import { ListeningEncoder } from './listening-encoder.ts';
@@ -39,8 +48,12 @@ export interface AttachOptions {
   readonly padding?: boolean;
   /** Session to hook; default `decoder_model_merged`, else `model`. */
   readonly session?: string;
-  /** ONNX Runtime to use instead of onnxruntime-node (in Node) or onnxruntime-web. */
-  readonly runtime?: Runtime;
+  /**
+   * What runs the hooked session: 'native' (attune's addon, caches in native memory), 'onnxruntime' (onnxruntime-node), 'wasm'
+   * (onnxruntime-web), or a runtime of your own. Default: native in Node where the addon was built, else onnxruntime;
+   * `model.attune.runtime` says which, and why.
+   */
+  readonly runtime?: RuntimeName | Runtime;
   /**
    * How attention is computed: which lowering, and how many bytes of scores attention that is written out may hold at a
    * time. Default: the lowering measured cheapest (kernels/costs), 16 MiB.
@@ -143,7 +156,9 @@ export async function wrap<M extends TransformersModel>(
     modelFileName: options.model_file_name ?? null,
   };
   const host = await hostRuntime();
-  const runtime = options.runtime ?? host;
+  const device = plain.config?.device;
+  const chosen = await chooseRuntime({ runtime: options.runtime, device, session: options.session_options });
+  const { runtime } = chosen;
   const path = await graphOfSession(idOrFolder, name, plain.config?.dtype ?? 'fp32', files);
   const facts = modelFacts(await openModel(path), model.config as Record<string, unknown>);
   const tracker = new RequestTracker(imageToken(model.config as Record<string, unknown>));
@@ -154,7 +169,11 @@ export async function wrap<M extends TransformersModel>(
     session: {
       host,
       kernels: options.kernels,
-      session: { ...providers(plain, runtime === host), ...options.session_options },
+      session: {
+        ...providersOf(chosen, device, host),
+        ...(chosen.name === 'native' && !options.untouchedRuns && cachesStay(facts)),
+        ...options.session_options,
+      },
     },
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
@@ -181,12 +200,16 @@ export async function wrap<M extends TransformersModel>(
   }
   observeEmbeddings(model, tracker);
   installDecoding(model, live, tracker, imageToken(model.config as Record<string, unknown>));
-  return AttunedModel.attach(model, live, facts, tracker);
+  return AttunedModel.attach(model, live, facts, tracker, chosen);
 }
 
-/** The execution provider that transformers.js chose for the device; an injected runtime chooses for itself. */
-function providers({ config }: { config?: { device?: string } }, sameRuntime: boolean): object {
-  return sameRuntime && config?.device ? { executionProviders: [config.device] } : {};
+/**
+ * Caches stay in native memory, as transformers.js has them stay on a GPU. Not where outputs are remembered: transformers.js
+ * disposes of a cache once it has a newer one.
+ */
+function cachesStay({ file }: ModelFacts): object {
+  const names = file.model.graph.outputs.map(({ name }) => name).filter((name) => name.startsWith('present'));
+  return { preferredOutputLocation: Object.fromEntries(names.map((name) => [name, 'gpu-buffer'])) };
 }
 
 /** The runtime transformers.js uses in Node, whose tensors it expects. */

@@ -1,6 +1,7 @@
 /** What attune adds to a transformers.js model object: switching interventions and looking inside. */
 import { AttuneError } from '../../errors.ts';
 import { selectNames } from '../../sites/points/index.ts';
+import type { ChosenRuntime } from '../session/index.ts';
 import { type Activation, activation } from './activation.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, runHooked } from './function-hooks.ts';
@@ -26,8 +27,9 @@ export class AttunedModel {
     live: LiveSession,
     facts: ModelFacts,
     tracker: RequestTracker,
+    runtime: ChosenRuntime,
   ): M & AttunedModel {
-    const handle = new AttuneHandle(model as unknown as Callable, live, facts, tracker);
+    const handle = new AttuneHandle(model as unknown as Callable, live, facts, tracker, runtime);
     return Object.assign(model, {
       attune: handle,
       use: handle.use.bind(handle),
@@ -43,12 +45,21 @@ export class AttunedModel {
 
 export class AttuneHandle {
   readonly facts: ModelFacts;
+  /** What runs the hooked session, and why: `{ name: 'native', reason: 'the addon is built and its library fits', … }`. */
+  readonly runtime: ChosenRuntime;
   readonly #model: Callable;
   readonly #live: LiveSession;
   readonly #tracker: RequestTracker;
   #fingerprint: Promise<string> | undefined;
 
-  constructor(model: Callable, live: LiveSession, facts: ModelFacts, tracker: RequestTracker) {
+  constructor(
+    model: Callable,
+    live: LiveSession,
+    facts: ModelFacts,
+    tracker: RequestTracker,
+    runtime: ChosenRuntime,
+  ) {
+    this.runtime = runtime;
     this.#model = model;
     this.#live = live;
     this.facts = facts;

@@ -1,5 +1,5 @@
 /** From an opened model and a plan to a running session, weights left where they are. */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError, isAttuneError } from '../../errors.ts';
 import {
   assemble,
   checkExternalFiles,
@@ -83,9 +83,10 @@ export async function startSession(
     const inner = await runtime.InferenceSession.create(bytes, settings);
     return new HookedSession(inner, compiled, runtime, host, options.states);
   } catch (cause) {
+    if (isAttuneError(cause) && cause.code !== 'SESSION_FAILED') throw cause;
     throw new AttuneError('SESSION_FAILED', {
       at: file.source.name,
-      found: (cause as Error).message,
+      found: isAttuneError(cause) ? cause.found : (cause as Error).message,
       hint: 'If the untouched file loads, please report this with `attune inspect --json`.',
       cause,
     });

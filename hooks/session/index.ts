@@ -1,6 +1,20 @@
 /** Running compiled graphs with ONNX Runtime. */
 export { createSession, type SessionOptions, startSession } from './create.ts';
 export { completeFeeds, type Nested } from './feeds.ts';
+export {
+  type ChosenRuntime,
+  chooseRuntime,
+  providersOf,
+  RUNTIME_NAMES,
+  type RuntimeName,
+  type RuntimeWish,
+} from './native/choose.ts';
+export {
+  type AddonPaths,
+  loadNativeRuntime,
+  type NativeRuntime,
+  type NativeSession,
+} from './native/index.ts';
 export { executionProviderOf } from './provider.ts';
 export {
   type Backend,

@@ -1,0 +1,115 @@
+/** Which runtime a model runs on: as asked, or the native one where it can be had; and why. */
+import { AttuneError, isAttuneError } from '../../../errors.ts';
+import { inNode, loadRuntime, type Runtime } from '../runtime.ts';
+import { isNative, loadNativeRuntime, type NativeRuntime } from './index.ts';
+import { sessionSettings } from './options.ts';
+
+export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
+/**
+ * 'native': ONNX Runtime through attune's addon, caches in native memory; 'onnxruntime': onnxruntime-node (in a browser
+ * onnxruntime-web); 'wasm': onnxruntime-web.
+ */
+export type RuntimeName = (typeof RUNTIME_NAMES)[number];
+
+export interface ChosenRuntime {
+  /** 'given' for a runtime that the caller made. */
+  readonly name: RuntimeName | 'given';
+  /** Why this one, in a sentence. */
+  readonly reason: string;
+  /** Of ONNX Runtime, where it is known. */
+  readonly version?: string;
+  readonly runtime: Runtime;
+}
+
+export interface RuntimeWish {
+  /** By name, or one of the caller's own. Default: native where the addon loads, else onnxruntime. */
+  readonly runtime?: RuntimeName | Runtime | undefined;
+  /** As transformers.js names devices. */
+  readonly device?: string | undefined;
+  /** Options of InferenceSession.create. */
+  readonly session?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/**
+ * @throws AttuneError RUNTIME_UNKNOWN for another name; where one was asked for by name, what loading it throws: NATIVE_ADDON,
+ * NATIVE_LIBRARY, NATIVE_OPTION, THREADS_INVALID, RUNTIME_MISSING
+ */
+export async function chooseRuntime(wish: RuntimeWish = {}): Promise<ChosenRuntime> {
+  const { runtime, device = 'cpu', session = {} } = wish;
+  if (typeof runtime === 'object') {
+    const name = isNative(runtime) ? 'native' : 'given';
+    return { name, reason: 'the caller gave it', ...versionOf(runtime), runtime };
+  }
+  if (runtime === undefined) return automatic(device, session);
+  if (runtime === 'native') {
+    if (device !== 'cpu') throw onlyCpu(device);
+    sessionSettings(session);
+    return native(await theNativeRuntime(), 'asked for by name');
+  }
+  if (runtime === 'onnxruntime') {
+    return { name: runtime, reason: 'asked for by name', runtime: await loadRuntime() };
+  }
+  if (runtime === 'wasm') {
+    return { name: runtime, reason: 'asked for by name', runtime: await loadRuntime('web') };
+  }
+  throw new AttuneError('RUNTIME_UNKNOWN', {
+    found: `runtime "${String(runtime)}"`,
+    expected: `${RUNTIME_NAMES.join(', ')}, or an object with InferenceSession and Tensor`,
+  });
+}
+
+async function automatic(device: string, session: Readonly<Record<string, unknown>>): Promise<ChosenRuntime> {
+  const stay = async (reason: string): Promise<ChosenRuntime> => ({
+    name: inNode() ? 'onnxruntime' : 'wasm',
+    reason,
+    runtime: await loadRuntime(),
+  });
+  if (!inNode()) return stay('the addon is for Node');
+  if (device !== 'cpu') return stay(`the addon runs on the cpu, the model on ${device}`);
+  try {
+    sessionSettings(session);
+    return native(await theNativeRuntime(), 'the addon is built and its library fits');
+  } catch (error) {
+    const ours = ['NATIVE_ADDON', 'NATIVE_LIBRARY', 'NATIVE_OPTION', 'THREADS_INVALID'];
+    if (ours.some((code) => isAttuneError(error, code))) return stay((error as Error).message);
+    throw error;
+  }
+}
+
+const native = (runtime: NativeRuntime, reason: string): ChosenRuntime => ({
+  name: 'native',
+  reason,
+  ...versionOf(runtime),
+  runtime,
+});
+
+const versionOf = (runtime: Runtime) => (isNative(runtime) ? { version: runtime.native.version } : {});
+
+let loaded: Promise<NativeRuntime> | undefined;
+
+/** One for the process; a failure is tried again, as the addon may be built meanwhile. */
+function theNativeRuntime(): Promise<NativeRuntime> {
+  loaded ??= loadNativeRuntime().catch((error: unknown) => {
+    loaded = undefined;
+    throw error;
+  });
+  return loaded;
+}
+
+function onlyCpu(device: string): AttuneError {
+  return new AttuneError('NATIVE_OPTION', {
+    found: `device ${device}`,
+    expected: 'cpu, where the native runtime runs',
+    hint: 'Leave the runtime to attune, or use runtime: "onnxruntime".',
+  });
+}
+
+/** Execution providers that a choice implies. @param host the runtime that transformers.js chose the device for */
+export function providersOf(
+  { name, runtime }: ChosenRuntime,
+  device: string | undefined,
+  host: Runtime,
+): object {
+  if (name === 'wasm') return { executionProviders: ['wasm'] };
+  return runtime === host && device ? { executionProviders: [device] } : {};
+}

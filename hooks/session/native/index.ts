@@ -1,0 +1,38 @@
+/** ONNX Runtime through the native addon: a runtime like onnxruntime-node, with caches that never leave it. */
+import { loadRuntime, type Runtime } from '../runtime.ts';
+import { type AddonPaths, type LoadedAddon, loadAddon } from './addon.ts';
+import { NativeSession } from './session.ts';
+
+export type { AddonPaths } from './addon.ts';
+export type { NativeSession } from './session.ts';
+
+/** A Runtime whose sessions are native. Its tensors are those of onnxruntime-node, which transformers.js uses. */
+export interface NativeRuntime extends Runtime {
+  readonly InferenceSession: {
+    create(model: string | Uint8Array, options?: object): Promise<NativeSession>;
+  };
+  /** What is in force: paths of addon and library, ONNX Runtime's version. */
+  readonly native: Pick<LoadedAddon, 'path' | 'library' | 'version'>;
+  listSupportedBackends(): { name: string; bundled: boolean }[];
+}
+
+/**
+ * @throws AttuneError NATIVE_ADDON, NATIVE_LIBRARY with what is missing and what to do; RUNTIME_MISSING without onnxruntime-node
+ */
+export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeRuntime> {
+  const { Tensor } = await loadRuntime('node');
+  const loaded = await loadAddon(paths);
+  const { path, library, version } = loaded;
+  const runtime: NativeRuntime = {
+    InferenceSession: {
+      create: (model, options) =>
+        NativeSession.create(loaded, runtime, model, options as Readonly<Record<string, unknown>>),
+    },
+    Tensor,
+    native: { path, library, version },
+    listSupportedBackends: () => [{ name: 'cpu', bundled: true }],
+  };
+  return runtime;
+}
+
+export const isNative = (runtime: Runtime): runtime is NativeRuntime => 'native' in runtime;

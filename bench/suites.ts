@@ -6,6 +6,7 @@ import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
 import { loadSuite } from './load/suite.ts';
+import { nativeSuite } from './native/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
 import { visionSuite } from './vision/suite.ts';
@@ -19,6 +20,7 @@ export const SUITES: readonly Suite[] = [
   decodingSuite,
   evalSuite,
   visionSuite,
+  nativeSuite,
 ];
 
 /** @throws AttuneError SUITE_UNKNOWN with the nearest name */

@@ -53,6 +53,8 @@ export class Contestant {
     return new Contestant(
       await from_pretrained(AutoModelForCausalLM, await shape.folder(), {
         dtype: 'q4',
+        // The same runtime on both sides: bench/native compares runtimes.
+        runtime: 'onnxruntime',
         session_options: sessionOptions(clock) as Record<string, unknown>,
         interventions: interventionsOf(shape, variant),
       }),

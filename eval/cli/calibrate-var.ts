@@ -13,6 +13,7 @@ import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-lan
 import type { CausalModel } from '../scoring/pass.ts';
 import type { Arguments } from './arguments.ts';
 import { planTask, required } from './eval-plan.ts';
+import { runtimeOf } from './model-flags.ts';
 
 /** Prompts, over all tasks; more change nothing. */
 const SAMPLES = 32;
@@ -44,7 +45,12 @@ export async function calibrateVar(args: Arguments, name: string): Promise<VarCa
   >;
   const types = local ? sessionTypes(path, dtype, dtype === 'fp32' ? '' : `_${dtype}`) : dtype;
   const model: TransformersModel & AttunedModel = await loading(name, () =>
-    from_pretrained(AutoModelForImageTextToText as never, path, { ...where, dtype: types, device }),
+    from_pretrained(AutoModelForImageTextToText as never, path, {
+      ...where,
+      dtype: types,
+      device,
+      ...runtimeOf(args),
+    }),
   );
   try {
     const language = causalLanguageModel(model as unknown as CausalModel, tokenizer);

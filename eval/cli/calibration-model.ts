@@ -20,7 +20,7 @@ export interface CalibrationModel extends AsyncDisposable {
 /** @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN, NO_ATTENTION */
 export async function loadCalibrationModel(
   idOrFolder: string,
-  { dtype = 'fp32', device = 'cpu', modelFile }: ModelOptions = {},
+  { dtype = 'fp32', device = 'cpu', modelFile, runtime }: ModelOptions = {},
 ): Promise<CalibrationModel> {
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -40,6 +40,7 @@ export async function loadCalibrationModel(
       ...where,
       dtype,
       device,
+      ...(runtime && { runtime }),
       model_file_name: modelFile ?? null,
     }),
   );

@@ -1,4 +1,6 @@
 /** The flags that say which of a model's files is loaded and where it runs, the same in every command that loads one. */
+import { AttuneError } from '../../errors.ts';
+import { RUNTIME_NAMES, type RuntimeName } from '../../hooks/session/index.ts';
 import type { ModelOptions } from '../models/load.ts';
 import type { Arguments, Flag } from './arguments.ts';
 
@@ -14,13 +16,30 @@ export const MODEL_FLAGS = {
     description: 'which graph in onnx/, without the ending for the number type; default model',
   },
   device: { type: 'string', value: '<name>', description: 'cpu (default), webgpu, …' },
+  runtime: {
+    type: 'string',
+    value: '<name>',
+    description: `${RUNTIME_NAMES.join(', ')}; default native where its addon was built, else onnxruntime`,
+  },
 } as const satisfies Record<string, Flag>;
 
+/** @throws AttuneError ARGUMENT_INVALID for a runtime that is none */
 export function modelOptionsOf(args: Arguments): ModelOptions {
   const modelFile = args.text('model-file')?.replace(/\.onnx$/, '');
   return {
     dtype: args.text('dtype'),
     device: args.text('device'),
+    ...runtimeOf(args),
     ...(modelFile !== undefined && { modelFile }),
   };
+}
+
+export function runtimeOf(args: Arguments): { runtime?: RuntimeName } {
+  const runtime = args.text('runtime');
+  if (runtime === undefined) return {};
+  if ((RUNTIME_NAMES as readonly string[]).includes(runtime)) return { runtime: runtime as RuntimeName };
+  throw new AttuneError('ARGUMENT_INVALID', {
+    found: `--runtime ${runtime}`,
+    expected: RUNTIME_NAMES.join(', '),
+  });
 }

@@ -23,6 +23,7 @@ import {
   isEmpty,
   type TransformersModel,
 } from '../../hooks/model/index.ts';
+import type { RuntimeName } from '../../hooks/session/index.ts';
 import { interventionFromJSON } from '../../interventions/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { EncodedPrompt } from '../scoring/encode.ts';
@@ -59,6 +60,8 @@ export interface ModelOptions {
   modelFile?: string | undefined;
   /** Default 'cpu'. */
   device?: string | undefined;
+  /** What runs it; default native where the addon was built, else onnxruntime, which give the same bytes. */
+  runtime?: RuntimeName | undefined;
   /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
   threads?: number | undefined;
 }
@@ -79,7 +82,7 @@ interface Instance {
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
-  const { dtype = 'fp32', device = 'cpu', modelFile, threads } = options;
+  const { dtype = 'fp32', device = 'cpu', modelFile, threads, runtime } = options;
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -113,6 +116,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
         model_file_name: modelFile ?? null,
         interventions,
         session_options,
+        ...(runtime && { runtime }),
         numLogitsToKeep: true,
         // Elsewhere outputs may lie in memory that is given back.
         ...(device === 'cpu' && { untouchedRuns: kept.around }),
@@ -145,9 +149,23 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   return {
     name: idOrFolder,
     fingerprint: createHash('sha256')
-      .update([weights, dtype, device, ...(modelFile ? [modelFile] : [])].join('/'))
+      .update(
+        [
+          weights,
+          dtype,
+          device,
+          ...(modelFile ? [modelFile] : []),
+          ...(runtime === 'wasm' ? [runtime] : []),
+        ].join('/'),
+      )
       .digest('hex'),
-    software: { 'transformers.js': env.version, onnxruntime: onnxruntime.version },
+    software: {
+      'transformers.js': env.version,
+      onnxruntime: onnxruntime.version,
+      ...(untouched.model.attune.runtime.name !== 'onnxruntime' && {
+        runtime: untouched.model.attune.runtime.name,
+      }),
+    },
     language: {
       ...baseline.language,
       ...(encodeImagePrompt && { encodeImagePrompt }),

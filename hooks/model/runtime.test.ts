@@ -1,5 +1,5 @@
 /** The `runtime` of a live model: what runs, why, and that generation does not depend on it. */
-import { AutoModelForCausalLM, DynamicCache, Tensor } from '@huggingface/transformers';
+import { DynamicCache, Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { act, zeroTuning } from '../../interventions/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
@@ -40,16 +40,19 @@ const INTERVENTIONS = {
 };
 
 describe.skipIf(!native)('the native runtime behind transformers.js', () => {
-  test.each(['llama-gqa', 'llama-eager', 'gpt2'])('%s generates what onnxruntime generates', async (fixture) => {
-    const { prompt } = loadFixture(fixture).greedy!.single;
-    for (const [name, interventions] of Object.entries(INTERVENTIONS)) {
-      const own = await loaded(fixture, { interventions, runtime: 'native' });
-      const other = await loaded(fixture, { interventions, runtime: 'onnxruntime' });
-      expect(own.attune.runtime).toMatchObject({ name: 'native', reason: 'asked for by name' });
-      expect(other.attune.runtime.name).toBe('onnxruntime');
-      expect(await tokens(own, prompt), name).toEqual(await tokens(other, prompt));
-    }
-  });
+  test.each(['llama-gqa', 'llama-eager', 'gpt2'])(
+    '%s generates what onnxruntime generates',
+    async (fixture) => {
+      const { prompt } = loadFixture(fixture).greedy!.single;
+      for (const [name, interventions] of Object.entries(INTERVENTIONS)) {
+        const own = await loaded(fixture, { interventions, runtime: 'native' });
+        const other = await loaded(fixture, { interventions, runtime: 'onnxruntime' });
+        expect(own.attune.runtime).toMatchObject({ name: 'native', reason: 'asked for by name' });
+        expect(other.attune.runtime.name).toBe('onnxruntime');
+        expect(await tokens(own, prompt), name).toEqual(await tokens(other, prompt));
+      }
+    },
+  );
 
   test('it is chosen by itself, and says why', async () => {
     const model = await loaded('llama-gqa', {});
@@ -95,8 +98,10 @@ describe.skipIf(!native)('the native runtime behind transformers.js', () => {
       const model = await loaded('llama-gqa', { runtime });
       const inputs = { input_ids: ids([prompt]), attention_mask: ids([prompt.map(() => 1)]) };
       const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
-      let seen = 0;
-      await model.runWithHooks([['blocks.0.attn.hook_z', ({ data }) => void (seen += data[0]!)]], () => model(inputs));
+      const seen: number[] = [];
+      await model.runWithHooks([['blocks.0.attn.hook_z', ({ data }) => void seen.push(data[0]!)]], () =>
+        model(inputs),
+      );
       return { seen, pattern: [...cache.get('blocks.1.attn.hook_pattern')!.data] };
     };
     expect(await read('native')).toEqual(await read('onnxruntime'));

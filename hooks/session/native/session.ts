@@ -138,7 +138,10 @@ export class NativeSession implements OrtSession {
     return [{ name, index, element: elementCode(tensor, name), dims: tensor.dims, data }];
   }
 
-  /** Caches of this run that may grow in place: fed, fetched, kept, and not longer than the mask says they will be. */
+  /**
+   * Caches of this run that may grow in place: fed, fetched, kept, and all as long as mask and new tokens say. What does not add up
+   * is ONNX Runtime's to refuse, in the shapes it was given.
+   */
   #shared(
     feeds: Feeds,
     given: readonly { readonly name: string }[],
@@ -147,11 +150,12 @@ export class NativeSession implements OrtSession {
   ): SharedCacheFeed[] {
     const feedOf = new Map(given.map(({ name }, position) => [name, position]));
     const outputOf = new Map(names.map((name, position) => [name, position]));
+    const fresh = (feeds.input_ids ?? feeds.inputs_embeds)?.dims[1];
     const usable = this.sharedCaches.flatMap(({ past, present, mask }) => {
       const [feed, output] = [feedOf.get(past), outputOf.get(present)];
       const total = feeds[mask]?.dims[1];
-      const [rank, before] = [feeds[past]?.dims.length, feeds[past]?.dims[2]];
-      const fits = rank === 4 && before !== undefined && total !== undefined && total >= before && total > 0;
+      const [rank, before = 0] = [feeds[past]?.dims.length, feeds[past]?.dims[2]];
+      const fits = rank === 4 && fresh !== undefined && fresh > 0 && total === before + fresh;
       if (feed === undefined || output === undefined || fetched.get(present) || !fits) return [];
       return [{ feed, output, total }];
     });

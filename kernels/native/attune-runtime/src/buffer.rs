@@ -2,20 +2,22 @@
 //! past and present at once. Letters: B batch, K kv heads, C capacity, D head size.
 use crate::accounts::Accounts;
 use crate::fault::{fault, Outcome};
-use std::alloc::{alloc, dealloc, Layout};
+use std::alloc::{alloc_zeroed, dealloc, Layout};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// A line of the processor's cache.
-const ALIGNMENT: usize = 64;
+/// A line of the processor's cache. The allocator is asked for no more than it gives anyway: only then are zeros free, pages of the
+/// system that nobody has touched. Nothing a run reads is left over from elsewhere.
+const LINE: usize = 64;
+const ALIGNMENT: usize = 16;
 /// Rows beyond the present ones, so that a short answer needs no second buffer; pages that nobody touches cost nothing.
 const HEADROOM: usize = 128;
 /// Capacities are multiples of this.
 const STEP: usize = 64;
 
 pub struct Buffer {
-    data: NonNull<u8>,
+    memory: NonNull<u8>,
     layout: Layout,
     /// B·K
     pub outer: usize,
@@ -33,7 +35,7 @@ unsafe impl Sync for Buffer {}
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        unsafe { dealloc(self.data.as_ptr(), self.layout) };
+        unsafe { dealloc(self.memory.as_ptr(), self.layout) };
         self.accounts.change(-(self.layout.size() as i64));
     }
 }
@@ -52,20 +54,22 @@ impl Buffer {
         let layout = outer
             .checked_mul(capacity)
             .and_then(|all| all.checked_mul(row))
-            .and_then(|bytes| Layout::from_size_align(bytes.max(ALIGNMENT), ALIGNMENT).ok());
+            .and_then(|bytes| bytes.checked_add(LINE))
+            .and_then(|bytes| Layout::from_size_align(bytes, ALIGNMENT).ok());
         let Some(layout) = layout else {
             return fault("NATIVE_MEMORY", format!("a cache of {outer} heads, {rows} tokens and {row} bytes each"));
         };
-        let Some(data) = NonNull::new(unsafe { alloc(layout) }) else {
+        let Some(memory) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             return fault("NATIVE_MEMORY", format!("{} bytes for a cache", layout.size()));
         };
         accounts.change(layout.size() as i64);
         let accounts = accounts.clone();
-        Ok(Arc::new(Self { data, layout, outer, capacity, row, filled: AtomicUsize::new(0), accounts }))
+        Ok(Arc::new(Self { memory, layout, outer, capacity, row, filled: AtomicUsize::new(0), accounts }))
     }
 
     pub fn data(&self) -> *mut u8 {
-        self.data.as_ptr()
+        let start = self.memory.as_ptr();
+        start.wrapping_add(start.align_offset(LINE))
     }
 
     /// Bytes of [B,K,C,D].

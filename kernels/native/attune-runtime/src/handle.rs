@@ -13,11 +13,16 @@ use std::sync::Arc;
 pub enum Storage {
     /// The first `length` rows of each head of a cache.
     Rows { buffer: Arc<Buffer>, length: usize },
-    /// A tensor of ONNX Runtime, just as it came out.
-    Whole { value: Arc<Value>, data: *mut u8, bytes: usize },
+    /// A tensor of ONNX Runtime, just as it came out; `data` lies in `owner`.
+    Whole {
+        #[allow(dead_code)] // held, not read
+        owner: Arc<Value>,
+        data: *mut u8,
+        bytes: usize,
+    },
 }
 
-// `data` lies in `value`, which is kept.
+// Neither part is written once it is here.
 unsafe impl Send for Storage {}
 
 /// A tensor in native memory. It outlives the session that made it; the memory goes with its last handle.

@@ -156,7 +156,8 @@ impl Run {
         let (Some(width), &[batch, heads, from, size]) = (width(*element), dims.as_slice()) else {
             return fault("NATIVE_TENSOR", format!("a cache of element type {element}, {dims:?}"));
         };
-        if output >= self.outputs.len() || bytes_of(*element, dims).is_none() || to < from as usize {
+        let after = [batch, heads, to as i64, size];
+        if output >= self.outputs.len() || bytes_of(*element, &after).is_none() || from < 0 || to < from as usize {
             return fault("NATIVE_TENSOR", format!("a cache {dims:?} that goes on to {to} tokens"));
         }
         let (outer, from, row) = ((batch * heads) as usize, from as usize, size as usize * width);
@@ -276,8 +277,8 @@ impl Run {
         };
         let Tensor { element, dims, data, length } = value.tensor()?;
         if self.outputs[output].1 {
-            let value = Arc::new(value.counted(&self.accounts, length));
-            let storage = Storage::Whole { value, data, bytes: length };
+            let owner = Arc::new(value.counted(&self.accounts, length));
+            let storage = Storage::Whole { owner, data, bytes: length };
             let handle = Handle::new(storage, element, dims.clone(), self.accounts.clone());
             return Ok(Fetched { element, dims, bytes: None, handle: Some(handle) });
         }

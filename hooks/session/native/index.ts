@@ -16,17 +16,23 @@ export interface NativeRuntime extends Runtime {
   listSupportedBackends(): { name: string; bundled: boolean }[];
 }
 
+/** onnxruntime-common's log levels, which transformers.js sets. */
+const SEVERITY: Readonly<Record<string, number>> = { verbose: 0, info: 1, warning: 2, error: 3, fatal: 4 };
+
 /**
  * @throws AttuneError NATIVE_ADDON, NATIVE_LIBRARY with what is missing and what to do; RUNTIME_MISSING without onnxruntime-node
  */
 export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeRuntime> {
-  const { Tensor } = await loadRuntime('node');
+  const node = (await loadRuntime('node')) as Runtime & { env?: { logLevel?: string } };
+  const { Tensor } = node;
   const loaded = await loadAddon(paths);
   const { path, library, version } = loaded;
   const runtime: NativeRuntime = {
     InferenceSession: {
-      create: (model, options) =>
-        NativeSession.create(loaded, runtime, model, options as Readonly<Record<string, unknown>>),
+      create: (model, options) => {
+        const logSeverityLevel = SEVERITY[node.env?.logLevel ?? ''];
+        return NativeSession.create(loaded, runtime, model, { logSeverityLevel, ...options });
+      },
     },
     Tensor,
     native: { path, library, version },

@@ -162,8 +162,8 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     software: {
       'transformers.js': env.version,
       onnxruntime: onnxruntime.version,
-      ...(untouched.model.attune.runtime.name !== 'onnxruntime' && {
-        runtime: untouched.model.attune.runtime.name,
+      ...(baseline.model.attune.runtime.name !== 'onnxruntime' && {
+        runtime: baseline.model.attune.runtime.name,
       }),
     },
     language: {

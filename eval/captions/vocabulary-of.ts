@@ -1,8 +1,8 @@
 /** The vocabulary that a caption task names, read once: rows of words, a synonym file, or AMBER's relations. */
 import { createHash } from 'node:crypto';
-import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { contained, type DataFolder } from '../data/contained.ts';
 import { readJson, readText } from '../data/json-file.ts';
 import { type AmberWords, amberVocabulary } from './amber.ts';
 import { englishVocabulary, type Vocabulary, vocabularyRows } from './vocabulary.ts';
@@ -26,7 +26,7 @@ export interface CaptionVocabulary {
 type Named = readonly (readonly string[])[] | { synonyms: string } | { relation: string; safeWords: string };
 
 /** @param root below which its files lie @throws AttuneError DATA_FILE */
-export function vocabularySource(named: Named, root: string): VocabularySource {
+export function vocabularySource(named: Named, root: DataFolder): VocabularySource {
   if ('synonyms' in named) {
     const path = placed(named.synonyms, root);
     return { kind: 'synonyms', sha256: hashOf(readText(path)), path };
@@ -38,7 +38,7 @@ export function vocabularySource(named: Named, root: string): VocabularySource {
   return { kind: 'rows', rows: named };
 }
 
-const placed = (file: string, root: string): string => (isAbsolute(file) ? file : join(root, file));
+const placed = (file: string, root: DataFolder): string => contained(file, root, 'vocabulary');
 
 const relations = z.record(z.string(), z.array(z.string()));
 const known = new Map<string, CaptionVocabulary>();

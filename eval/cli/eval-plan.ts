@@ -61,7 +61,10 @@ export async function evalPlan(args: Arguments, readIntervention: ReadInterventi
   const tasks: EvalPlan['tasks'] = [];
   for (const name of names) {
     const images = args.text('images');
-    tasks.push(await planTask(name, args.text('data'), { limit, seed, skipBad, split, images }));
+    const allowOutside = args.flag('allow-outside');
+    tasks.push(
+      await planTask(name, args.text('data'), { limit, seed, skipBad, split, images, allowOutside }),
+    );
   }
   refuseWithoutDocuments(tasks, settings);
   pick(tasks, sampleIds);

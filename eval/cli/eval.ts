@@ -5,6 +5,7 @@ import { checkGate, gateText } from '../runner/gate.ts';
 import { type RunReport, reportRuns } from '../runner/report.ts';
 import { baseline } from '../runner/setting.ts';
 import { builtinTasks } from '../tasks/builtin/index.ts';
+import { guarded } from '../terminal.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { type EvalPlan, evalPlan, type ReadIntervention } from './eval-plan.ts';
@@ -39,6 +40,10 @@ const USAGE: Usage = {
       type: 'string',
       value: '<folder>',
       description: "where the tasks' pictures are; default: the data",
+    },
+    'allow-outside': {
+      type: 'boolean',
+      description: 'tasks and records may name files and pictures outside these folders (docs/trust.md)',
     },
     intervention: {
       type: 'string',
@@ -139,7 +144,8 @@ export const WORLD: EvalWorld = {
  * An interrupted run keeps its rows; the same command goes on from there.
  * @throws AttuneError ARGUMENT_*, TASK_*, DATA_*, PROFILE_*, GATE_*, MODEL_*, SCORE_*, RUN_*
  */
-export async function evalCommand(argv: readonly string[], world: EvalWorld = WORLD): Promise<number> {
+export async function evalCommand(argv: readonly string[], given: EvalWorld = WORLD): Promise<number> {
+  const world = { ...given, stdout: guarded(given.stdout), stderr: guarded(given.stderr) };
   const args = readArguments(USAGE, argv);
   if (args.flag('help')) {
     world.stdout.write(`${helpText(USAGE)}\n${await namesText()}`);

@@ -1,8 +1,11 @@
 /** Runs a command as a program: errors as sentences on stderr, exit codes 0 success, 1 failure, 2 a bound missed. */
 import { isAttuneError } from '../../errors.ts';
+import { guard } from '../terminal.ts';
 import { type Command, runCommand } from './commands.ts';
 
 export function start(commands?: Readonly<Record<string, Command>>): void {
+  guard(process.stdout);
+  guard(process.stderr);
   // Whoever read the output has seen enough (attune … | head): not an error of ours. Rows are in their files.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;

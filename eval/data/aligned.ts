@@ -1,6 +1,6 @@
 /** Fields kept in files of their own whose line k belongs to line k of the main file (PIQA's labels). */
-import { isAbsolute, join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import { contained, type DataFolder } from './contained.ts';
 import { type Reject, readLines, rejectByThrowing } from './lines.ts';
 
 export interface Aligned {
@@ -11,11 +11,11 @@ export interface Aligned {
 }
 
 /** @param files field name → path, below `root`. */
-export async function readAligned(files: Record<string, string>, root: string): Promise<Aligned> {
+export async function readAligned(files: Record<string, string>, root: DataFolder): Promise<Aligned> {
   const partners: { name: string; partner: string; lines: string[] }[] = [];
   for (const [name, partner] of Object.entries(files)) {
     const lines: string[] = [];
-    const path = isAbsolute(partner) ? partner : join(root, partner);
+    const path = contained(partner, root, 'aligned');
     for await (const { text } of readLines(path, rejectByThrowing, partner)) lines.push(text);
     partners.push({ name, partner, lines });
   }

@@ -1,7 +1,7 @@
 /** Fields kept in another file and found by a key (AMBER's annotations, the objects of COCO images). */
-import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { contained, type DataFolder } from './contained.ts';
 import { readJson } from './json-file.ts';
 import { type Reject, rejectByThrowing } from './lines.ts';
 
@@ -17,10 +17,10 @@ export interface Joined {
 }
 
 /** @throws AttuneError DATA_FILE, DATA_SYNTAX */
-export function readJoined(join_: z.output<typeof joinSchema> | undefined, root: string): Joined {
+export function readJoined(join_: z.output<typeof joinSchema> | undefined, root: DataFolder): Joined {
   if (!join_) return { of: () => ({}) };
   const { file, on, as = 'value' } = join_;
-  const path = isAbsolute(file) ? file : join(root, file);
+  const path = contained(file, root, 'join');
   const json = arrayOrObject(path, file);
   const entries: [string, Record<string, unknown>][] = Array.isArray(json)
     ? json.map((record) => [

@@ -2,7 +2,7 @@
  * Lines of a local text file as a stream: UTF-8 only, checked line by line, `.gz` unpacked on the way.
  * Splits at LF alone (CRLF's CR goes to `end`), never at U+0085, U+2028 or a lone CR: data sets contain all of them.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { AttuneError } from '../../errors.ts';
@@ -23,6 +23,9 @@ export type Reject = (error: AttuneError) => void;
 export const rejectByThrowing: Reject = (error) => {
   throw error;
 };
+
+/** Bytes of the longest line that is read; docs/trust.md names it. */
+export const LONGEST_LINE = 64 * 2 ** 20;
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -53,6 +56,8 @@ export async function* readLines(
 /** Pieces of the file up to and including each LF. */
 async function* byteLines(path: string, name: string): AsyncGenerator<Uint8Array> {
   let rest: Buffer[] = [];
+  let waiting = 0;
+  requireRegularFile(path, name);
   try {
     for await (const chunk of byteStream(path) as AsyncIterable<Buffer>) {
       let start = 0;
@@ -60,9 +65,12 @@ async function* byteLines(path: string, name: string): AsyncGenerator<Uint8Array
         const piece = chunk.subarray(start, end + 1);
         yield rest.length ? Buffer.concat([...rest, piece]) : piece;
         rest = [];
+        waiting = 0;
         start = end + 1;
       }
       if (start < chunk.length) rest.push(chunk.subarray(start));
+      waiting += chunk.length - start;
+      if (waiting > LONGEST_LINE) throw tooLong(name);
     }
   } catch (cause) {
     if (cause instanceof AttuneError) throw cause;
@@ -70,6 +78,26 @@ async function* byteLines(path: string, name: string): AsyncGenerator<Uint8Array
     throw new AttuneError('DATA_FILE', { at: name, found, expected: 'a readable file', cause });
   }
   if (rest.length) yield Buffer.concat(rest);
+}
+
+/** Pipes and devices may never end. @throws AttuneError DATA_FILE */
+function requireRegularFile(path: string, name: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || stat.isFile()) return; // what is missing, reading says
+  throw new AttuneError('DATA_FILE', {
+    at: name,
+    found: stat.isDirectory() ? 'a folder' : 'a pipe or device',
+    expected: 'a regular file',
+  });
+}
+
+function tooLong(name: string): AttuneError {
+  return new AttuneError('DATA_FILE', {
+    at: name,
+    found: `a line of more than ${LONGEST_LINE / 2 ** 20} MiB`,
+    expected: 'records one a line',
+    hint: 'Is it a text file, and is its format the one that was named?',
+  });
 }
 
 function byteStream(path: string): Readable {

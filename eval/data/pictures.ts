@@ -1,8 +1,8 @@
 /** Pictures of items: files, or scenes of the testbed that are drawn when they are asked for. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import { contained, type DataFolder } from './contained.ts';
 import { render, sceneOf } from './worlds/pictures/index.ts';
 import { SPLITS, type Split } from './worlds/split.ts';
 
@@ -21,9 +21,9 @@ const SCENE = /^scene\/([a-z]+)\/(\d+)\/(\d+)$/;
  * @param folder below which relative paths lie
  * @throws AttuneError DATA_IMAGE
  */
-export function placePicture(name: string, folder: string, at: string): ItemPicture {
+export function placePicture(name: string, folder: DataFolder, at: string): ItemPicture {
   if (SCENE.test(name)) return { name };
-  const path = isAbsolute(name) ? name : join(folder, name);
+  const path = contained(name, folder, at);
   if (name === '' || !existsSync(path)) {
     throw new AttuneError('DATA_IMAGE', {
       at,

@@ -4,9 +4,10 @@
  * A record that cannot be read goes to `reject`, which decides whether the reading ends. Three things always end it,
  * because nothing after them can be trusted: a missing or empty file, a header that is not one, JSON whose brackets fail.
  */
-import { basename, isAbsolute, join } from 'node:path';
+import { basename } from 'node:path';
 import { AttuneError } from '../../errors.ts';
 import { readAligned } from './aligned.ts';
+import { contained, type DataFolder } from './contained.ts';
 import { delimitedRows } from './delimited.ts';
 import { readJoined } from './joined.ts';
 import { jsonElements } from './json-elements.ts';
@@ -39,14 +40,14 @@ type Reader = (path: string, file: string, source: Source, reject: Reject) => As
  */
 export function readRecords(
   source: Source,
-  root: string,
+  root: DataFolder,
   reject: Reject = rejectByThrowing,
 ): AsyncGenerator<DataRecord> {
   const records = ownRecords(source, root, reject);
   return source.others ? withOthers(records, source.others, place) : records;
 }
 
-async function* ownRecords(source: Source, root: string, reject: Reject): AsyncGenerator<DataRecord> {
+async function* ownRecords(source: Source, root: DataFolder, reject: Reject): AsyncGenerator<DataRecord> {
   const aligned = await readAligned(source.aligned ?? {}, root);
   const joined = readJoined(source.join, root);
   for (const file of [source.file].flat()) {
@@ -57,7 +58,7 @@ async function* ownRecords(source: Source, root: string, reject: Reject): AsyncG
       rejected += 1;
       reject(error);
     };
-    const path = isAbsolute(file) ? file : join(root, file);
+    const path = contained(file, root, 'source');
     const reader = READERS[formatOf(file, source.format)];
     for await (const found of reader(path, file, source, counting)) {
       const { fields, line } = found;

@@ -3,6 +3,7 @@
  * One file beside this one each, and one line in index.ts; everything else looks it up there.
  */
 import type { z } from 'zod';
+import type { DataFolder } from '../data/contained.ts';
 import type { MetricName } from '../metrics/index.ts';
 import type { Outcomes } from '../metrics/outcomes.ts';
 import type { Markup } from '../reports/markup.ts';
@@ -14,9 +15,9 @@ import type { Score } from './score.ts';
 /** Where what items refer to lies. */
 export interface ItemFolders {
   /** Of the data. */
-  root: string;
+  root: DataFolder;
   /** Of the pictures. */
-  images: string;
+  images: DataFolder;
 }
 
 /** What is asked, and what is right. */

@@ -1,5 +1,6 @@
 /** report.md, which is also what goes into a GitHub job's summary. */
 import type { RunReport } from '../runner/report.ts';
+import { withoutControls } from '../terminal.ts';
 import type { ReadableReport } from './document.ts';
 import { number, probability, range, signed, unit } from './numbers.ts';
 
@@ -37,27 +38,41 @@ export function reportMarkdown({ document, costs, gates, command }: ReadableRepo
     'unparsable',
     'time',
   ];
-  const checks = gates.map(({ gate, pass }) => `- ${pass ? '✅' : '❌'} \`${gate}\`\n`);
+  const checks = gates.map(({ gate, pass }) => `- ${pass ? '✅' : '❌'} ${markdownText(gate)}\n`);
   return `## attune eval
 
 ${table([header, ...lines])}
 Brackets are 95 % intervals; differences are to the baseline on the same items, p (Holm) corrected over the
 interventions of a task. Seed ${options.seed}, ${options.resamples} resamples.
 ${checks.length ? `\n${checks.join('')}` : ''}
-\`\`\`sh
-${command}
-\`\`\`
+${fenced('sh', command)}
 
-${models.map(({ name, fingerprint }) => `${name}: \`${fingerprint}\`  \n`).join('')}${Object.entries(software)
+${models.map(({ name, fingerprint }) => `${markdownText(name)}: \`${fingerprint}\`  \n`).join('')}${Object.entries(
+  software,
+)
   .map(([name, version]) => `${name} ${version}`)
   .join(', ')}
 `;
 }
 
+/** Text as text: no markup, link or tag of a name comes through, and one line stays one. */
+export const markdownText = (text: string): string =>
+  withoutControls(text.replaceAll(/\s+/g, ' '))
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll(/[\\`*_{}[\]#|~!]/g, '\\$&');
+
+/** A block of code that its content cannot end. */
+function fenced(language: string, code: string): string {
+  const longest = Math.max(2, ...(code.match(/`+/g) ?? []).map(({ length }) => length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}${language}\n${withoutControls(code)}\n${fence}`;
+}
+
 const table = (rows: readonly (string | number)[][]): string =>
   rows
     .map((row, i) => {
-      const line = `| ${row.map((cell) => String(cell).replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |\n`;
+      const line = `| ${row.map((cell) => (i === 0 ? String(cell) : markdownText(String(cell)))).join(' | ')} |\n`;
       return i === 0 ? `${line}|${' --- |'.repeat(row.length)}\n` : line;
     })
     .join('');

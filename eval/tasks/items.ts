@@ -1,6 +1,7 @@
 /** From a task to its items: read, render, check, sample. */
 import { createHash } from 'node:crypto';
 import { AttuneError, isAttuneError } from '../../errors.ts';
+import type { DataFolder } from '../data/contained.ts';
 import type { Reject } from '../data/lines.ts';
 import { type DataRecord, readRecords } from '../data/records.ts';
 import { worldName, worldRecords } from '../data/worlds.ts';
@@ -15,6 +16,8 @@ export interface LoadOptions {
   root: string;
   /** Folder below which pictures lie; default `root`. */
   images?: string | undefined;
+  /** Files and pictures outside these folders may be read too. Default false. */
+  allowOutside?: boolean | undefined;
   /** Default: the task's own. A file has one split; a world and a data set of the Hub have several. */
   split?: string | undefined;
   /**
@@ -47,7 +50,8 @@ export interface LoadedItems {
 export async function loadItems(given: Task, options: LoadOptions): Promise<LoadedItems> {
   const { task, root = options.root } = await localTask(given, options.split);
   const { limit = Number.POSITIVE_INFINITY, seed = 0, skipBad = false, split = task.split } = options;
-  const toItems = itemMaker(task, { root, images: options.images ?? root });
+  const folder = (path: string): DataFolder => (options.allowOutside ? { path, outside: true } : path);
+  const toItems = itemMaker(task, { root: folder(root), images: folder(options.images ?? root) });
   const places = new Map<string, string>();
   const items: Item[] = [];
   const bad: AttuneError[] = [];
@@ -55,7 +59,7 @@ export async function loadItems(given: Task, options: LoadOptions): Promise<Load
     if (!skipBad) throw error;
     bad.push(error);
   };
-  for await (const record of recordsOf(task, { root, split, seed, limit }, reject)) {
+  for await (const record of recordsOf(task, { root: folder(root), split, seed, limit }, reject)) {
     try {
       for (const item of toItems(record)) {
         const first = places.get(item.id);
@@ -104,7 +108,7 @@ export function sourceNames({ source }: LocalTask, split: string, seed: number):
 
 function recordsOf(
   { name, source, split: own }: LocalTask,
-  { root, split, limit, seed }: { root: string; split: string; limit: number; seed: number },
+  { root, split, limit, seed }: { root: DataFolder; split: string; limit: number; seed: number },
   reject: Reject,
 ): Iterable<DataRecord> | AsyncIterable<DataRecord> {
   if ('world' in source) return worldRecords(source, split, Math.min(source.items, limit), seed);

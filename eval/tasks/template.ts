@@ -2,8 +2,8 @@
  * Jinja templates that refuse unknown names. Jinja renders an undefined variable as nothing, which in a prompt is a
  * silent error; here the names a template reads are compared with the names it will be given, before any record is read.
  */
-import { parse, Template, tokenize } from '@huggingface/jinja';
 import { AttuneError, nearest } from '../../errors.ts';
+import { parseTemplate, renderBounded } from './bounded-template.ts';
 
 export type Render = (values: Record<string, unknown>) => string;
 
@@ -24,11 +24,11 @@ export function compileTemplate(text: string, names: Iterable<string>, at: strin
       expected: 'a Jinja template',
       cause: error,
     });
-  let template: Template;
+  let program: ReturnType<typeof parseTemplate>;
   let reads: Set<string>;
   try {
-    template = new Template(text);
-    reads = namesRead(parse(tokenize(text)));
+    program = parseTemplate(text);
+    reads = namesRead(program);
   } catch (error) {
     throw failed(error);
   }
@@ -45,7 +45,7 @@ export function compileTemplate(text: string, names: Iterable<string>, at: strin
   const given = known.filter((name) => reads.has(name));
   return (values) => {
     try {
-      return template.render(Object.fromEntries(given.map((name) => [name, values[name]])));
+      return renderBounded(program, Object.fromEntries(given.map((name) => [name, values[name]])));
     } catch (error) {
       throw failed(error);
     }

@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { EditContext, ExpandEdit, Knob } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
+import { sinkCalibration } from '../kernels/edits/sink-calibration/index.ts';
 import { DataType } from '../onnx/index.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
@@ -65,7 +66,7 @@ export const act = defineIntervention({
         (site, layer): ExpandEdit => ({
           kind: 'expand',
           site,
-          edits: [{ kind: 'act', stats, exclude: excluded }],
+          edits: [sinkCalibration.with({ stats, exclude: excluded })],
           values: (context) => ({
             beta: layerValues(context, BETA, layer),
             tau: TAU,

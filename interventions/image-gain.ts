@@ -12,6 +12,7 @@ import type { Edit, EditContext, Emit, Knob, KnobValue } from '../hooks/compile/
 import { MASKED_BELOW } from '../hooks/compile/index.ts';
 import type { ModelFacts, RequestState } from '../hooks/model/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
+import { logitGain } from '../kernels/edits/logit-gain.ts';
 import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
@@ -54,7 +55,7 @@ export function gainPlan(kind: string, model: ModelFacts) {
       return {
         ...edit,
         kind: 'expand',
-        edits: [{ kind: 'gain', rows: 'last' }],
+        edits: [logitGain.with({ rows: 'last' })],
         values: (context) => ({ b: gains(context, layer) }),
         active: (context) => raises(context, layer),
       };

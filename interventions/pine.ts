@@ -16,7 +16,7 @@ import { AttuneError } from '../errors.ts';
 import type { Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
-import { BEYOND } from '../kernels/lowerings/edits.ts';
+import { BEYOND } from '../kernels/lowerings/blocks.ts';
 import { MODES, type Mode } from '../kernels/lowerings/segments/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';

@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { EditContext, ExpandEdit, Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
+import { sinkRedistribution } from '../kernels/edits/sink-redistribution.ts';
 import { DataType } from '../onnx/index.ts';
 import type { HookPoint } from '../sites/points/index.ts';
 import { defineIntervention } from './define.ts';
@@ -87,7 +88,7 @@ export const visualRedistribution = defineIntervention({
           kind: 'expand',
           site,
           reads: [stream],
-          edits: [{ kind: 'var', semantics: variant as Semantics, rows: 'text' }],
+          edits: [sinkRedistribution.with({ semantics: variant as Semantics, rows: 'text' })],
           values: (context) => {
             const rows = context.read(stream);
             return {

@@ -1,6 +1,8 @@
 /** Partitioned attention: mathematics (reference), detection, and lowerings as data. See README.md. */
 export * from './detect/index.ts';
-export { type Edit, knobsOf, statesOf } from './lowerings/edits.ts';
+export * from './edits/edit.ts';
+export { EDITS } from './edits/index.ts';
+export { knobsOf, statesOf } from './lowerings/edits.ts';
 export {
   type ExpandedOptions,
   type ExpandedSite,
@@ -9,7 +11,6 @@ export {
   type HeadValue,
 } from './lowerings/expanded.ts';
 export {
-  FUSED_EDITS,
   type FusedOptions,
   type FusedSite,
   fusedAttention,

@@ -3,11 +3,13 @@
  * what flows. A plan says nothing of graph forms; compile.ts knows those.
  */
 
-import type { Emit } from '../onnx/emitter.ts';
 import type { HookPoint } from '../sites/points/index.ts';
 import type { Site } from '../sites/site.ts';
-import type { Edit as KernelEdit } from './lowerings/edits.ts';
+import type { Edit as KernelEdit } from './edits/edit.ts';
 import type { Mode } from './lowerings/segments/index.ts';
+import type { EditContext } from './site/context.ts';
+
+export type { Carried, EditContext } from './site/context.ts';
 
 /** An extra graph input. Feeding `neutral` leaves the model's outputs bit-identical. */
 export interface Knob {
@@ -23,36 +25,6 @@ export interface Knob {
 export interface KnobValue {
   readonly dims: readonly number[];
   readonly data: Float32Array | BigInt64Array | Uint8Array;
-}
-
-/** What an edit may use of the graph around it. */
-export interface EditContext {
-  readonly emit: Emit;
-  /** [B, T] int64, 1 for real tokens: the graph's attention_mask; undefined where the model takes none. */
-  readonly attentionMask: string | undefined;
-  /** A graph input with axes [B, S, …]: token ids or embeddings of this call; undefined where there is neither. */
-  readonly tokens: string | undefined;
-  /** [B] int64, index of each row's first real token; zeros without an attention mask. */
-  firstToken(): string;
-  /** Emit something once per graph and share it between layers. */
-  once<T extends string | readonly string[]>(key: string, make: () => T): T;
-  /** The value at a hook point, in the point's normalised axes, as earlier edits left it. List it in `reads`. */
-  read(point: HookPoint): string;
-  /** What the call before left under this name, and how to leave something to the next: see Carried. */
-  carry(name: string, width: number): Carried;
-  /** Make a float32 value readable under a name, for passes that ask for it (InterventionKind.run). */
-  report(name: string, value: string, rank: number): void;
-}
-
-/**
- * A float32 value that goes from call to call beside the cache. The plan must say that it `remembers`.
- * @throws AttuneError HOOK_IN_SUBGRAPH in a branch of an If, which nothing can leave
- */
-export interface Carried {
-  /** [B, width, P]; P is 0 at the start of a sequence. */
-  readonly past: string;
-  /** Must be called once. */
-  keep(value: string): void;
 }
 
 export type Edit =
@@ -108,13 +80,13 @@ export interface SegmentsEdit {
 export interface ExpandEdit {
   readonly kind: 'expand';
   readonly site: Site;
-  /** What to do; of unfused sites only 'act' and 'var'. */
+  /** What to do; at unfused sites only edits of the probabilities. */
   readonly edits: readonly KernelEdit[];
   /** Kinds that share an edit give it one name: where several are compiled in, it stands once. */
   readonly shared?: string;
   /**
-   * Values for the knobs of `edits`, by their local names (knobsOf in kernels/lowerings/edits.ts). An 'act' edit with
-   * stats 'frozen' and no `sinks` finds them in the first call of a sequence and keeps them.
+   * Values for the knobs of `edits`, by their local names. What an edit can keep by itself (EditRow.kept) and is not given
+   * here, it finds in the first call of a sequence.
    */
   values(context: EditContext, site: Site): Readonly<Record<string, string>>;
   /** Hook points that `values` reads. */

@@ -6,7 +6,11 @@ import { execFile } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { LoweringChoice, Method } from '../../kernels/costs/choose.ts';
-import type { Edit } from '../../kernels/lowerings/edits.ts';
+import type { Edit } from '../../kernels/edits/edit.ts';
+import { headScale } from '../../kernels/edits/head-scale.ts';
+import { logWeights } from '../../kernels/edits/log-weights.ts';
+import { sinkCalibration } from '../../kernels/edits/sink-calibration/index.ts';
+import { sinkRedistribution } from '../../kernels/edits/sink-redistribution.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import { fusedAttention } from '../../kernels/lowerings/fused.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';
@@ -46,7 +50,7 @@ const gammas = (heads: (shape: Shape) => number) => (shape: Shape) => ({
 });
 const ONE_GAMMA = gammas(() => 1);
 const GAMMA_PER_HEAD = gammas(({ H }) => H);
-const LOG_WEIGHTS: readonly Edit[] = [{ kind: 'logWeights', keys: 'first' }];
+const LOG_WEIGHTS: readonly Edit[] = [logWeights.with({ keys: 'first' })];
 
 const ACT = {
   beta: ({ H }: Shape): KnobValue => ({ dims: [1, H], value: 0.4 }),
@@ -69,14 +73,14 @@ const CONTENDERS: readonly Contender[] = [
     name: 'fused headScale',
     method: 'headScale',
     lowering: 'fused',
-    edits: [{ kind: 'headScale' }],
+    edits: [headScale.with()],
     note: 'one Mul over the output',
   },
   {
     name: 'expanded headScale',
     method: 'headScale',
     lowering: 'expanded',
-    edits: [{ kind: 'headScale' }],
+    edits: [headScale.with()],
     note: 'bound by passes over the scores',
   },
   {
@@ -132,7 +136,7 @@ const CONTENDERS: readonly Contender[] = [
     name: 'expanded ACT, frozen',
     method: 'act frozen',
     lowering: 'expanded',
-    edits: [{ kind: 'act', stats: 'frozen', exclude: 'initial' }],
+    edits: [sinkCalibration.with({ stats: 'frozen', exclude: 'initial' })],
     knobs: (shape, T) => ({
       beta: ACT.beta(shape),
       sinks: { dims: [1, 1, T], value: (t) => Number(t > 0 && isSink(t)) },
@@ -143,7 +147,7 @@ const CONTENDERS: readonly Contender[] = [
     name: 'expanded ACT, running',
     method: 'act running',
     lowering: 'expanded',
-    edits: [{ kind: 'act', stats: 'running', exclude: 'initial' }],
+    edits: [sinkCalibration.with({ stats: 'running', exclude: 'initial' })],
     knobs: (shape) => ({ beta: ACT.beta(shape), alpha: ACT.alpha }),
     note: 'one pass for outputs and sums of columns, then a correction by the columns of sinks',
   },
@@ -151,7 +155,7 @@ const CONTENDERS: readonly Contender[] = [
     name: 'expanded VAR',
     method: 'var',
     lowering: 'expanded',
-    edits: [{ kind: 'var', semantics: 'paper' }],
+    edits: [sinkRedistribution.with({ semantics: 'paper' })],
     knobs: VAR,
     note: 'two small products and two passes',
   },

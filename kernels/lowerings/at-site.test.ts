@@ -12,6 +12,9 @@ import { openModel } from '../../onnx/index.ts';
 import { recognise } from '../../sites/index.ts';
 import type { Site } from '../../sites/site.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { headScale } from '../edits/head-scale.ts';
+import { logitBias } from '../edits/logit-bias.ts';
+import { temperature } from '../edits/temperature.ts';
 import type { Edit, ExpandEdit } from '../plan.ts';
 
 async function open(name: string, path = 'onnx/model.onnx') {
@@ -75,7 +78,7 @@ test('edits of one site go together, beside edits of other kinds', async () => {
   const [site] = sites as [Site];
   const feeds = await cases[0]!.feeds();
   const half: ExpandEdit = writtenOut(site, {
-    edits: [{ kind: 'headScale' }],
+    edits: [headScale.with()],
     values: ({ emit }) => ({ head_scale: emit.reshape(emit.scalar(0.5), [1, 1]) }),
   });
   const bias: Edit = {
@@ -83,24 +86,24 @@ test('edits of one site go together, beside edits of other kinds', async () => {
     site,
     build: ({ emit }) => emit.reshape(emit.scalar(3), [1, 1, 1, 1]),
   };
-  const temperature: ExpandEdit = writtenOut(site, {
-    edits: [{ kind: 'temperature' }],
+  const tempered: ExpandEdit = writtenOut(site, {
+    edits: [temperature.with()],
     values: ({ emit }) => ({ a: emit.reshape(emit.scalar(1), [1, 1]) }),
   });
   const plain = await run([], feeds);
   const halved = await run([half], feeds);
   expect(relativeDifference(halved.logits!, plain.logits!)).toBeGreaterThan(0.01);
   // A bias that is the same for all keys, and a temperature of 1, change nothing.
-  const together = await run([temperature, bias, half], feeds);
+  const together = await run([tempered, bias, half], feeds);
   expect(relativeDifference(together.logits!, halved.logits!)).toBeLessThan(1e-5);
   file.close();
 });
 
 test.each([
   ['bert-fused', {}, /LOWERING_LACKS_OPERATOR.*projections inside/],
-  ['llama-eager', { edits: [{ kind: 'headScale' }] as const }, /LOWERING_LACKS_EDIT.*'act' or 'var'/],
-  ['llama-gqa', { edits: [{ kind: 'headScale' }] as const }, /KNOB_MISSING.*head_scale/],
-  ['llama-gqa', { edits: [{ kind: 'bias' }, { kind: 'bias' }] as const }, /EDIT_TWICE.*'bias'/],
+  ['llama-eager', { edits: [headScale.with()] }, /LOWERING_LACKS_EDIT.*'head-scale'.*probabilities/],
+  ['llama-gqa', { edits: [headScale.with()] }, /KNOB_MISSING.*head_scale/],
+  ['llama-gqa', { edits: [logitBias.with(), logitBias.with()] }, /EDIT_TWICE.*'logit-bias'/],
 ])('%s with %j is refused', async (name, parts, reason) => {
   const { file, sites, run, cases } = await open(name);
   await expect(run([writtenOut(sites[0]!, parts)], await cases[0]!.feeds())).rejects.toThrow(reason);

@@ -3,7 +3,7 @@
  * lowering, an unfused one is edited at its pattern. On top of either:
  *
  * - statistics that reach over calls are states: inputs that the call before gave as outputs;
- * - sinks that are 'frozen' are found in the call that starts without a cache and kept as a state;
+ * - what an edit keeps is found in the call that starts without a cache and is a state from then on;
  * - where the edits say at run time that they are inactive, the site's own operator runs instead, bit for bit.
  */
 import { AttuneError } from '../../errors.ts';
@@ -11,31 +11,28 @@ import { type Emit, emitter, opsetsFor } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { pointName } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
-import { rowVar } from '../edits/redistribution-row.ts';
-import { pastCounts, rowAct } from '../edits/sink-calibration-row.ts';
+import type { Kept, Edit as KernelEdit, RowCall, RowForm } from '../edits/edit.ts';
 import type { EditContext, ExpandEdit, Plan } from '../plan.ts';
 import { choose, joined, type Part, renamed } from '../site/fragment.ts';
 import { operandsOf, rowsOf } from '../site/operands.ts';
-import { checkEdits, type Edit as KernelEdit, knobsOf, statesOf } from './edits.ts';
+import { checkEdits, knobsOf, statesOf } from './edits.ts';
 import { expandedAttention } from './expanded.ts';
 import { ownPositions } from './group-query-attention.ts';
 import type { State } from './lowered.ts';
 import { editedPattern } from './pattern.ts';
-import { attendRow, editRow, type RowForm, type RowPlace, rowPlace, takesRow } from './row.ts';
+import { attendRow, editRow, type RowPlace, rowPlace, takesRow } from './row.ts';
 
 export interface Expansion {
   /** Unique in the model; prefix of everything emitted and of the states. */
   readonly name: string;
   readonly opset: number;
   readonly edits: readonly KernelEdit[];
-  /** Values of the edits' knobs, by local name. */
+  /** Values of the edits' knobs, and of states that the graph can tell (EditRow.derived), by local name. */
   readonly values: Readonly<Record<string, string>>;
   /** bool, one element: false where the edits change nothing. */
   readonly active: string | undefined;
   /** [B, T], 0 at padding. */
   readonly attentionMask: string | undefined;
-  /** Rows seen before are counted from the mask, and are no state. */
-  readonly counted: boolean;
   /** Bytes of scores held at a time. Default BLOCK_BYTES. */
   readonly scoreBytes?: number | undefined;
   /** [B, S] int64, where the site's operator rotates and all layers count alike; default: counted at the site. */
@@ -66,17 +63,16 @@ export function expansionOf(
   const active = edits.map((edit) => edit.active?.(context, site));
   const all = edits.flatMap((edit) => edit.edits);
   const given: Record<string, string> = Object.assign({}, ...edits.map((edit) => edit.values(context, site)));
-  const counted =
-    lengths !== undefined && all.some((edit) => edit.kind === 'act' && edit.stats === 'running');
-  if (counted) given.past_column_count = pastCounts(context, lengths.S, lengths.T, site.window);
+  const call = lengths && { context, site, values: given, ...lengths };
+  const derived = call && all.map(({ row, options }) => row.derived?.(options, call));
+  const values: Record<string, string> = Object.assign({}, given, ...(derived ?? []));
   return {
     name: `attune.${pointName('hook_pattern', site).replace('.hook_pattern', '')}`,
     opset: emit.opset,
     edits: all,
-    values: given,
-    counted,
+    values,
     positions: lengths && sharedPositions(context, site, operator, lengths.S),
-    row: lengths && rowForm(context, site, all, given, lengths, operator),
+    row: call && rowForm({ ...call, values }, all, operator),
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
@@ -101,13 +97,11 @@ function sharedPositions(
   });
 }
 
-function rowForm(
-  ...[context, site, edits, values, lengths, operator]: [...Parameters<typeof rowAct>, operator: Node]
-): Expansion['row'] {
-  const form =
-    (site.fused ? rowAct(context, site, edits, values, lengths) : undefined) ??
-    rowVar(context, site, edits, values, lengths);
-  return form && { ...form, ...rowPlace(context, site, operator, lengths.T) };
+/** A short form for one row exists for one edit at a time. */
+function rowForm(call: RowCall, edits: readonly KernelEdit[], operator: Node): Expansion['row'] {
+  const [edit, ...others] = edits;
+  const form = others.length === 0 ? edit?.row.row?.(edit.options, call) : undefined;
+  return form && { ...form, ...rowPlace(call.context, call.site, operator, call.T) };
 }
 
 export interface ExpandedPart extends Part {
@@ -118,17 +112,17 @@ export interface ExpandedPart extends Part {
 /** S, int64 [1]. */
 type Rows = (emit: Emit) => string;
 
-/** One way to write a site with edits. Results: those of the site, states by local name, 'sinks', 'pattern'. */
+/** One way to write a site with edits. Results: those of the site, states by local name, what edits find, 'pattern'. */
 type Write = (name: string, edits: readonly KernelEdit[], values: Expansion['values']) => Part;
 
-/** Does the edit keep sinks that it found itself? */
-function keepsSinks(edit: KernelEdit, values: Expansion['values']): boolean {
-  return edit.kind === 'act' && edit.stats === 'frozen' && !('sinks' in values);
+/** What the edit finds in a first call and keeps, where the plan does not give it. */
+function keptBy({ row, options }: KernelEdit, values: Expansion['values']): Kept | undefined {
+  return row.kept?.(options, new Set(Object.keys(values)));
 }
 
 /** Does the plan make a graph that carries something from call to call? */
 export function remembers(plan: Plan): boolean {
-  const place = { values: {}, name: '', counted: false };
+  const place = { values: {}, name: '' };
   const { edits = [], remembers = false } = plan;
   return (
     remembers ||
@@ -146,16 +140,20 @@ export function changesCache({ edits = [] }: Plan): boolean {
 
 /** What an expansion carries from call to call. */
 function statesOfEdits(
-  { edits, values, name, counted }: Pick<Expansion, 'edits' | 'values' | 'name' | 'counted'>,
+  { edits, values, name }: Pick<Expansion, 'edits' | 'values' | 'name'>,
   H: number,
 ): State[] {
   return edits.flatMap((edit) => {
-    if (!keepsSinks(edit, values)) {
-      return statesOf(edit, name, H).filter(({ input }) => !(counted && input.endsWith('_count')));
-    }
-    const shape = ['B', H, 'P'];
-    return { input: `${name}.past_sinks`, output: `${name}.present_sinks`, elemType: DataType.FLOAT, shape };
+    const kept = keptBy(edit, values);
+    if (!kept) return statesOf(edit, name, H).filter(({ input }) => values[localPast(input)] === undefined);
+    const [input, output] = [`${name}.past_${kept.name}`, `${name}.present_${kept.name}`];
+    return { input, output, elemType: DataType.FLOAT, shape: ['B', H, 'P'] };
   });
+}
+
+/** past_… */
+function localPast(input: string): string {
+  return input.slice(input.lastIndexOf('.') + 1);
 }
 
 /**
@@ -247,9 +245,7 @@ function oneRow(
 ): Part {
   const start = emitter(opset, `${name}.one.`);
   const condition = active === undefined ? row.applies : start('And', [row.applies, active]);
-  const past = Object.fromEntries(
-    states.map(({ input }) => [input.slice(input.lastIndexOf('.') + 1), input]),
-  );
+  const past = Object.fromEntries(states.map(({ input }) => [localPast(input), input]));
   const lean = write({ ...values, ...past });
   const choice = choose({ name: `${name}.rows`, opset, condition, results }, lean, otherwise);
   return joined([start, choice], choice.results);
@@ -309,13 +305,13 @@ function attend(
       },
       { edits, tapPattern, blockBytes: scoreBytes },
     );
-    const tap = (key: string) => attention.taps.find((one) => one.name === key)?.value;
+    const taps = new Map(attention.taps.map((one) => [one.name, one.value]));
     const results = {
+      ...Object.fromEntries(taps),
       z: `${name}.output`,
       ...(cached && { presentK: cached.k, presentV: cached.v }),
       ...Object.fromEntries(states.map((state) => [localState(state, name), state.output])),
-      sinks: tap('sinks') ?? '',
-      pattern: tap('pattern_edited') ?? '',
+      pattern: taps.get('pattern_edited') ?? '',
     };
     return joined([operands.opening, emit, attention], results);
   };
@@ -327,7 +323,7 @@ function knobValue(values: Expansion['values'], knob: string, site: Site): strin
   throw new AttuneError('KNOB_MISSING', { at: site.anchor.name, found: `no value for ${knob}` });
 }
 
-/** The edits with their states fed in; sinks that are kept come from the first call, by a choice at run time. */
+/** The edits with their states fed in; what is kept comes from the first call, by a choice at run time. */
 function withStates(
   { name, opset, edits, values }: Expansion,
   states: readonly State[],
@@ -335,24 +331,23 @@ function withStates(
   rows: Rows,
   write: Write,
 ): Part {
-  const past = Object.fromEntries(
-    states.map(({ input }) => [input.slice(input.lastIndexOf('.') + 1), input]),
-  );
-  const keeping = edits.find((edit) => keepsSinks(edit, values));
+  const past = Object.fromEntries(states.map(({ input }) => [localPast(input), input]));
+  const keeping = edits.find((edit) => keptBy(edit, values));
   if (!keeping) return write(`${name}.edited`, edits, { ...values, ...past });
-  const swap = (stats: 'chunk' | 'frozen') =>
-    edits.map((edit) => (edit === keeping && edit.kind === 'act' ? { ...edit, stats } : edit));
+  const kept = keptBy(keeping, values)!;
+  const swap = (options: Kept['first']) =>
+    edits.map((edit) => (edit === keeping ? { ...edit, options } : edit));
   const start = emitter(opset, `${name}.`);
-  const state = past.past_sinks!;
+  const state = past[`past_${kept.name}`]!;
   const first = start('Equal', [start.dim(state, 2), start.ints(0)]);
   const condition = start('Squeeze', [first]);
 
-  const found = write(`${name}.first`, swap('chunk'), values);
-  // Keys that came later are no sinks.
-  const kept = emitter(opset, `${name}.kept.`);
-  const sinks = grown(kept, state, rows(kept));
-  const later = write(`${name}.later`, swap('frozen'), { ...values, sinks });
-  const rest = joined([kept, later], { ...later.results, sinks });
+  const found = write(`${name}.first`, swap(kept.first), values);
+  // Keys that came later have none of it.
+  const growing = emitter(opset, `${name}.kept.`);
+  const now = { [kept.name]: grown(growing, state, rows(growing)) };
+  const later = write(`${name}.later`, swap(kept.later), { ...values, ...now });
+  const rest = joined([growing, later], { ...later.results, ...now });
   const choice = choose({ name: `${name}.either`, opset, condition, results: types }, found, rest);
   return joined([start, choice], choice.results);
 }

@@ -16,6 +16,9 @@ const FEWEST_ROWS = 32;
 /** Nor need they rise above this under a causal mask: smaller blocks multiply less of what it hides. */
 export const MOST_ROWS = 128;
 
+/** A position no sequence reaches. */
+export const BEYOND = 2 ** 31 - 1;
+
 /** A block of rows and the key columns it looks at. All sizes are values of int64 [1]. */
 export interface Block {
   readonly emit: Emit;
@@ -34,8 +37,8 @@ export interface Block {
   cutKeys(x: string, axis: number): string;
   /** Zeros around a value over the block's columns, so that it is over all T. Last axis of rank 3. */
   spreadKeys(x: string): string;
-  /** 1 for rows this block is the first to hold, else 0 (overlap): float [rows]. */
-  fresh(): string;
+  /** 1 for rows this block is the first to hold, else 0 (overlap): float [rows]; undefined where that is all of them. */
+  fresh(): string | undefined;
   /** The same block in a branch: what it needs is computed there. */
   within(emit: Emit): Block;
 }
@@ -64,7 +67,7 @@ export function wholeBlock(emit: Emit, extent: Extent, only = false): Block {
     cutRows: (x) => x,
     cutKeys: (x) => x,
     spreadKeys: (x) => x,
-    fresh: () => emit('Expand', [emit.float(1), S]),
+    fresh: () => undefined,
     within: (inner) => wholeBlock(inner, extent, only),
   };
 }

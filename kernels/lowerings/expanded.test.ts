@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DataType } from '../../onnx/index.ts';
+import { headScale } from '../edits/head-scale.ts';
+import { logitBias } from '../edits/logit-bias.ts';
 import type { Problem } from '../problem.ts';
 import { largest, maxAbsError } from '../reference/index.ts';
 import { solve } from '../reference/solve.ts';
@@ -76,8 +78,8 @@ describe('the expanded lowering equals the float64 reference', () => {
 
   test('two edits of a kind, and an operator set too old, are refused', async () => {
     const site = { name: 'blocks.3.attn', opset: 12 };
-    expect(() => checkEdits(site, [{ kind: 'headScale' }])).toThrow(/OPSET_TOO_OLD.*blocks\.3\.attn.*12/);
-    expect(() => checkEdits({ ...site, opset: 21 }, [{ kind: 'bias' }, { kind: 'bias' }])).toThrow(
+    expect(() => checkEdits(site, [headScale.with()])).toThrow(/OPSET_TOO_OLD.*blocks\.3\.attn.*12/);
+    expect(() => checkEdits({ ...site, opset: 21 }, [logitBias.with(), logitBias.with()])).toThrow(
       /EDIT_TWICE.*bias/,
     );
   });

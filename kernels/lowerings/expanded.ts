@@ -16,7 +16,9 @@ import {
   toFloat,
 } from '../../onnx/emitter.ts';
 import { DataType, makeNode } from '../../onnx/index.ts';
+import type { Edit } from '../edits/edit.ts';
 import {
+  BEYOND,
   BLOCK_BYTES,
   type Block,
   type Blocks,
@@ -29,17 +31,11 @@ import {
   wholeBlock,
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
-import { BEYOND, checkEdits, type Edit, knobsOf, statesOf } from './edits.ts';
+import { checkEdits, inOrder, knobsOf, statesOf } from './edits.ts';
 import * as heads from './functions/heads.ts';
-import { type Lowered, lowered } from './lowered.ts';
+import { type HeadValue, type Lowered, lowered } from './lowered.ts';
 
-/** [B, S, N·D] as fused operators take it, or [B, N, S, D]. */
-export type HeadLayout = 'BS(ND)' | 'BNSD';
-
-export interface HeadValue {
-  readonly value: string;
-  readonly layout: HeadLayout;
-}
+export type { HeadLayout, HeadValue } from './lowered.ts';
 
 /** One attention site, by its values. K of k and v for N, T for S where a value spans the cache. */
 export interface ExpandedSite {
@@ -84,22 +80,20 @@ export interface ExpandedOptions {
 }
 
 /**
- * Attention at `site` with `edits`. Taps: `pattern` and `pattern_edited` with tapPattern; `sinks` and `score` [B, H, T]
- * where an act edit finds its sinks.
+ * Attention at `site` with `edits`. Taps: `pattern` and `pattern_edited` with tapPattern, and what edits find [B, H, T].
  *
  * @throws AttuneError EDIT_TWICE, OPSET_TOO_OLD
  */
 export function expandedAttention(
   site: ExpandedSite,
-  { edits, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
+  { edits: given, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
 ): Lowered {
-  checkEdits(site, edits);
+  checkEdits(site, given);
+  const edits = inOrder(given);
   const emit = emitter(site.opset, `${site.name}.`);
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
   const states = edits.flatMap((edit) => statesOf(edit, site.name, site.H));
-  const finding = edits.some(
-    (edit) => edit.kind === 'act' && (edit.stats === 'chunk' || edit.stats === 'running'),
-  );
+  const found = edits.flatMap(({ row, options }) => row.finds?.(options) ?? []);
 
   const q = toFloat(emit, bnsd(emit, site.q, site.H), site.elemType);
   const [k, v] = (['k', 'v'] as const).map((which) => {
@@ -132,7 +126,7 @@ export function expandedAttention(
   const split = merges || casts ? `${site.name}.z` : site.z.value;
   const outputs: [string, string][] = [['z', split]];
   for (const { output } of states) outputs.push([localName(output, site.name), output]);
-  if (finding) outputs.push(['found_sinks', `${site.name}.sinks`], ['score', `${site.name}.score`]);
+  for (const name of found) outputs.push([`found_${name}`, `${site.name}.${name}`]);
   if (tapPattern) {
     outputs.push(['pattern', `${site.name}.pattern`], ['pattern_edited', `${site.name}.pattern_edited`]);
   }
@@ -151,15 +145,17 @@ export function expandedAttention(
   else if (merges) tail.as(site.z.value, 'Identity', [merged]);
   for (const [name, fn] of tail.functions) functions.set(name, fn);
 
-  const perKey = ['B', site.H, 'T'];
-  const taps = outputs
-    .filter(([name]) => ['pattern', 'pattern_edited', 'found_sinks', 'score'].includes(name))
-    .map(([name, value]) => ({
-      name: name === 'found_sinks' ? 'sinks' : name,
-      value,
-      elemType: DataType.FLOAT,
-      shape: name.startsWith('pattern') ? ['B', site.H, 'S', 'T'] : perKey,
-    }));
+  const tap = (name: string, ...shape: (string | number)[]) => ({
+    name,
+    value: `${site.name}.${name}`,
+    elemType: DataType.FLOAT,
+    shape,
+  });
+  const maps = tapPattern ? ['pattern', 'pattern_edited'] : [];
+  const taps = [
+    ...found.map((name) => tap(name, 'B', site.H, 'T')),
+    ...maps.map((name) => tap(name, 'B', site.H, 'S', 'T')),
+  ];
   return {
     ...lowered(emit, { knobs, states, taps }),
     nodes: [...emit.nodes, call, ...tail.nodes],
@@ -185,7 +181,9 @@ function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: bo
     site.keys ? 'Padded' : '',
     site.bias ? 'Biased' : '',
   ].join('');
-  const parts = edits.map((edit) => Object.values(edit).join('_'));
+  const parts = edits.map(({ row, options }) =>
+    [row.kind.replaceAll('-', ''), ...Object.values(options)].join('_'),
+  );
   return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : ''].filter(Boolean).join('_');
 }
 
@@ -197,7 +195,7 @@ function attentionFunction(
   tapPattern: boolean,
 ): Primitive {
   const names = new Set(inputs.map(([name]) => name));
-  const doc = `Attention of q [B, H, S, D] over k, v [B, K, T, ·] with ${edits.map((e) => e.kind).join(', ') || 'no edits'}.`;
+  const doc = `Attention of q [B, H, S, D] over k, v [B, K, T, ·] with ${edits.map(({ row }) => row.kind).join(', ') || 'no edits'}.`;
   const signature = {
     name: functionName(site, edits, tapPattern),
     inputs: inputs.map(([name]) => name),
@@ -208,18 +206,18 @@ function attentionFunction(
     const S = emit.dim('q', 2);
     const window = site.window ? 'window' : undefined;
     /** What a graph of the body works with, emitted where it is used: decoding pays for every node. */
-    const prepare = (e: Emit) => {
+    const prepare = (e: Emit, only = false) => {
       const T = e.dim('k', 2);
       const extent: Extent = { S, T, past: e('Sub', [T, S]), causal: site.causal, window };
-      return { extent, step: composeSteps(e, edits, names, extent) };
+      return { extent, step: composeSteps(e, edits, names, extent, only) };
     };
     type Prepared = ReturnType<typeof prepare>;
 
     const whole = (e: Emit, { extent, step }: Prepared, only = false) => {
       const block = wholeBlock(e, extent, only);
       const before = step.pattern(block);
-      const found = step.detect(e, () => step.columnSums(block, before), only);
-      const edited = step.transfer(block, before, found?.sinks);
+      const found = step.find(e, () => step.columnSums(block, before));
+      const edited = step.transfer(block, before, found);
       return { before, edited, results: step.results(step.output(block, edited), found) };
     };
     const inBlocks = (e: Emit, { extent, step }: Prepared, blocks: Blocks) => {
@@ -234,28 +232,22 @@ function attentionFunction(
         });
       };
       if (!step.corrects) {
-        const found = step.detect(e, () => collect((_block, _rows, lse) => lse).sum);
-        const z = each((block) =>
-          step.output(block, step.transfer(block, step.pattern(block), found?.sinks)),
-        );
+        const found = step.find(e, () => collect((_block, _rows, lse) => lse).sum);
+        const z = each((block) => step.output(block, step.transfer(block, step.pattern(block), found)));
         return step.results(z, found);
       }
-      // Sinks take all rows to find, by when outputs are there and only need to be corrected.
       const plain = collect((block, rows, lse) =>
         block.emit('Concat', [step.values(block, rows), lse], { axis: 3 }),
       );
-      const found = step.detect(e, () => plain.sum);
-      const sinks = step.sinkColumns(e, found!.sinks);
+      const found = step.find(e, () => plain.sum);
+      const correct = step.corrector(e, found);
       const E = e.dim('v', 3);
       const z = each((block) => {
         const both = block.cutRows(plain.rows, 2);
-        const before = {
+        return correct(block, {
           z: block.emit.slice(both, 3, block.emit.ints(0), E),
           lse: block.emit.slice(both, 3, E, block.emit.ints(BEYOND)),
-        };
-        return step.calibrated(block, sinks, before, (inner) =>
-          step.values(inner, step.transfer(inner, step.pattern(inner), found!.sinks)),
-        );
+        });
       });
       return step.results(z, found);
     };
@@ -275,7 +267,7 @@ function attentionFunction(
       };
       values = emit.either(
         emit('Equal', [S, emit.ints(1)]),
-        (e) => whole(e, prepare(e), true).results,
+        (e) => whole(e, prepare(e, true), true).results,
         several,
       );
     }

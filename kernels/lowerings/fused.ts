@@ -8,13 +8,11 @@
 import { AttuneError } from '../../errors.ts';
 import { type Emit, emitter } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Node } from '../../onnx/index.ts';
+import type { Edit } from '../edits/edit.ts';
 import { attendBiased, toType } from './biased.ts';
-import { checkEdits, type Edit, knobsOf } from './edits.ts';
-import type { HeadValue } from './expanded.ts';
-import { headScale, headScaleFlat } from './functions/heads.ts';
-import { firstKeys, keyBias } from './functions/keys.ts';
+import { checkEdits, inOrder, knobsOf } from './edits.ts';
 import { paddingBias } from './functions/pattern.ts';
-import { type Lowered, lowered } from './lowered.ts';
+import { type HeadValue, type Lowered, lowered } from './lowered.ts';
 import { BLOCK_ROWS, planRowBlocks } from './row-blocks.ts';
 
 /** Which input takes an additive bias [B|1, H|1, S, T]. */
@@ -48,10 +46,8 @@ export interface FusedSite {
   readonly keys?: string | undefined;
 }
 
-/** Edits that leave the operator in place. */
-export type FusedEdit = Extract<Edit, { kind: 'logWeights' | 'bias' | 'headScale' }>;
-
-export const FUSED_EDITS: readonly Edit['kind'][] = ['logWeights', 'bias', 'headScale'];
+/** Does the edit leave the operator in place? */
+const keepsOperator = ({ row }: Edit): boolean => row.bias !== undefined || row.outputs !== undefined;
 
 export interface FusedOptions {
   /**
@@ -72,20 +68,19 @@ export function fusedAttention(
   { blockRows = BLOCK_ROWS }: FusedOptions = {},
 ): Lowered {
   checkEdits(site, edits);
-  for (const { kind } of edits) {
-    if (!FUSED_EDITS.includes(kind)) {
-      throw new AttuneError('LOWERING_LACKS_EDIT', {
-        at: site.name,
-        found: `edit '${kind}'`,
-        expected: `one of ${FUSED_EDITS.join(', ')} while the fused operator stays`,
-        hint: 'Use the expanded lowering.',
-      });
-    }
+  const other = edits.find((edit) => !keepsOperator(edit));
+  if (other) {
+    throw new AttuneError('LOWERING_LACKS_EDIT', {
+      at: site.name,
+      found: `edit '${other.row.kind}'`,
+      expected: 'a bias of the logits or a factor on outputs while the fused operator stays',
+      hint: 'Use the expanded lowering.',
+    });
   }
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
   const emit = emitter(site.opset, `${site.name}.`);
-  const scaled = edits.some(({ kind }) => kind === 'headScale');
-  const raw = scaled ? `${site.name}.z` : site.z.value;
+  const after = inOrder(edits).filter(({ row }) => row.outputs);
+  const raw = after.length > 0 ? `${site.name}.z` : site.z.value;
   const outputs = site.node.outputs.map((value) => (value === site.z.value ? raw : value));
 
   const bias = biasOf(emit, site, edits);
@@ -97,33 +92,25 @@ export function fusedAttention(
     const blocks = inBlocks ? planRowBlocks(emit, { S, size: blockRows }) : undefined;
     attendBiased(emit, { ...place, blocks });
   } else emit.copy(node, node.inputs, outputs);
-  if (scaled) {
-    const factor = toType(emit, `${site.name}.head_scale`, site.elemType);
-    const form = site.z.layout === 'BNSD' ? headScale : headScaleFlat;
-    emit.as(site.z.value, 'Identity', emit.call(form, raw, factor));
+  if (after.length > 0) {
+    const factor = (name: string) => toType(emit, `${site.name}.${name}`, site.elemType);
+    const { layout, value } = site.z;
+    const z = after.reduce((out, { row, options }) => row.outputs!(options, emit, out, factor, layout), raw);
+    emit.as(value, 'Identity', [z]);
   }
   return lowered(emit, { knobs });
 }
 
 /** The bias all edits and the padding ask for together, of one row: float32 [B|1, H|1, 1, T]. */
 function biasOf(emit: Emit, site: FusedSite, edits: readonly Edit[]): string | undefined {
-  const parts: string[] = [];
-  const knob = (name: string) => `${site.name}.${name}`;
-  for (const edit of edits) {
-    if (edit.kind === 'logWeights') {
-      const keys =
-        edit.keys === 'first' ? emit.call(firstKeys, knob('first'), length(emit, site.T))[0]! : knob('keys');
-      parts.push(emit.call(keyBias, knob('log_weight'), keys)[0]!);
-    }
-    if (edit.kind === 'bias') parts.push(emit('Unsqueeze', [knob('key_bias'), emit.ints(2)]));
-  }
+  const biased = edits.filter(({ row }) => row.bias);
+  const value = (name: string) => `${site.name}.${name}`;
+  const T = biased.length > 0 ? length(emit, site.T) : '';
+  const overKeys = (name: string, ...lead: number[]) =>
+    emit('Expand', [value(name), emit('Concat', [emit.ints(...lead), T], { axis: 0 })]);
+  const parts = biased.map(({ row, options }) => row.bias!(options, { emit, T, value, overKeys }));
   if (site.keys) parts.push(emit.call(paddingBias, site.keys)[0]!);
-  if (parts.length === 0) return undefined;
-  const sum = parts.reduce((total, part) => emit('Add', [total, part]));
-  const hasAllKeys = site.keys || edits.some((edit) => edit.kind === 'logWeights' && edit.keys === 'first');
-  if (hasAllKeys) return sum;
-  // A knob may hold one number for all keys.
-  return emit('Expand', [sum, emit('Concat', [emit.ints(1, 1, 1), length(emit, site.T)], { axis: 0 })]);
+  return parts.length > 0 ? parts.reduce((total, part) => emit('Add', [total, part])) : undefined;
 }
 
 function biasInput({ name, node }: FusedSite): number {

@@ -18,6 +18,14 @@ import {
   type Tensor,
 } from '../../onnx/index.ts';
 
+/** [B, S, N·D] as fused operators take it, or [B, N, S, D]. */
+export type HeadLayout = 'BS(ND)' | 'BNSD';
+
+export interface HeadValue {
+  readonly value: string;
+  readonly layout: HeadLayout;
+}
+
 /** A parameter as graph input. */
 export interface Knob {
   readonly name: string;

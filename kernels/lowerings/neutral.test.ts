@@ -3,10 +3,15 @@ import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { emitter } from '../../onnx/emitter.ts';
 import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
+import type { Edit } from '../edits/edit.ts';
+import { headScale } from '../edits/head-scale.ts';
+import { logWeights } from '../edits/log-weights.ts';
+import { logitBias } from '../edits/logit-bias.ts';
+import { temperature } from '../edits/temperature.ts';
 import { maxAbsError, tensor } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Runner } from '../verify/runner.ts';
-import type { Edit } from './edits.ts';
+
 import { expandedAttention } from './expanded.ts';
 import { fusedAttention } from './fused.ts';
 import { openGroupQueryAttention } from './group-query-attention.ts';
@@ -47,10 +52,10 @@ const shapes = fc
   .map((shape) => ({ ...shape, past: shape.B > 1 && shape.S > 1 ? 0 : shape.past }));
 
 test.each([
-  { runner: cpu, edits: [{ kind: 'headScale' }] },
-  { runner: cpu, edits: [{ kind: 'logWeights', keys: 'first' }] },
-  { runner: cpu, edits: [{ kind: 'bias' }, { kind: 'logWeights', keys: 'given' }, { kind: 'headScale' }] },
-  { runner: wasm, edits: [{ kind: 'logWeights', keys: 'first' }, { kind: 'headScale' }] },
+  { runner: cpu, edits: [headScale.with()] },
+  { runner: cpu, edits: [logWeights.with({ keys: 'first' })] },
+  { runner: cpu, edits: [logitBias.with(), logWeights.with({ keys: 'given' }), headScale.with()] },
+  { runner: wasm, edits: [logWeights.with({ keys: 'first' }), headScale.with()] },
 ] satisfies { runner: Runner; edits: Edit[] }[])(
   'neutral knobs are bit-exact on $runner.ep: $edits',
   async ({ runner, edits }) => {
@@ -129,7 +134,7 @@ test.each([
 
 test('a parameter that is not neutral changes the output', async () => {
   const given = feeds(1, 3, 2, 1);
-  const site = fusedWith(gqa(), [{ kind: 'logWeights', keys: 'first' }]);
+  const site = fusedWith(gqa(), [logWeights.with({ keys: 'first' })]);
   const plain = await run(cpu, [site], given);
   const loud = {
     ...site,
@@ -145,7 +150,5 @@ test('a parameter that is not neutral changes the output', async () => {
 });
 
 test('an edit that needs probabilities is refused while the operator stays', () => {
-  expect(() => fusedWith(gqa(), [{ kind: 'temperature' }])).toThrow(
-    /LOWERING_LACKS_EDIT.*temperature.*expanded/,
-  );
+  expect(() => fusedWith(gqa(), [temperature.with()])).toThrow(/LOWERING_LACKS_EDIT.*temperature.*expanded/);
 });

@@ -2,10 +2,11 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
+import type { Edit } from '../edits/edit.ts';
+import { logWeights } from '../edits/log-weights.ts';
 import { maxAbsError } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Feed } from '../verify/runner.ts';
-import type { Edit } from './edits.ts';
 import { fusedAttention } from './fused.ts';
 import type { Lowered } from './lowered.ts';
 import { D, feeds, gqa, H, OPSET, run } from './packed-gqa.test-support.ts';
@@ -17,7 +18,7 @@ afterAll(async () => {
   await wasm[Symbol.asyncDispose]();
 });
 
-const edits: Edit[] = [{ kind: 'logWeights', keys: 'first' }];
+const edits: Edit[] = [logWeights.with({ keys: 'first' })];
 
 /** With ln γ per head, or none. */
 function site(node: Node, blockRows: number, logWeight?: number[]): Lowered {

@@ -5,45 +5,14 @@
  *
  * Letters: B batch, H query heads, K kv heads, D head size, T keys, E value size.
  */
-import { type Emit, emitter, HIDDEN, toFloat } from '../../onnx/emitter.ts';
+import { emitter, HIDDEN, toFloat } from '../../onnx/emitter.ts';
 import { DataType, type Node } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
-import type { EditContext } from '../plan.ts';
+import type { RowForm, Values } from '../edits/edit.ts';
+import type { EditContext } from '../site/context.ts';
 import { joined, type Part } from '../site/fragment.ts';
 import type { Operands } from '../site/operands.ts';
 import { sinkSoftmax, softCap } from './functions/pattern.ts';
-
-export type Values = Readonly<Record<string, string>>;
-
-/** An edit of one row, and when it stands for the whole. */
-export interface RowForm {
-  /** bool scalar. */
-  readonly applies: string;
-  /**
-   * @param pattern float32 [B, H, T]
-   * @param values of the edit's knobs, and what it carried here as past_…
-   * @returns the pattern as edited, and what it carries on, by local name
-   */
-  edit(emit: Emit, pattern: string, values: Values): { pattern: string; states: Values };
-}
-
-/** bool scalar, once per graph: the call has one row, and keys before it. @param S rows @param T keys, int64 [1] */
-export function isOneRow({ emit, once }: EditContext, S: string, T: string): string {
-  return once(`one row of ${S} ${T}`, () => {
-    const one = emit.op('Equal', [S, emit.ints(1)], 'one_row');
-    const later = emit.op('Greater', [T, emit.ints(1)], 'later');
-    return emit.reshape(emit.op('And', [one, later], 'decoding'), []);
-  });
-}
-
-/** float32 [B, H, 1], once per graph. */
-export function zeroPerHead({ emit, once, tokens }: EditContext, { numHeads, anchor }: Site): string {
-  const batch = tokens ?? anchor.inputs[0]!;
-  return once(`zero per head ${numHeads}`, () => {
-    const shape = emit.shape([{ of: batch, axis: 0 }, numHeads, 1]);
-    return emit.op('Expand', [emit.scalar(0), shape], 'zero');
-  });
-}
 
 /** What rows of one site have in common with those of other layers, computed once per graph. */
 export interface RowPlace {

@@ -1,6 +1,13 @@
 /** What a problem asks of a lowering: edits, and the values of their knobs. */
 import { AttuneError } from '../../errors.ts';
-import type { Edit } from '../lowerings/edits.ts';
+import type { Edit } from '../edits/edit.ts';
+import { headScale } from '../edits/head-scale.ts';
+import { logWeights } from '../edits/log-weights.ts';
+import { logitBias } from '../edits/logit-bias.ts';
+import { logitGain } from '../edits/logit-gain.ts';
+import { sinkCalibration } from '../edits/sink-calibration/index.ts';
+import { sinkRedistribution } from '../edits/sink-redistribution.ts';
+import { temperature } from '../edits/temperature.ts';
 import type { Knob } from '../lowerings/lowered.ts';
 import type { ActEdit, Problem, VarEdit } from '../problem.ts';
 import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
@@ -35,24 +42,24 @@ export function planOf({ q, k, edit }: Problem): Plan {
       return { edits: [], knobs: {} };
     case 'heads':
       if (edit.direction) break;
-      return { edits: [{ kind: 'headScale' }], knobs: { head_scale: edit.scale ?? tensor([1, 1], [1]) } };
+      return { edits: [headScale.with()], knobs: { head_scale: edit.scale ?? tensor([1, 1], [1]) } };
     case 'logWeights': {
       const log_weight = tensor([1, H], edit.weight.map(logWeight));
-      return { edits: [{ kind: 'logWeights', keys: 'given' }], knobs: { log_weight, keys: edit.keys } };
+      return { edits: [logWeights.with({ keys: 'given' })], knobs: { log_weight, keys: edit.keys } };
     }
     case 'logits': {
       const edits: Edit[] = [];
       const knobs: Record<string, Tensor> = {};
       if (edit.a) {
-        edits.push({ kind: 'temperature' });
+        edits.push(temperature.with());
         knobs.a = build([1, H], (_, h) => at(edit.a!, 0, h!, 0, 0));
       }
       if (edit.b) {
-        edits.push({ kind: 'gain', rows: edit.b.shape[2] === 1 && S > 1 ? 'all' : 'last' });
+        edits.push(logitGain.with({ rows: edit.b.shape[2] === 1 && S > 1 ? 'all' : 'last' }));
         knobs.b = build([B, H, T], (b, h, t) => at(edit.b!, b!, h!, S - 1, t!));
       }
       if (edit.c && edit.c.shape[2] === 1) {
-        edits.push({ kind: 'bias' });
+        edits.push(logitBias.with());
         knobs.key_bias = build([B, H, T], (b, h, t) => at(edit.c!, b!, h!, 0, t!));
         return { edits, knobs };
       }
@@ -75,7 +82,7 @@ function planAct(edit: ActEdit, H: number): Plan {
     first: tensor([edit.first.length], edit.first),
   };
   if (edit.sinks) knobs.sinks = edit.sinks;
-  return { edits: [{ kind: 'act', stats, exclude: edit.exclude }], knobs };
+  return { edits: [sinkCalibration.with({ stats, exclude: edit.exclude })], knobs };
 }
 
 function planVar(edit: VarEdit, past: number): Plan {
@@ -92,7 +99,7 @@ function planVar(edit: VarEdit, past: number): Plan {
     rho: scalar(edit.rho),
     min_visual: scalar(edit.minVisual),
   };
-  return { edits: [{ kind: 'var', semantics: edit.semantics }], knobs };
+  return { edits: [sinkRedistribution.with({ semantics: edit.semantics })], knobs };
 }
 
 /** ln w, and for w = 0 a bias that empties the key wherever another is visible. */

@@ -5,7 +5,7 @@
 
 import { emitter, opsetsFor } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
-import { BEYOND } from '../lowerings/edits.ts';
+import { BEYOND } from '../lowerings/blocks.ts';
 import { lowered } from '../lowerings/lowered.ts';
 import {
   afterDocuments,

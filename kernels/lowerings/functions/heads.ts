@@ -1,35 +1,5 @@
-/** Functions on heads: layout, factor per head. */
+/** Layouts of heads. */
 import { primitive } from '../../../onnx/emitter.ts';
-
-/** z · s per head on the flat layout fused operators and output projections use. */
-export const headScaleFlat = primitive(
-  {
-    name: 'HeadScale',
-    inputs: ['z', 'scale'],
-    outputs: ['scaled'],
-    doc: 'z [B, S, H·E], scale [B|1, H] → z with each head multiplied by its factor.',
-  },
-  (emit) => {
-    const heads = emit.dim('scale', 1);
-    const width = emit('Div', [emit.dim('z', 2), heads]);
-    const shape = emit('Concat', [emit.ints(1, 1), width], { axis: 0 });
-    const repeated = emit('Expand', [emit('Unsqueeze', ['scale', emit.ints(2)]), shape]); // [B|1, H, E]
-    const factor = emit('Reshape', [repeated, emit.ints(0, 1, -1)]); // [B|1, 1, H·E]
-    emit.as('scaled', 'Mul', ['z', factor]);
-  },
-);
-
-export const headScale = primitive(
-  {
-    name: 'HeadScale4D',
-    inputs: ['z', 'scale'],
-    outputs: ['scaled'],
-    doc: 'z [B, H, S, E], scale [B|1, H] → z with each head multiplied by its factor.',
-  },
-  (emit) => {
-    emit.as('scaled', 'Mul', ['z', emit('Unsqueeze', ['scale', emit.ints(2, 3)])]);
-  },
-);
 
 /** [B, S, N·D] → [B, N, S, D]. */
 export const splitHeads = primitive(

@@ -2,7 +2,7 @@
 
 import { HIDDEN, primitive } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { BEYOND } from '../edits.ts';
+import { BEYOND } from '../blocks.ts';
 
 /**
  * Query heads of one group become rows of one matrix, [B, K, G·S, D], so a key/value head is read once per group and

@@ -7,8 +7,7 @@
 
 import type { Emit } from '../../../onnx/emitter.ts';
 import { DataType, floatTensor } from '../../../onnx/index.ts';
-import { BLOCK_BYTES, countBlocks } from '../blocks.ts';
-import { BEYOND } from '../edits.ts';
+import { BEYOND, BLOCK_BYTES, countBlocks } from '../blocks.ts';
 import { type Argument, type Body, callFunction } from './function.ts';
 import type { Mode } from './layout.ts';
 import { type Block, mapRows, type Rows } from './rows.ts';

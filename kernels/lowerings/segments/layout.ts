@@ -12,7 +12,7 @@
 
 import { type Emit, type Primitive, primitive } from '../../../onnx/emitter.ts';
 import { DataType } from '../../../onnx/index.ts';
-import { BEYOND } from '../edits.ts';
+import { BEYOND } from '../blocks.ts';
 
 export const MODES = ['pine', 'nia', 'pcw', 'sp'] as const;
 export type Mode = (typeof MODES)[number];

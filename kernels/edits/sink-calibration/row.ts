@@ -1,26 +1,23 @@
 /**
- * ACT while decoding, one new row (row.ts). What all layers have in common (how many rows have seen each key, and from which
- * column sum on a key is a sink) is computed once per graph.
+ * Sink calibration while decoding, one new row (lowerings/row.ts). What all layers have in common (how many rows have seen
+ * each key, and from which column sum on a key is a sink) is computed once per graph.
  */
 
-import { DataType } from '../../onnx/index.ts';
-import type { Site } from '../../sites/site.ts';
-import type { Edit as KernelEdit } from '../lowerings/edits.ts';
-import { isOneRow, type RowForm, type Values, zeroPerHead } from '../lowerings/row.ts';
-import type { EditContext } from '../plan.ts';
-
-type Act = Extract<KernelEdit, { kind: 'act' }>;
+import { DataType } from '../../../onnx/index.ts';
+import { isFused } from '../../../sites/points/index.ts';
+import type { EditContext } from '../../site/context.ts';
+import type { RowCall, RowForm } from '../edit.ts';
+import { isOneRow, zeroPerHead } from '../one-row.ts';
+import type { Calibration, Statistics } from './options.ts';
+import { calibrateKeys } from './transfer.ts';
 
 /** A sum that no column reaches. */
 const NEVER = 1e30;
 
-/**
- * Rows that have seen each key before this call: float32 [B|1, 1, P]. In a causal sequence the mask tells.
- * @param S rows of this call, int64 [1] @param T keys with the cache, int64 [1]
- */
-export function pastCounts(context: EditContext, S: string, T: string, window: number | undefined): string {
+/** Rows that have seen each key before this call: float32 [B|1, 1, P]. In a causal sequence the mask tells. */
+export function pastCounts({ context, site: { window }, S, T }: RowCall): string {
   const { emit, once, attentionMask } = context;
-  return once(`act:past ${S} ${T} ${window} ${attentionMask}`, () => {
+  return once(`sinks:past ${S} ${T} ${window} ${attentionMask}`, () => {
     const P = emit.op('Sub', [T, S], 'past');
     const past = emit.slice(realKeys(context, T), 1, emit.ints(0), P);
     return emit.reshape(seenBy(context, past, P, window), [0, 1, -1]);
@@ -28,27 +25,20 @@ export function pastCounts(context: EditContext, S: string, T: string, window: n
 }
 
 /** @returns undefined where the short form does not apply */
-export function rowAct(
-  context: EditContext,
-  site: Site,
-  edits: readonly KernelEdit[],
-  values: Values,
-  { S, T }: { readonly S: string; readonly T: string },
-): RowForm | undefined {
-  const [edit, ...others] = edits;
-  if (edit?.kind !== 'act' || others.length > 0 || edit.stats === 'chunk') return undefined;
-  if (edit.exclude !== 'initial') return undefined;
-  if (edit.stats === 'frozen' && 'sinks' in values) return undefined;
+export function calibrateRow({ stats, exclude }: Calibration, call: RowCall): RowForm | undefined {
+  const { context, site, values, S, T } = call;
+  if (!isFused(site) || stats === 'chunk' || exclude !== 'initial') return undefined;
+  if (stats === 'frozen' && 'sinks' in values) return undefined;
   const zero = zeroPerHead(context, site);
-  const threshold = edit.stats === 'frozen' ? undefined : thresholdOf(context, site, edit, values, T);
-  return { applies: isOneRow(context, S, T), edit: calibration(edit, threshold, zero) };
+  const threshold = stats === 'frozen' ? undefined : thresholdOf(call, stats);
+  return { applies: isOneRow(context, S, T), edit: calibration(stats, threshold, zero) };
 }
 
 /** τ + α/N times what it is compared with, and out of reach for keys that cannot be sinks. */
-function thresholdOf(context: EditContext, site: Site, { stats }: Act, values: Values, T: string): string {
+function thresholdOf({ context, site, values, T }: RowCall, stats: Statistics): string {
   const { emit, once, attentionMask } = context;
   const { tau, alpha, first } = values as Record<'tau' | 'alpha' | 'first', string>;
-  const key = `act:threshold ${stats} ${site.window} ${tau} ${alpha} ${first} ${T} ${attentionMask}`;
+  const key = `sinks:threshold ${stats} ${site.window} ${tau} ${alpha} ${first} ${T} ${attentionMask}`;
   return once(key, () => {
     const keys = realKeys(context, T);
     const visible =
@@ -75,7 +65,7 @@ function thresholdOf(context: EditContext, site: Site, { stats }: Act, values: V
 
 /** 1 at real keys: float32 [B|1, T]. */
 function realKeys({ emit, once, attentionMask }: EditContext, T: string): string {
-  return once(`act:real ${T} ${attentionMask}`, () => {
+  return once(`sinks:real ${T} ${attentionMask}`, () => {
     if (attentionMask !== undefined) return emit.cast(attentionMask, DataType.FLOAT);
     const shape = emit.op('Concat', [emit.ints(1), T], 'shape', { axis: 0 });
     return emit.op('Expand', [emit.scalar(1), shape], 'real');
@@ -106,12 +96,12 @@ function seenBy({ emit }: EditContext, keys: string, length: string, window: num
  * @param zero float32 [B, H, 1], for the new key's place in a state
  */
 const calibration =
-  ({ stats }: Act, threshold: string | undefined, zero: string): RowForm['edit'] =>
+  (stats: Statistics, threshold: string | undefined, zero: string): RowForm['edit'] =>
   (emit, pattern, values) => {
     const grow = (state: string) => emit('Concat', [state, zero], { axis: 2 });
-    const states: Record<string, string> = {};
     const above = (x: string) => emit('Cast', [emit('Greater', [x, threshold!])], { to: DataType.FLOAT });
-    let sinks: string; // 1 at sinks, else 0
+    const states: Record<string, string> = {};
+    let sinks: string; // [B, H, T]
     if (stats === 'running') {
       states.column_sum = emit('Add', [grow(values.past_column_sum!), pattern]);
       sinks = above(states.column_sum);
@@ -121,16 +111,6 @@ const calibration =
       sinks = grow(values.past_sinks!);
       states.sinks = sinks;
     }
-    // Products rather than Where: ONNX Runtime takes several times as long to choose as to multiply.
-    const own = emit('Mul', [pattern, sinks]);
-    const others = emit('Sub', [pattern, own]);
-    const onSinks = emit.reduce('ReduceSum', own, 2); // [B, H, 1]
-    const onRest = emit.reduce('ReduceSum', others, 2);
-    const one = emit.float(1);
     const beta = emit('Unsqueeze', [values.beta!, emit.ints(2)]);
-    const ratio = emit('Div', [onSinks, emit('Max', [onRest, emit.float(1e-30)])]);
-    const growth = emit('Add', [emit('Mul', [emit('Sub', [one, beta]), ratio]), one]);
-    // Of a row that sees nothing but sinks nothing can be moved.
-    const kept = emit('Where', [emit('Greater', [onRest, emit.float(0)]), beta, one]);
-    return { pattern: emit('Add', [emit('Mul', [own, kept]), emit('Mul', [others, growth])]), states };
+    return { pattern: calibrateKeys(emit, { pattern, sinks, beta }, 2), states };
   };

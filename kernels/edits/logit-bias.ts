@@ -1,0 +1,23 @@
+/**
+ * A logit bias per head and key,
+ *
+ *   s'_t = s_t + c_t
+ *
+ * before the softmax: c = ln w multiplies the key's weight by w and renormalises the row.
+ */
+import { defineEdit } from './edit.ts';
+
+export const logitBias = defineEdit({
+  kind: 'logit-bias',
+  stage: 'logits',
+  reference: 'additive attention bias; position bias of T5, arXiv 1910.10683',
+  knobs: () => [
+    {
+      name: 'key_bias',
+      axes: ['B', 'H|1', 'T|1'],
+      neutral: 0,
+      doc: 'Added to the logits; ln of a factor on the weight.',
+    },
+  ],
+  bias: (_options, { emit, overKeys }) => emit('Unsqueeze', [overKeys('key_bias', 1, 1), emit.ints(2)]),
+});

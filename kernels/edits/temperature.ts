@@ -1,0 +1,21 @@
+/**
+ * Temperature per head: every logit times a factor,
+ *
+ *   s' = a s        a = 1/τ
+ *
+ * before mask and softmax; a = 1 leaves a head alone, a = 0 makes its rows uniform.
+ */
+import { defineEdit } from './edit.ts';
+
+export const temperature = defineEdit({
+  kind: 'temperature',
+  stage: 'logits',
+  reference: 'TempScale, arXiv 2410.24200: logits divided by τ',
+  knobs: () => [
+    { name: 'a', axes: ['B', 'H'], neutral: 1, doc: 'Factor on the logits, 1/τ. 0 makes a row uniform.' },
+  ],
+  logits: (_options, call) => {
+    const factor = call.emit('Unsqueeze', [call.value('a'), call.emit.ints(2, 3)]); // [B|1, H, 1, 1]
+    return ({ emit }, logits) => emit('Mul', [logits, factor]);
+  },
+});

@@ -15,9 +15,8 @@ import {
   prompt,
   type TestModel,
 } from '../hooks/model/attuned.test-support.ts';
-import { rowSinks, sinkGroups, sinksOf, type Threshold } from '../kernels/detect/index.ts';
+import { calibrationRule, rowSinks, sinkGroups, sinksOf } from '../kernels/edits/sink-calibration/solve.ts';
 import {
-  actRule,
   build,
   type ColumnState,
   columnScore,
@@ -37,14 +36,16 @@ const thresholds: readonly Given[] = [{ tau: 0.12 }, { alpha: 2 }];
 const kinds = ['running', 'frozen', 'row'] as const;
 type Kind = (typeof kinds)[number];
 
-const detected = (threshold: Given): Threshold =>
-  'tau' in threshold ? { mode: 'absolute', ...threshold } : { mode: 'relative', ...threshold };
+const limitOf =
+  (threshold: Given) =>
+  (_b: number, _h: number, N: number): number =>
+    'tau' in threshold ? threshold.tau : threshold.alpha / N;
 
 /** Calibrated maps of consecutive calls, from the map of the whole sequence; `first` as in a left-padded batch. */
 function* oracle(
   whole: Reference,
   calls: readonly number[],
-  options: { kind: Kind; threshold: Threshold; exclude?: 'initial' | 'first_detected'; first?: number[] },
+  options: { kind: Kind; threshold: Given; exclude?: 'initial' | 'first_detected'; first?: number[] },
 ): Generator<Reference> {
   const [B, H] = whole.shape as [number, number];
   const { kind, threshold, exclude = 'initial', first = Array<number>(B).fill(0) } = options;
@@ -60,10 +61,11 @@ function* oracle(
       const real = past + s! >= first[b]! && t! >= first[b]!;
       return real ? whole.data[((b! * H + h!) * whole.shape[2]! + past + s!) * whole.shape[3]! + t!]! : 0;
     });
-    const sinkOptions = { threshold, exclude, first };
+    const sinkOptions = { limit: limitOf(threshold), exclude, first: tensor([B], first) };
+    const N = first.map((pads) => T - pads);
     before = columnStatistics(probs, visible, kind === 'running' ? before : undefined);
     if (kind === 'row') kept = rowSinks(probs, visible, sinkOptions);
-    else if (kind === 'running' || !kept) kept = sinksOf(columnScore(before), before.count, sinkOptions);
+    else if (kind === 'running' || !kept) kept = sinksOf(columnScore(before), before.count, N, sinkOptions);
     const known = kept;
     const sinks =
       kind === 'frozen'
@@ -72,7 +74,8 @@ function* oracle(
             return t! < width ? known.data[(b! * H + h!) * width + t!]! : 0;
           })
         : known;
-    yield probTransfer(probs, sinkGroups(sinks), 2, actRule(BETA, new Set(HEADS)));
+    const rule = calibrationRule((_b, h) => (HEADS.includes(h) ? BETA : 1));
+    yield probTransfer(probs, sinkGroups(sinks), 2, rule).probs;
   }
 }
 
@@ -124,7 +127,7 @@ describe.each(FORMS)('%s', (form) => {
       const plain = await activation(model, inputs, PATTERN);
       model.use([act({ beta: BETA, heads: HEADS, threshold, statistics: kind })]);
       const edited = await activation(model, inputs, PATTERN);
-      const options = { kind, threshold: detected(threshold), first };
+      const options = { kind, threshold: threshold, first };
       const [expected] = [...oracle(reference(plain), [prompt.length], options)];
       expect(worst(edited.data, expected!)).toBeLessThan(1e-6);
       expect(maxDifference(edited.data, plain.data)).toBeGreaterThan(0.01);
@@ -144,10 +147,10 @@ describe.each(FORMS)('%s', (form) => {
     model.use([]);
     const plain = reference(await activation(model, batch(ids), PATTERN));
     model.use([act({ beta: BETA, heads: HEADS, threshold, statistics: kind })]);
-    const expected = [...oracle(plain, sizes, { kind, threshold: detected(threshold) })];
+    const expected = [...oracle(plain, sizes, { kind, threshold: threshold })];
     const others = kinds.filter((other) => other !== kind);
     for (const other of others) {
-      const last = [...oracle(plain, sizes, { kind: other, threshold: detected(threshold) })].at(-1)!;
+      const last = [...oracle(plain, sizes, { kind: other, threshold: threshold })].at(-1)!;
       expect(maxDifference(last.data, expected.at(-1)!.data), `${kind} and ${other}`).toBeGreaterThan(0.01);
     }
     for await (const { pattern } of calls(model, ids, sizes)) {
@@ -162,7 +165,7 @@ describe.each(FORMS)('%s', (form) => {
     const threshold = { tau: 0.12 };
     model.use([act({ beta: BETA, heads: HEADS, threshold, exclude: 'first_detected' })]);
     const edited = await activation(model, batch(prompt), PATTERN);
-    const options = { kind: 'running', threshold: detected(threshold), exclude: 'first_detected' } as const;
+    const options = { kind: 'running', threshold: threshold, exclude: 'first_detected' } as const;
     const [expected] = [...oracle(plain, [prompt.length], options)];
     expect(worst(edited.data, expected!)).toBeLessThan(1e-6);
   });

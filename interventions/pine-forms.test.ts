@@ -4,9 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { batch, load, logits, maxDifference, type TestModel } from '../hooks/model/attuned.test-support.ts';
-import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
-import { type Rope, rope } from '../kernels/reference/re-position.ts';
-import { solve } from '../kernels/reference/solve.ts';
 import {
   cacheOf,
   documentPrompt,
@@ -16,6 +13,10 @@ import {
   permutations,
   ROTARY_FORMS,
 } from '../hooks/model/documents.test-support.ts';
+import { documents } from '../kernels/edits/documents.ts';
+import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
+import { type Rope, rope } from '../kernels/reference/re-position.ts';
+import { solve } from '../kernels/reference/solve.ts';
 import { pine } from './index.ts';
 
 /** Sums of float32 in another order; logits of the fixtures are of order 10. */
@@ -119,16 +120,15 @@ describe.each(ROTARY_FORMS)('%s', (name) => {
       Tensor,
       Tensor,
     ];
+    const starts = spans.map(([start]) => start);
+    const bounds = tensor([1, spans.length + 1], [...starts, spans.at(-1)![1]]);
     const expected = solve({
       q,
       k,
       v: bhsd(points[2]!, cache),
       scale: model.attune.facts.decoder[0]!.scale,
-      edit: {
-        kind: 'segments',
-        segments: { prefix: spans[0]![0], documents: spans.map(([start, end]) => end - start) },
-        rope: turns,
-      },
+      rope: turns,
+      edits: [{ edit: documents.with({ mode: 'pine' }), values: { bounds } }],
     }).output;
     const z = bhsd(points[3]!, seen.cache);
     expect(z.shape).toEqual(expected.shape);

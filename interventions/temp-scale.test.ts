@@ -72,12 +72,12 @@ describe.each(Object.keys(GRAPHS))('%s', (form) => {
 /** The problem's logit factor as a temperature, put into the graph as into any model's. */
 async function solve(problem: Problem, make: (H: number, D: number) => Graph) {
   const [B, H, S, D] = problem.q.shape as [number, number, number, number];
-  const { edit } = problem;
-  if (edit.kind !== 'logits' || !edit.a) throw new Error(`a temperature case asks for ${edit.kind}`);
+  const a = problem.edits?.[0]?.values.a;
+  if (!a) throw new Error('a temperature case asks for a temperature');
   const model = makeModel(make(H, D), { '': 23 }, { irVersion: 10 });
   const file = await openModel(await assemble(encodeModel(model), bytesSource(new Uint8Array())));
   const facts = modelFacts(file, {});
-  const intervention = tempScale({ temperature: 1 / edit.a.data[0]! });
+  const intervention = tempScale({ temperature: 1 / a.data[0]! });
   const runtime = await loadRuntime('node');
   const compiled = compile(facts.recognition, intervention.kind.plan(facts));
   await using session = await startSession(file, compiled, { runtime, weights: 'copy' });

@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { EditContext, ExpandEdit, Knob, KnobValue } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { sinkRedistribution } from '../kernels/edits/sink-redistribution.ts';
+import { sinkRedistribution } from '../kernels/edits/sink-redistribution/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { HookPoint } from '../sites/points/index.ts';
 import { defineIntervention } from './define.ts';

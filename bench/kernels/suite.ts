@@ -10,7 +10,7 @@ import type { Edit } from '../../kernels/edits/edit.ts';
 import { headScale } from '../../kernels/edits/head-scale.ts';
 import { logWeights } from '../../kernels/edits/log-weights.ts';
 import { sinkCalibration } from '../../kernels/edits/sink-calibration/index.ts';
-import { sinkRedistribution } from '../../kernels/edits/sink-redistribution.ts';
+import { sinkRedistribution } from '../../kernels/edits/sink-redistribution/index.ts';
 import { expandedAttention } from '../../kernels/lowerings/expanded.ts';
 import { fusedAttention } from '../../kernels/lowerings/fused.ts';
 import { openGroupQueryAttention } from '../../kernels/lowerings/group-query-attention.ts';

@@ -2,4 +2,3 @@
 export * from './head-divergence.ts';
 export * from './image-tokens.ts';
 export * from './massive-activations.ts';
-export * from './sinks.ts';

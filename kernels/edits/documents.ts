@@ -9,6 +9,9 @@
  */
 import { BEYOND } from '../lowerings/blocks.ts';
 import type { Mode } from '../lowerings/segments/layout.ts';
+import { softmax } from '../reference/attention.ts';
+import { type Segments, segmentScores } from '../reference/segments.ts';
+import type { Tensor } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
 type Documents = { readonly mode: Mode };
@@ -33,4 +36,16 @@ export const documents = defineEdit<Documents>({
       doc: 'Places of the documents where their importance is equal.',
     },
   ],
+  /** Of a batch of one; documents of equal importance keep the order they are given in. */
+  solve(_options, { q, k, rope, scale, headSink, value }) {
+    const segments = segmentsOf(value('bounds'));
+    const { scores, visible } = segmentScores(q, k, segments, rope!, scale);
+    return { value: softmax(scores, visible, headSink) };
+  },
 });
+
+/** Documents from where they start and the last one ends, (1, k + 1); those without tokens are none. */
+export function segmentsOf({ data }: Tensor): Segments {
+  const lengths = [...data.subarray(1)].map((end, i) => end - data[i]!);
+  return { prefix: data[0]!, documents: lengths.filter((length) => length > 0) };
+}

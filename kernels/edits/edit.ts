@@ -9,6 +9,9 @@ import type { Emit } from '../../onnx/emitter.ts';
 import type { Site } from '../../sites/site.ts';
 import type { Block } from '../lowerings/blocks.ts';
 import type { HeadLayout } from '../lowerings/lowered.ts';
+import type { AttentionCall } from '../reference/attention-call.ts';
+import type { Transferred } from '../reference/prob-transfer.ts';
+import type { Tensor } from '../reference/tensor.ts';
 import type { EditContext } from '../site/context.ts';
 
 /** Where edits act, in the order in which they do. */
@@ -132,6 +135,44 @@ export interface RowForm {
   edit(emit: Emit, pattern: string, values: Values): { pattern: string; states: Values };
 }
 
+/** A call in float64, as the solution of an edit sees it. */
+export interface Solving extends AttentionCall {
+  /** (B, S, T) of 0 and 1. */
+  readonly visible: Tensor;
+  /** T - S. */
+  readonly past: number;
+  /** Logits (B, H, S, T) and probabilities before any edit of theirs; of stage 'documents' neither is meant. */
+  readonly raw: Tensor;
+  readonly before: Tensor;
+  /** A knob, neutral where it is not given. */
+  value(name: string): Tensor;
+  /** What the call before left; undefined at the start of a sequence. */
+  state(name: string): Tensor | undefined;
+}
+
+/** What an edit makes of logits, probabilities or outputs, and what it lets be seen on the way. */
+export interface Solved {
+  readonly value: Tensor;
+  readonly found?: Readonly<Record<string, Tensor>>;
+  readonly states?: Readonly<Record<string, Tensor>>;
+  /** Where weight moved between groups of keys. */
+  readonly transfer?: Transferred;
+}
+
+/** Random numbers for a random problem. */
+export interface Draw {
+  readonly B: number;
+  readonly H: number;
+  readonly S: number;
+  readonly T: number;
+  /** Column of the first real token of each batch row: (B). */
+  readonly first: Tensor;
+  /** From 0 to 1. */
+  uniform(): number;
+  /** Of the given shape; default uniform. */
+  tensor(shape: readonly number[], value?: () => number): Tensor;
+}
+
 /** A state that the first call of a sequence finds and all later ones are given, by its name among what was found. */
 export interface Kept<O extends Options = Options> {
   readonly name: string;
@@ -152,6 +193,14 @@ export interface EditRow<O extends Options = Options> {
   kept?(options: O, given: ReadonlySet<string>): Kept<O> | undefined;
   /** States that can be told from the graph, and then are none: values by their names, past_… */
   derived?(options: O, call: RowCall): Values;
+
+  /**
+   * The equation, in float64. `x` are the logits (B, H, S, T) before any mask, the probabilities, or the outputs
+   * (B, H, S, E), by stage; of stage 'documents' nothing that counts, and probabilities are returned.
+   */
+  solve(options: O, call: Solving, x: Tensor): Solved;
+  /** An edit with parameters that say something of it, for property tests. */
+  random?(draw: Draw): { readonly options: O; readonly values: Readonly<Record<string, Tensor>> };
 
   /** Stage 'logits', where all rows are alike: float32 [B|1, H|1, 1, T], added. An operator that stays can take it. */
   bias?(options: O, call: Pick<Call, 'emit' | 'T' | 'value' | 'overKeys'>): string;

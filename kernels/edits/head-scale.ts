@@ -6,6 +6,7 @@
  * a = 1 leaves a head alone, a = 0 knocks it out. VHR chooses the heads by what they make of the image.
  */
 import { primitive } from '../../onnx/emitter.ts';
+import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
 export const headScale = defineEdit({
@@ -13,6 +14,14 @@ export const headScale = defineEdit({
   stage: 'outputs',
   reference: 'VHR, arXiv 2412.13949',
   knobs: () => [{ name: 'head_scale', axes: ['B', 'H'], neutral: 1, doc: 'Factor on a head’s output.' }],
+  solve: (_options, call, z) => {
+    const a = call.value('head_scale');
+    return { value: build(z.shape, (...i) => at(a, i[0]!, i[1]!) * at(z, ...i)) };
+  },
+  random: ({ B, H, tensor, uniform }) => ({
+    options: {},
+    values: { head_scale: tensor([B, H], () => 2 * uniform()) },
+  }),
   outputs: (_options, emit, z, factor, layout) => {
     if (layout === 'BNSD') {
       return emit('Mul', [z, emit('Unsqueeze', [factor('head_scale'), emit.ints(2, 3)])]);

@@ -3,13 +3,13 @@
  * a line here.
  */
 import { documents } from './documents.ts';
-import type { EditRow } from './edit.ts';
+import { type Edit, type EditRow, STAGES } from './edit.ts';
 import { headScale } from './head-scale.ts';
 import { logWeights } from './log-weights.ts';
 import { logitBias } from './logit-bias.ts';
 import { logitGain } from './logit-gain.ts';
 import { sinkCalibration } from './sink-calibration/index.ts';
-import { sinkRedistribution } from './sink-redistribution.ts';
+import { sinkRedistribution } from './sink-redistribution/index.ts';
 import { temperature } from './temperature.ts';
 
 export const EDITS: readonly EditRow[] = [
@@ -22,3 +22,9 @@ export const EDITS: readonly EditRow[] = [
   sinkRedistribution,
   headScale,
 ];
+
+/** A number that grows along the order in which edits act: by stage, then as listed; what is not listed comes last. */
+export function placeOf({ row }: Edit): number {
+  const listed = EDITS.indexOf(row);
+  return STAGES.indexOf(row.stage) * (EDITS.length + 1) + (listed < 0 ? EDITS.length : listed);
+}

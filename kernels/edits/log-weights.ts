@@ -7,6 +7,7 @@
  */
 import { primitive } from '../../onnx/emitter.ts';
 import { floatTensor } from '../../onnx/index.ts';
+import { at, build, map, type Tensor } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
 /** The first real token, from a knob that says where it is, or keys that a knob marks. */
@@ -28,6 +29,22 @@ export const logWeights = defineEdit<Marked>({
       ? { name: 'first', axes: ['B'], neutral: 0, type: 'int64', doc: 'Column of the first real token.' }
       : { name: 'keys', axes: ['B', 'T|1'], neutral: 0, doc: '1 at the keys whose weight changes.' },
   ],
+  solve({ keys }, call, logits) {
+    const [w, marks] = [call.value('log_weight'), call.value(keys === 'first' ? 'first' : 'keys')];
+    const marked = (b: number, t: number) =>
+      keys === 'first' ? Number(t === at(marks, b)) : at(marks, b, t);
+    const value = build(logits.shape, (...i) => {
+      const [b, h, , t] = i as [number, number, number, number];
+      return at(logits, ...i) + at(w, b, h) * marked(b, t);
+    });
+    return { value };
+  },
+  random({ B, H, T, first, tensor, uniform }) {
+    const log_weight = map(tensor([1, H]), (x) => Math.log(4 * x + 0.01));
+    const marks: Record<string, Tensor> =
+      uniform() < 0.3 ? { first } : { keys: tensor([B, T], () => Number(uniform() < 0.2)) };
+    return { options: { keys: 'first' in marks ? 'first' : 'given' }, values: { log_weight, ...marks } };
+  },
   bias({ keys }, { emit, T, value, overKeys }) {
     const marked = keys === 'first' ? emit.call(firstKeys, value('first'), T)[0]! : overKeys('keys', 1);
     const perHead = emit('Unsqueeze', [value('log_weight'), emit.ints(2, 3)]);

@@ -5,6 +5,7 @@
  *
  * before the softmax: c = ln w multiplies the key's weight by w and renormalises the row.
  */
+import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
 export const logitBias = defineEdit({
@@ -19,5 +20,13 @@ export const logitBias = defineEdit({
       doc: 'Added to the logits; ln of a factor on the weight.',
     },
   ],
+  solve: (_options, call, logits) => {
+    const c = call.value('key_bias');
+    return { value: build(logits.shape, (...i) => at(logits, ...i) + at(c, i[0]!, i[1]!, i[3]!)) };
+  },
+  random: ({ B, H, T, tensor, uniform }) => ({
+    options: {},
+    values: { key_bias: tensor([B, H, T], () => uniform() - 0.5) },
+  }),
   bias: (_options, { emit, overKeys }) => emit('Unsqueeze', [overKeys('key_bias', 1, 1), emit.ints(2)]),
 });

@@ -6,6 +6,7 @@
  * raw being the logit before any edit. A positive logit grows, a negative one moves toward 0. PAI and imbalanced attention.
  */
 import { DataType } from '../../onnx/index.ts';
+import { at, build } from '../reference/tensor.ts';
 import { defineEdit, type MapBlock } from './edit.ts';
 
 /** Rows of a call that take part: all, or the last one only, which predicts the next token. */
@@ -18,6 +19,18 @@ export const logitGain = defineEdit<Gain>({
   knobs: () => [
     { name: 'b', axes: ['B', 'H|1', 'T|1'], neutral: 0, doc: 'Share of its own size a logit is raised by.' },
   ],
+  solve({ rows }, call, logits) {
+    const [b, S] = [call.value('b'), logits.shape[2]!];
+    const value = build(logits.shape, (...i) => {
+      const gain = rows === 'all' || i[2] === S - 1 ? at(b, i[0]!, i[1]!, i[3]!) : 0;
+      return at(logits, ...i) + gain * Math.abs(at(call.raw, ...i));
+    });
+    return { value };
+  },
+  random: ({ B, H, T, tensor, uniform }) => ({
+    options: { rows: uniform() < 0.5 ? 'all' : 'last' },
+    values: { b: tensor([B, H, T]) },
+  }),
   logits({ rows }, call) {
     const gains = call.emit('Unsqueeze', [call.overKeys('b', 1, 1), call.emit.ints(2)]); // [B|1, H|1, 1, T]
     const gainOf = (block: MapBlock) => {

@@ -5,6 +5,7 @@
  *
  * before mask and softmax; a = 1 leaves a head alone, a = 0 makes its rows uniform.
  */
+import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
 export const temperature = defineEdit({
@@ -14,6 +15,14 @@ export const temperature = defineEdit({
   knobs: () => [
     { name: 'a', axes: ['B', 'H'], neutral: 1, doc: 'Factor on the logits, 1/τ. 0 makes a row uniform.' },
   ],
+  solve: (_options, call, logits) => {
+    const a = call.value('a');
+    return { value: build(logits.shape, (...i) => at(a, i[0]!, i[1]!) * at(logits, ...i)) };
+  },
+  random: ({ H, tensor, uniform }) => ({
+    options: {},
+    values: { a: tensor([1, H], () => 0.5 + uniform()) },
+  }),
   logits: (_options, call) => {
     const factor = call.emit('Unsqueeze', [call.value('a'), call.emit.ints(2, 3)]); // [B|1, H, 1, 1]
     return ({ emit }, logits) => emit('Mul', [logits, factor]);

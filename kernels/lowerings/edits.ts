@@ -2,8 +2,7 @@
 import { AttuneError } from '../../errors.ts';
 import { DataType } from '../../onnx/index.ts';
 import type { Axis, Edit, EditKnob } from '../edits/edit.ts';
-import { STAGES } from '../edits/edit.ts';
-import { EDITS } from '../edits/index.ts';
+import { placeOf } from '../edits/index.ts';
 import { floatKnob, int64Knob, type Knob, type State } from './lowered.ts';
 
 /** Softmax over one axis, axes of reductions as inputs: what the emitted nodes count on. */
@@ -36,13 +35,9 @@ export function checkEdits(
   }
 }
 
-/** By stage, those of one stage as kernels/edits/index.ts has them; what is not listed there comes last. */
+/** As they act one after another. */
 export function inOrder(edits: readonly Edit[]): Edit[] {
-  const place = ({ row }: Edit) => {
-    const listed = EDITS.indexOf(row);
-    return STAGES.indexOf(row.stage) * (EDITS.length + 1) + (listed < 0 ? EDITS.length : listed);
-  };
-  return [...edits].sort((a, b) => place(a) - place(b));
+  return [...edits].sort((a, b) => placeOf(a) - placeOf(b));
 }
 
 /** The knobs of an edit at a site of H heads; names start with `prefix`. */

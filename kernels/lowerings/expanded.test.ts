@@ -1,13 +1,16 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DataType } from '../../onnx/index.ts';
+import type { EditRow } from '../edits/edit.ts';
 import { headScale } from '../edits/head-scale.ts';
+import { EDITS } from '../edits/index.ts';
 import { logitBias } from '../edits/logit-bias.ts';
+import { sinkCalibration } from '../edits/sink-calibration/index.ts';
 import type { Problem } from '../problem.ts';
-import { largest, maxAbsError } from '../reference/index.ts';
+import { block, largest, maxAbsError, tensor } from '../reference/index.ts';
 import { solve } from '../reference/solve.ts';
 import { solveExpanded } from '../verify/expanded.ts';
-import { problemOf, recipes } from '../verify/random-problem.ts';
+import { problemOf, type Recipe, recipes } from '../verify/random-problem.ts';
 import { createRunner } from '../verify/runner.ts';
 import { checkEdits } from './edits.ts';
 
@@ -21,8 +24,11 @@ afterAll(async () => {
 /** Where a machine has other work as well. */
 const MINUTES = 900_000;
 
+/** Edits that lowerings of one site know. */
+const RANDOM = EDITS.filter(({ stage }) => stage !== 'documents');
+
 const everything = recipes({
-  edits: ['none', 'logits', 'logWeights', 'heads', 'act', 'var'],
+  edits: [undefined, ...RANDOM],
   softcap: true,
   window: true,
   headSink: true,
@@ -60,11 +66,11 @@ describe('the expanded lowering equals the float64 reference', () => {
 
   test.each([13, 17, 18, 23])('in operator set %i', async (opset) => {
     const problems = recipes({
-      edits: ['logits', 'act', 'var'],
+      edits: RANDOM,
       window: true,
       headSink: true,
       padding: 'left',
-      sites: 6,
+      sites: 8,
     });
     await fc.assert(
       fc.asyncProperty(problems, async (recipe) => {
@@ -91,28 +97,41 @@ describe('the expanded lowering equals the float64 reference', () => {
       { stats, alpha: 3 },
     ]),
   )(
-    'ACT finds the same sinks, statistics: $stats, α = $alpha',
+    'sink calibration finds the same sinks, statistics: $stats, α = $alpha',
     { timeout: MINUTES },
     async ({ stats, alpha }) => {
-      const withAlpha = (problem: Problem, alpha: number): Problem => {
-        if (problem.edit.kind !== 'act') return problem;
-        return { ...problem, edit: { ...problem.edit, stats, threshold: { mode: 'relative', alpha } } };
+      const edit = sinkCalibration.with({ stats, exclude: 'initial' });
+      const finding = (problem: Problem, recipe: Recipe, near = alpha): Problem => {
+        const { beta } = problem.edits![0]!.values;
+        const keys = problem.mask!.keys;
+        const first = tensor(
+          [recipe.B],
+          Array.from({ length: recipe.B }, (_, b) => (keys ? block(keys, b).indexOf(1) : 0)),
+        );
+        const values = { beta: beta!, tau: tensor([1, 1], [0]), alpha: tensor([1, 1], [near]), first };
+        return { ...problem, edits: [{ edit, values }] };
       };
-      const problems = recipes({ edits: ['act'], window: true, padding: 'left', maxT: 90, sites: 6 });
+      const problems = recipes({
+        edits: [sinkCalibration as EditRow],
+        window: true,
+        padding: 'left',
+        maxT: 90,
+        sites: 6,
+      });
       let compared = 0;
       await fc.assert(
         fc.asyncProperty(problems, async (recipe) => {
           const random = problemOf(recipe);
-          const problem = withAlpha(random, alpha);
+          const problem = finding(random, recipe);
           const expected = solve(problem);
           // A decision within float32's reach of the threshold may go either way.
-          const nearby = [alpha - 1e-4, alpha + 1e-4].map((near) => solve(withAlpha(random, near)));
-          fc.pre(nearby.every(({ sinks }) => maxAbsError(sinks!, expected.sinks!) === 0));
+          const nearby = [alpha - 1e-4, alpha + 1e-4].map((near) => solve(finding(random, recipe, near)));
+          fc.pre(nearby.every(({ found }) => maxAbsError(found!.sinks!, expected.found!.sinks!) === 0));
           const actual = await solveExpanded(cpu, problem, { blockBytes: 1 });
           expect(maxAbsError(actual.output, expected.output)).toBeLessThan(1e-5);
           if (stats !== 'row') {
-            expect(maxAbsError(actual.score!, expected.score!)).toBeLessThan(1e-5);
-            expect(maxAbsError(actual.sinks!, expected.sinks!)).toBe(0);
+            expect(maxAbsError(actual.found!.score!, expected.found!.score!)).toBeLessThan(1e-5);
+            expect(maxAbsError(actual.found!.sinks!, expected.found!.sinks!)).toBe(0);
           }
           compared++;
         }),

@@ -6,6 +6,7 @@
  * What it replaces is described by ExpandedSite; group-query-attention.ts makes one from a fused operator.
  */
 
+import { AttuneError } from '../../errors.ts';
 import {
   DOMAIN,
   type Emit,
@@ -82,7 +83,7 @@ export interface ExpandedOptions {
 /**
  * Attention at `site` with `edits`. Taps: `pattern` and `pattern_edited` with tapPattern, and what edits find [B, H, T].
  *
- * @throws AttuneError EDIT_TWICE, OPSET_TOO_OLD
+ * @throws AttuneError EDIT_TWICE, LOWERING_LACKS_EDIT, OPSET_TOO_OLD
  */
 export function expandedAttention(
   site: ExpandedSite,
@@ -90,6 +91,14 @@ export function expandedAttention(
 ): Lowered {
   checkEdits(site, given);
   const edits = inOrder(given);
+  const other = edits.find(({ row }) => row.stage === 'documents');
+  if (other) {
+    throw new AttuneError('LOWERING_LACKS_EDIT', {
+      at: site.name,
+      found: `edit '${other.row.kind}'`,
+      expected: 'an edit of logits, probabilities or outputs',
+    });
+  }
   const emit = emitter(site.opset, `${site.name}.`);
   const knobs = edits.flatMap((edit) => knobsOf(edit, site.name, site.H));
   const states = edits.flatMap((edit) => statesOf(edit, site.name, site.H));

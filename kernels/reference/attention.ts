@@ -1,9 +1,8 @@
 /**
- * Attention in float64, written as the equations are: scores, soft-cap, logit edit, softmax over visible keys with an
+ * Attention in float64, written as the equations are: scores, soft-cap, softmax over visible keys with an
  * optional learned sink logit per head, product with V. Query head h reads key/value head ⌊h / (H/K)⌋.
  */
-import { type LogitAffine, logitAffine } from './logit-affine.ts';
-import { at, block, dot, indices, type Tensor, zeros } from './tensor.ts';
+import { at, block, build, dot, indices, type Tensor, zeros } from './tensor.ts';
 import { type Mask, visibility } from './visibility.ts';
 
 export interface AttentionOptions {
@@ -14,11 +13,12 @@ export interface AttentionOptions {
   /** (H): a logit that takes part in the denominator only (GPT-OSS, `head_sink`). */
   readonly headSink?: Tensor | undefined;
   readonly mask?: Mask | undefined;
-  readonly affine?: LogitAffine | undefined;
+  /** (B|1, H|1, S|1, T|1), added to the scores. */
+  readonly bias?: Tensor | undefined;
 }
 
 export interface Attention {
-  /** (B, H, S, T), after soft-cap and logit edit, before the mask. */
+  /** (B, H, S, T), after soft-cap, before bias and mask. */
   readonly scores: Tensor;
   /** (B, S, T) of 0 and 1. */
   readonly visible: Tensor;
@@ -32,11 +32,10 @@ export interface Attention {
  * @param q (B, H, S, D) @param k (B, K, T, D) @param v (B, K, T, E)
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Attention {
-  const raw = scoresOf(q, k, options);
-  const scores = options.affine ? logitAffine(raw, options.affine) : raw;
+  const scores = scoresOf(q, k, options);
   const [B, , S] = q.shape as [number, number, number];
   const visible = visibility([B, S, k.shape[2]!], options.mask);
-  const probs = softmax(scores, visible, options.headSink);
+  const probs = softmax(biased(scores, options.bias), visible, options.headSink);
   return { scores, visible, probs, output: valuesOf(probs, v) };
 }
 
@@ -56,6 +55,11 @@ export function scoresOf(q: Tensor, k: Tensor, { scale, softcap }: AttentionOpti
     }
   }
   return scores;
+}
+
+/** S + c, of a bias that broadcasts: (B, H, S, T). */
+export function biased(scores: Tensor, bias: Tensor | undefined): Tensor {
+  return bias ? build(scores.shape, (...i) => at(scores, ...i) + at(bias, ...i)) : scores;
 }
 
 /** P = exp(S - max) / Σ over visible keys (and the head's sink logit): (B, H, S, T). */

@@ -1,8 +1,7 @@
 /** The float64 reference every lowering is tested against; shapes and letters in tensor.ts. */
 export * from './attention.ts';
+export * from './attention-call.ts';
 export * from './column-statistics.ts';
-export * from './head-affine.ts';
-export * from './logit-affine.ts';
 export * from './partitioned-attention.ts';
 export * from './prob-map.ts';
 export * from './prob-transfer.ts';

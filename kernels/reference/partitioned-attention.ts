@@ -10,8 +10,7 @@
  *   Z = Σ_g e^{m_g} l_g        P_g = e^{m_g} l_g / Z        O' = Σ_g w_g e^{m_g} O_g / Z
  */
 import type { AttentionOptions } from './attention.ts';
-import { scoresOf } from './attention.ts';
-import { logitAffine } from './logit-affine.ts';
+import { biased, scoresOf } from './attention.ts';
 import { at, block, build, indices, type Tensor, zeros } from './tensor.ts';
 import { visibility } from './visibility.ts';
 
@@ -40,8 +39,7 @@ export function partitionedAttention(
   const [B, H, S] = q.shape as [number, number, number];
   const [, K, T, E] = v.shape as [number, number, number, number];
   const visible = visibility([B, S, T], options.mask);
-  const raw = scoresOf(q, k, options);
-  const scores = options.affine ? logitAffine(raw, options.affine) : raw;
+  const scores = biased(scoresOf(q, k, options), options.bias);
 
   const max = build([B, H, S, G], () => Number.NEGATIVE_INFINITY);
   const sum = zeros(B, H, S, G);

@@ -1,65 +1,12 @@
 import { expect, test } from 'vitest';
 import { softmax } from './attention.ts';
 import { columnScore, columnStatistics } from './column-statistics.ts';
-import { headAffine } from './head-affine.ts';
-import { logitAffine } from './logit-affine.ts';
 import { probMap } from './prob-map.ts';
-import { actRule, probTransfer, VAR_GROUP, varRule, zeroTuningRule } from './prob-transfer.ts';
 import { rePosition, rope, rotaryTables } from './re-position.ts';
 import { at, build, dot, maxAbsError, tensor } from './tensor.ts';
 import { visibility } from './visibility.ts';
 
 const row = (...p: number[]) => tensor([1, 1, 1, p.length], p);
-const ids = (...g: number[]) => tensor([1, 1, 1, g.length], g);
-
-test('logitAffine: a temperature, a share of the size, a bias', () => {
-  const scores = row(2, -3);
-  const edited = logitAffine(scores, { a: tensor([1, 1, 1, 1], [2]), b: row(0.5, 0.5), c: row(0, 10) });
-  expect([...edited.data]).toEqual([5, 5.5]);
-});
-
-test('a log-weight is a factor on the weight: ZeroTuning both ways', () => {
-  const scores = build([1, 2, 4, 4], (_b, h, s, t) => Math.sin(3 * h! + 7 * s! + 11 * t!));
-  const visible = visibility([1, 4, 4]);
-  const gamma = [3, 0.25];
-  const c = build([1, 2, 1, 4], (_b, h, _s, t) => (t === 0 ? Math.log(gamma[h!]!) : 0));
-  const biased = softmax(logitAffine(scores, { c }), visible);
-  const moved = probTransfer(softmax(scores, visible), ids(1, 0, 0, 0), 2, zeroTuningRule(gamma));
-  expect(maxAbsError(biased, moved)).toBeLessThan(1e-15);
-});
-
-test('ACT: sinks keep β of their mass, ratios and the row sum stay', () => {
-  const edited = probTransfer(row(0.4, 0.4, 0.2), ids(0, 1, 0), 2, actRule(0.25));
-  const expected = [0.6, 0.1, 0.3];
-  for (const [t, p] of expected.entries()) expect(edited.data[t]).toBeCloseTo(p, 15);
-});
-
-test('ACT leaves heads outside the list and rows of sinks alone', () => {
-  const p = row(0.5, 0.5);
-  expect(probTransfer(p, ids(1, 1), 2, actRule(0.4)).data).toEqual(p.data);
-  expect(probTransfer(p, ids(0, 1), 2, actRule(0.4, new Set([3]))).data).toEqual(p.data);
-});
-
-test('ZeroTuning with γ = 0 leaves a row that sees nothing else', () => {
-  expect([...probTransfer(row(1, 0), ids(1, 0), 2, zeroTuningRule([0])).data]).toEqual([1, 0]);
-  expect([...probTransfer(row(0.5, 0.5), ids(1, 0), 2, zeroTuningRule([0])).data]).toEqual([0, 1]);
-});
-
-test('VAR moves p of the sinks to visual non-sinks in rows that pass both tests', () => {
-  const groups = ids(VAR_GROUP.textSink, VAR_GROUP.visualSink, VAR_GROUP.visual, VAR_GROUP.other);
-  const options = { p: 0.5, rho: 0.5, minVisual: 0.2, eligible: tensor([1, 1], [1]), sinks: [2] };
-  const p = row(0.4, 0.1, 0.3, 0.2);
-  const edited = probTransfer(p, groups, 4, varRule(options));
-  for (const [t, x] of [0.2, 0.05, 0.55, 0.2].entries()) expect(edited.data[t]).toBeCloseTo(x, 15);
-  for (const change of [
-    { rho: 0.8 },
-    { minVisual: 0.5 },
-    { sinks: [0] },
-    { eligible: tensor([1, 1], [0]) },
-  ]) {
-    expect(probTransfer(p, groups, 4, varRule({ ...options, ...change })).data).toEqual(p.data);
-  }
-});
 
 test('probMap: p = 1, O = 0 is the identity; an offset of 1 keeps what is above uniform', () => {
   const p = row(0.5, 0.3, 0.2, 0);
@@ -69,13 +16,6 @@ test('probMap: p = 1, O = 0 is the identity; an offset of 1 keeps what is above 
   for (const [t, x] of [1 / 1.2, 0.2 / 1.2, 0, 0].entries()) expect(sharp.data[t]).toBeCloseTo(x, 15);
   const uniform = row(0.25, 0.25, 0.25, 0.25);
   expect(probMap(uniform, visible, { power: 15, offset: tensor([1], [1]) }).data).toEqual(uniform.data);
-});
-
-test('headAffine scales and adds where the gate is open', () => {
-  const o = tensor([1, 2, 2, 1], [1, 2, 3, 4]);
-  const direction = tensor([1, 2, 1, 1], [10, 20]);
-  const edited = headAffine(o, { scale: tensor([1, 2], [2, 0]), direction, gate: tensor([1, 2], [0, 1]) });
-  expect([...edited.data]).toEqual([2, 14, 0, 20]);
 });
 
 const x = build([1, 2, 3, 8], (_b, n, s, d) => Math.sin(1 + 5 * n! + 3 * s! + 7 * d!));

@@ -1,103 +1,92 @@
-/** The reference's answer to a Problem, through the primitives of this folder and partitioned attention. */
-import { rowSinks, sinkGroups, sinksOf } from '../detect/sinks.ts';
-import type { ActEdit, Problem, Solution, VarEdit } from '../problem.ts';
-import { type Attention, type AttentionOptions, attention, softmax, valuesOf } from './attention.ts';
-import { columnScore, columnStatistics } from './column-statistics.ts';
-import { headAffine } from './head-affine.ts';
+/** The reference's answer to a Problem: plain attention, and the float64 equations of its edits one after another. */
+import type { Solved, Solving, Stage } from '../edits/edit.ts';
+import { placeOf } from '../edits/index.ts';
+import type { AppliedEdit, Problem, Solution } from '../problem.ts';
+import { type Attention, attention, biased, softmax, valuesOf } from './attention.ts';
 import { groupMasses, mergeGroups, partitionedAttention } from './partitioned-attention.ts';
-import {
-  actRule,
-  massesOf,
-  probTransfer,
-  type TransferRule,
-  transferWeights,
-  VAR_GROUP,
-  varRule,
-  zeroTuningRule,
-} from './prob-transfer.ts';
-import { segmentScores } from './segments.ts';
-import { at, block, build, type Tensor } from './tensor.ts';
+import { type Transferred, transferWeights } from './prob-transfer.ts';
+import { block, build, type Tensor, tensor } from './tensor.ts';
 
-export function solve(problem: Problem): Solution {
-  const { q, k, v, edit, mask, scale, softcap, headSink } = problem;
-  const options: AttentionOptions = { mask, scale, softcap, headSink };
-  if (edit.kind === 'segments') {
-    const { scores, visible } = segmentScores(q, k, edit.segments, edit.rope, scale);
-    const probs = softmax(scores, visible, headSink);
-    return { output: valuesOf(probs, v), probs };
-  }
-  const base = attention(q, k, v, options);
-  const before = { baseOutput: base.output, baseProbs: base.probs };
-  switch (edit.kind) {
-    case 'none':
-      return { ...before, output: base.output, probs: base.probs };
-    case 'logits':
-      return { ...before, ...attention(q, k, v, { ...options, affine: edit }) };
-    case 'heads':
-      return { ...before, output: headAffine(base.output, edit) };
-    case 'logWeights': {
-      const [B, T] = edit.keys.shape as [number, number];
-      const groups = build([B, 1, 1, T], (b, _h, _s, t) => Number(at(edit.keys, b!, t!) !== 0));
-      return { ...before, ...transfer(problem, base, options, groups, 2, zeroTuningRule(edit.weight)) };
-    }
-    case 'act':
-      return { ...before, ...solveAct(problem, edit, base, options) };
-    case 'var':
-      return { ...before, ...solveVar(problem, edit, base, options) };
-  }
-}
+export function solve({ edits = [], ...call }: Problem): Solution {
+  const { q, k, v, bias, headSink } = call;
+  const base = attention(q, k, v, call);
+  const { visible } = base;
+  const place = { ...call, visible, past: k.shape[2]! - q.shape[2]!, raw: base.scores, before: base.probs };
+  const run = (stage: Stage, start: Tensor, more: Partial<Solving> = {}): Run => {
+    const own = edits.filter(({ edit }) => edit.row.stage === stage);
+    return apply({ ...place, ...more }, own, start);
+  };
 
-/** Edits the map, and checks nothing: output comes from group accumulators, probs from the map itself. */
-function transfer(
-  { q, k, v }: Problem,
-  base: Attention,
-  options: AttentionOptions,
-  groups: Tensor,
-  G: number,
-  rule: TransferRule,
-): Solution {
-  const partition = partitionedAttention(q, k, v, groups, G, options);
-  const weights = transferWeights(groupMasses(partition), rule);
+  const logits = run('logits', base.scores).value;
+  const asItIs = logits === base.scores ? base.probs : softmax(biased(logits, bias), visible, headSink);
+  const before = run('documents', asItIs).value;
+  const pattern = run('probabilities', before, { before });
+  const [transfer, ...others] = pattern.transfers;
+  // Of one transfer the output comes from group accumulators, and checks them; else from the map itself.
+  const merged = before === base.probs && transfer && others.length === 0;
+  const z = merged ? fromGroups(call, transfer) : outputOf(base, pattern.value, v);
+  const documents = edits.some(({ edit }) => edit.row.stage === 'documents');
   return {
-    output: mergeGroups(partition, weights),
-    probs: probTransfer(base.probs, groups, G, rule),
-    masses: massesOf(base.probs, groups, G),
-    weights,
+    output: run('outputs', z).value,
+    probs: pattern.value,
+    baseOutput: documents ? undefined : base.output,
+    baseProbs: documents ? undefined : base.probs,
+    found: pattern.found,
+    states: pattern.states,
+    masses: transfer?.masses,
+    weights: transfer?.weights,
   };
 }
 
-function solveAct(problem: Problem, edit: ActEdit, base: Attention, options: AttentionOptions): Solution {
-  const before = edit.stats === 'running' ? edit.before : undefined;
-  const state = columnStatistics(base.probs, base.visible, before);
-  const score = columnScore(state);
-  const sinks =
-    edit.stats === 'frozen'
-      ? edit.sinks!
-      : edit.stats === 'row'
-        ? rowSinks(base.probs, base.visible, edit)
-        : sinksOf(score, state.count, edit);
-  const rule = actRule(edit.beta, new Set(edit.heads));
-  return { ...transfer(problem, base, options, sinkGroups(sinks), 2, rule), sinks, score, state };
+interface Run {
+  readonly value: Tensor;
+  readonly found: Record<string, Tensor>;
+  readonly states: Record<string, Tensor>;
+  readonly transfers: readonly Transferred[];
 }
 
-function solveVar(problem: Problem, edit: VarEdit, base: Attention, options: AttentionOptions): Solution {
-  const [B, T] = edit.sink.shape as [number, number];
-  const groups = build([B, 1, 1, T], (b, _h, _s, t) => {
-    const visual = at(edit.visual, b!, t!) !== 0;
-    if (at(edit.sink, b!, t!) === 0) return visual ? VAR_GROUP.visual : VAR_GROUP.other;
-    return visual ? VAR_GROUP.visualSink : VAR_GROUP.textSink;
-  });
-  const count = (of: (b: number, t: number) => boolean) =>
-    Array.from({ length: B }, (_, b) => [...Array(T).keys()].filter((t) => of(b, t)).length);
-  const isSink = (b: number, t: number) => at(edit.sink, b, t) !== 0;
-  const isVisual = (b: number, t: number) => at(edit.visual, b, t) !== 0;
-  const rule = varRule({
-    ...edit,
-    sinks: count(isSink),
-    visualTokens: count(isVisual),
-    visualSinks: count((b, t) => isSink(b, t) && isVisual(b, t)),
-  });
-  return transfer(problem, base, options, groups, 4, rule);
+/** The edits of one stage, in their order. */
+function apply(call: Omit<Solving, 'value' | 'state'>, edits: readonly AppliedEdit[], start: Tensor): Run {
+  const found: Record<string, Tensor> = {};
+  const states: Record<string, Tensor> = {};
+  const transfers: Transferred[] = [];
+  let value = start;
+  for (const { edit, values } of [...edits].sort((a, b) => placeOf(a.edit) - placeOf(b.edit))) {
+    const { row, options } = edit;
+    const neutral = new Map(row.knobs(options).map(({ name, axes, neutral: x }) => [name, { axes, x }]));
+    const solved: Solved = row.solve(
+      options,
+      {
+        ...call,
+        value: (name) => {
+          const { axes, x } = neutral.get(name)!;
+          return (
+            values[name] ??
+            tensor(
+              axes.map(() => 1),
+              [x],
+            )
+          );
+        },
+        state: (name) => values[`past_${name}`],
+      },
+      value,
+    );
+    value = solved.value;
+    Object.assign(found, solved.found);
+    Object.assign(states, solved.states);
+    if (solved.transfer) transfers.push(solved.transfer);
+  }
+  return { value, found, states, transfers };
+}
+
+function outputOf(base: Attention, probs: Tensor, v: Tensor): Tensor {
+  return probs === base.probs ? base.output : valuesOf(probs, v);
+}
+
+function fromGroups(call: Omit<Problem, 'edits'>, { groups, rule, masses }: Transferred): Tensor {
+  const partition = partitionedAttention(call.q, call.k, call.v, groups, masses.shape[3]!, call);
+  return mergeGroups(partition, transferWeights(groupMasses(partition), rule));
 }
 
 /** Rows [from, to) of the S axis of a (B, N, S, D) tensor. */

@@ -21,9 +21,9 @@ export async function solveExpanded(
   problem: Problem,
   { opset = 21, elemType = DataType.FLOAT, tapPattern, blockBytes }: ExpandedSolveOptions = {},
 ): Promise<Solution> {
-  const { q, k, v, mask = {}, edit } = problem;
-  if (edit.kind === 'segments') {
-    return solveSegments(runner, { ...problem, edit }, { opset, elemType, tapPattern, blockBytes });
+  const { q, k, v, mask = {} } = problem;
+  if (problem.edits?.some(({ edit }) => edit.row.stage === 'documents')) {
+    return solveSegments(runner, problem, { opset, elemType, tapPattern, blockBytes });
   }
   const [, H, S, D] = q.shape as [number, number, number, number];
   const [, K, T] = v.shape as [number, number, number];
@@ -46,7 +46,7 @@ export async function solveExpanded(
     window: mask.window,
     headSink: problem.headSink ? 'head_sink' : undefined,
     keys: mask.keys ? 'mask' : undefined,
-    bias: plan.bias ? 'bias' : undefined,
+    bias: problem.bias ? 'bias' : undefined,
     z: { value: 'z', layout: 'BS(ND)' },
   };
   const lowered = expandedAttention(site, { edits: plan.edits, tapPattern, blockBytes });
@@ -62,6 +62,6 @@ export async function solveExpanded(
   }
   if (problem.headSink) feeds.head_sink = feed(problem.headSink);
   if (mask.keys) feeds.mask = feed(mask.keys, DataType.INT64);
-  if (plan.bias) feeds.bias = feed(plan.bias, elemType);
+  if (problem.bias) feeds.bias = feed(problem.bias, elemType);
   return runParts(runner, { problem, plan, parts: [lowered], feeds, elemType });
 }

@@ -28,11 +28,6 @@ export function flat(x: Tensor, from: number, to: number, elemType: number): Fee
   return feed(value, elemType);
 }
 
-export function perBatch(count: Tensor): Tensor {
-  const [B, P] = count.shape as [number, number];
-  return tensor([B, 1, P], count.data);
-}
-
 /** Declared shapes: only ranks and head sizes are fixed, as in exported models. */
 export function symbolic(name: string, dims: readonly number[]): (number | string)[] {
   const keep = ['q', 'k', 'v', 'past_k', 'past_v'].includes(name);

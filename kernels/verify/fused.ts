@@ -67,8 +67,8 @@ export async function solveFused(
   const [, H, , D] = problem.q.shape as [number, number, number, number];
   const { node: bare, feeds, T } = GRAPHS[operator](problem, elemType);
   if (problem.mask?.keys) feeds.mask = feed(problem.mask.keys, DataType.INT64);
-  const node = plan.bias ? withBias(bare) : bare;
-  if (plan.bias) feeds.bias = feed(plan.bias, elemType);
+  const node = problem.bias ? withBias(bare) : bare;
+  if (problem.bias) feeds.bias = feed(problem.bias, elemType);
   const keys = problem.mask?.keys ? 'mask' : undefined;
   const z = { value: 'z', layout: 'BS(ND)' } as const;
   const S = [{ value: 'q', axis: 1 }];

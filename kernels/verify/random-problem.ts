@@ -1,11 +1,14 @@
 /** Random problems for property tests: any shapes, masks and edits, as fast-check arbitraries. */
 import fc from 'fast-check';
+import { AttuneError } from '../../errors.ts';
 import { halfToNumber, numberToHalf } from '../../onnx/index.ts';
-import type { Edit, Problem } from '../problem.ts';
-import { build, type Tensor, zeros } from '../reference/tensor.ts';
+import type { EditRow } from '../edits/edit.ts';
+import type { AppliedEdit, Problem } from '../problem.ts';
+import { build, type Tensor, tensor, zeros } from '../reference/tensor.ts';
 
 export interface RandomOptions {
-  readonly edits: readonly Edit['kind'][];
+  /** One of them acts; undefined: none. */
+  readonly edits: readonly (EditRow | undefined)[];
   /** Features the lowering under test has. */
   readonly softcap?: boolean;
   readonly window?: boolean;
@@ -44,7 +47,7 @@ interface SiteRecipe {
   readonly K: number;
   readonly group: number;
   readonly D: number;
-  readonly edit: Edit['kind'];
+  readonly edit: EditRow | undefined;
   readonly padding: 'none' | 'left' | 'right';
   readonly window: number | undefined;
   readonly softcap: number | undefined;
@@ -124,58 +127,25 @@ export function problemOf(
     softcap,
     headSink: sink ? random.filled(H) : undefined,
     mask: { window, keys: padding === 'none' ? undefined : keys },
-    edit: randomEdit(edit, random, [B, H, S, T], first),
+    edits: edit ? [randomEdit(edit, random, [B, H, S, T], first)] : [],
   };
 }
 
 function randomEdit(
-  kind: Edit['kind'],
+  row: EditRow,
   random: ReturnType<typeof randomly>,
   [B, H, S, T]: readonly [number, number, number, number],
   first: readonly number[],
-): Edit {
-  const some = (share: number) => build([B, T], () => Number(random.uniform() < share));
-  switch (kind) {
-    case 'logits':
-      return {
-        kind,
-        a: build([1, H, 1, 1], () => 0.5 + random.uniform()),
-        b: build([B, H, S, T], (_b, _h, s) => (s === S - 1 ? random.uniform() : 0)),
-        c: build([B, H, 1, T], () => random.uniform() - 0.5),
-      };
-    case 'logWeights':
-      return { kind, keys: some(0.2), weight: Array.from({ length: H }, () => 4 * random.uniform() + 0.01) };
-    case 'heads':
-      return { kind, scale: build([B, H], () => 2 * random.uniform()) };
-    case 'act': {
-      const share = random.uniform() < 0.5 ? 0.1 : 0.005;
-      return {
-        kind,
-        heads: [...Array(H).keys()].filter(() => random.uniform() < 0.7),
-        beta: random.uniform(),
-        // Frozen sinks: found ones may differ at the threshold between float32 and float64.
-        threshold: { mode: 'absolute', tau: 0.1 },
-        exclude: 'initial',
-        stats: 'frozen',
-        first,
-        // Of few sinks outputs are made from those before, of many from the edited map.
-        sinks: build([B, H, T], () => Number(random.uniform() < share)),
-      };
-    }
-    case 'var':
-      return {
-        kind,
-        p: random.uniform(),
-        // Gates no row is near: the test itself is a threshold, tried on golden vectors that keep a margin.
-        rho: random.uniform() < 0.5 ? 0 : 1.5,
-        minVisual: 0,
-        semantics: 'paper',
-        sink: some(0.1),
-        visual: some(0.4),
-        eligible: build([B, S], () => 1),
-      };
-    case 'none':
-    case 'segments':
-      return { kind: 'none' };
+): AppliedEdit {
+  const { uniform } = random;
+  const filled = (shape: readonly number[], value = uniform) => build(shape, () => value());
+  const draw = { B, H, S, T, first: tensor([B], first), uniform, tensor: filled };
+  if (!row.random) {
+    throw new AttuneError('LOWERING_LACKS_EDIT', {
+      found: `edit '${row.kind}'`,
+      expected: 'one that can be drawn at random',
+    });
   }
+  const { options, values } = row.random(draw);
+  return { edit: { row, options }, values };
 }

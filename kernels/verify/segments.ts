@@ -3,8 +3,10 @@
  * live model. Keys of earlier calls are fed as the lowering would have kept them: at base positions, documents unrotated.
  */
 
+import { AttuneError } from '../../errors.ts';
 import { emitter, opsetsFor } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
+import { documents, segmentsOf } from '../edits/documents.ts';
 import { BEYOND } from '../lowerings/blocks.ts';
 import { lowered } from '../lowerings/lowered.ts';
 import {
@@ -23,8 +25,6 @@ import { feed, flat, rows } from './feeds.ts';
 import type { Feed, Runner } from './runner.ts';
 import { runParts, SITE } from './site-graph.ts';
 
-type SegmentsEdit = Extract<Problem['edit'], { kind: 'segments' }>;
-
 export interface SegmentsOptions {
   readonly opset?: number;
   readonly elemType?: number;
@@ -34,19 +34,24 @@ export interface SegmentsOptions {
 
 export async function solveSegments(
   runner: Runner,
-  problem: Problem & { readonly edit: SegmentsEdit },
+  problem: Problem,
   { opset = 21, elemType = DataType.FLOAT, tapPattern, blockBytes }: SegmentsOptions = {},
 ): Promise<Solution> {
-  const { q, k, v, edit } = problem;
-  const { segments, rope } = edit;
+  const { q, k, v } = problem;
+  const [documentsEdit, ...others] = problem.edits!;
+  if (documentsEdit!.edit.row !== documents || others.length > 0) {
+    throw new AttuneError('LOWERING_LACKS_EDIT', { at: SITE, found: `edits beside '${documents.kind}'` });
+  }
+  const rope = problem.rope!;
+  const segments = segmentsOf(documentsEdit!.values.bounds!);
   const [, H, S, D] = q.shape as [number, number, number, number];
   const [, K, T] = v.shape as [number, number, number];
   const past = T - S;
   const { spans, end } = documentSpans(segments);
   const starts = spans.map(([start]) => start);
   // A graph has room for two documents at least; those that are missing are empty.
-  const documents = Math.max(2, spans.length);
-  const bounds = [...starts, ...Array<number>(documents + 1 - starts.length).fill(end)];
+  const room = Math.max(2, spans.length);
+  const bounds = [...starts, ...Array<number>(room + 1 - starts.length).fill(end)];
 
   const emit = emitter(opset, `${SITE}.layout.`);
   const [tokens, columns] = [emit.dim('q', 1), emit('Add', [emit.dim('past_k', 2), emit.dim('q', 1)])];
@@ -65,7 +70,7 @@ export async function solveSegments(
     K,
     D,
     mode: 'pine',
-    documents,
+    documents: room,
     q: { value: 'q', layout: 'BS(ND)' },
     k: { value: 'k', layout: 'BS(ND)' },
     v: { value: 'v', layout: 'BS(ND)' },
@@ -128,21 +133,21 @@ export async function solveSegments(
     past_k: rows(turned, 0, past, elemType),
     past_v: rows(v, 0, past, elemType),
     past_documents: rows(k, from, to, DataType.FLOAT),
-    past_folded: feed(folded(turned, spans, documents, past > 0)),
+    past_folded: feed(folded(turned, spans, room, past > 0)),
     bounds: feed(
       tensor(
-        [1, documents + 1],
+        [1, room + 1],
         bounds.map((bound) => Math.min(bound, BEYOND)),
       ),
       DataType.INT64,
     ),
-    ties: feed(tensor([1, documents], [...Array(documents).keys()]), DataType.INT64),
+    ties: feed(tensor([1, room], [...Array(room).keys()]), DataType.INT64),
     first: feed(tensor([1], [0]), DataType.INT64),
     cos: feed(cos),
     sin: feed(sin),
   };
   if (problem.headSink) feeds.head_sink = feed(problem.headSink);
-  const plan = { edits: [], knobs: {} };
+  const plan = { edits: [], values: {} };
   return runParts(runner, { problem, plan, parts: [part], feeds, elemType });
 }
 

@@ -1,10 +1,10 @@
 /** A graph around one lowered site, run on a problem: knobs and state from the problem, the answer from outputs and taps. */
 import { DataType, makeGraph, makeValueInfo } from '../../onnx/index.ts';
-import type { Lowered, State } from '../lowerings/lowered.ts';
+import type { Lowered } from '../lowerings/lowered.ts';
 import type { Problem, Solution } from '../problem.ts';
-import { at, build, type Tensor, tensor } from '../reference/tensor.ts';
-import { asTensor, feed, headOutputs, perBatch, symbolic } from './feeds.ts';
-import { knobFeeds, type Plan } from './plan.ts';
+import { at, build, type Tensor } from '../reference/tensor.ts';
+import { asTensor, headOutputs, symbolic } from './feeds.ts';
+import { knobFeeds, type Plan, stateFeeds } from './plan.ts';
 import type { Feed, Runner } from './runner.ts';
 
 /** Name of the one site; prefix of its knobs. */
@@ -24,7 +24,7 @@ export async function runParts(
   runner: Runner,
   { problem, plan, parts, feeds, elemType }: SiteRun,
 ): Promise<Solution> {
-  const { q, k, mask, edit } = problem;
+  const { q, k, mask } = problem;
   const [B, , S] = q.shape as [number, number, number];
   const T = k.shape[2]!;
   const states = parts.flatMap((part) => part.states);
@@ -36,7 +36,7 @@ export async function runParts(
       parts.flatMap((part) => part.knobs),
       SITE,
     ),
-    ...stateFeeds(problem, states),
+    ...stateFeeds(plan, states, SITE, B),
   };
   const outputs = [...states.map(({ output }) => output), ...taps.map(({ value }) => value)];
   const graph = makeGraph('site', {
@@ -58,26 +58,23 @@ export async function runParts(
   const isReal = (b: number, t: number) => !mask?.keys || at(mask.keys, b, t) !== 0;
   const masked = (probs: Tensor | undefined) =>
     probs && build(probs.shape, (b, h, s, t) => (isReal(b!, T - S + s!) ? at(probs, b!, h!, s!, t!) : 0));
-  const [sum, count] = states.map(({ output }) => asTensor(results[output]!));
+  const maps = ['pattern', 'pattern_edited'];
+  const found = taps
+    .filter(({ name }) => !maps.includes(name))
+    .map(({ name }) => [name, tap(name)!] as const);
+  const left = states.map(({ output }) => [localName(output), asTensor(results[output]!)] as const);
+  // Edits of the logits come before the first tap.
+  const untouched = plan.edits.every(({ row }) => row.stage === 'probabilities');
   return {
     output: headOutputs(asTensor(results.z!), problem),
     probs: masked(tap('pattern_edited')),
-    // Edits of the logits come before the first tap.
-    baseProbs: edit.kind === 'act' || edit.kind === 'var' ? masked(tap('pattern')) : undefined,
-    sinks: tap('sinks'),
-    score: tap('score'),
-    state: sum && count ? { sum, count: build([B, T], (b, t) => at(count, b!, 0, t!)) } : undefined,
+    baseProbs: untouched ? masked(tap('pattern')) : undefined,
+    found: Object.fromEntries(found),
+    states: Object.fromEntries(left),
   };
 }
 
-function stateFeeds({ q, edit }: Problem, states: readonly State[]): Record<string, Feed> {
-  const [B, H] = q.shape as [number, number];
-  const before = edit.kind === 'act' ? edit.before : undefined;
-  return Object.fromEntries(
-    states.map(({ input }) => {
-      const isSum = input.endsWith('sum');
-      const known = isSum ? before?.sum : before && perBatch(before.count);
-      return [input, feed(known ?? tensor([B, isSum ? H : 1, 0], []))];
-    }),
-  );
+/** Of a state's output. */
+function localName(output: string): string {
+  return output.slice(`${SITE}.present_`.length);
 }

@@ -13,6 +13,7 @@ import { type Call, defineEdit, type EditKnob, type Found } from '../edit.ts';
 import * as detect from './detect.ts';
 import type { Calibration, Statistics } from './options.ts';
 import { calibrateRow, pastCounts } from './row.ts';
+import { solveCalibration } from './solve.ts';
 import { calibrateKeys, calibrateMap, correction } from './transfer.ts';
 
 const BETA: EditKnob = {
@@ -59,6 +60,20 @@ export const sinkCalibration = defineEdit<Calibration>({
       : undefined,
   derived: ({ stats }, call): Record<string, string> =>
     stats === 'running' ? { past_column_count: pastCounts(call) } : {},
+  solve: solveCalibration,
+  /** Of given sinks: found ones may differ at the threshold between float32 and float64. */
+  random({ B, H, T, tensor, uniform }) {
+    // Of few sinks outputs are made from those before, of many from the edited map.
+    const share = uniform() < 0.5 ? 0.1 : 0.005;
+    const beta = uniform();
+    return {
+      options: { stats: 'frozen', exclude: 'initial' },
+      values: {
+        beta: tensor([1, H], () => (uniform() < 0.7 ? beta : 1)),
+        sinks: tensor([B, H, T], () => Number(uniform() < share)),
+      },
+    };
+  },
   finds: ({ stats }) => (acrossRows(stats) ? ['sinks', 'score'] : []),
   find: findSinks,
   pattern({ stats, exclude }, call) {

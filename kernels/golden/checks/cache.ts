@@ -56,7 +56,6 @@ async function checkStream({ config, inputs, expected }: Stream, solve: Solve): 
       k: turned(inputs.k, cache, keyPositions),
       v: gathered(inputs.v, cache),
       scale,
-      edit: { kind: 'none' },
     });
     const attended = cache;
     if (expected.policy === 'evict_after') cache = evict(cache, nRecent);
@@ -101,7 +100,7 @@ export async function checkRecycled(
   /** Attention over all keys so far: the output, and each query head's row. */
   const full = async (token: number) => {
     const [q, k, v] = [query(token), gathered(inputs.k, upTo(token)), gathered(inputs.v, upTo(token))];
-    const solution = await solve({ q, k, v, scale, edit: { kind: 'none' } });
+    const solution = await solve({ q, k, v, scale });
     // Fused operators show no probabilities: what is chosen from them is then the reference's.
     const probs = solution.probs ?? attention(q, k, v, { scale }).probs;
     return { out: solution.output, rows: Array.from({ length: H }, (_, h) => block(probs, 0, h, 0)) };
@@ -166,7 +165,7 @@ export async function checkRecycled(
       const read = (x: Tensor) =>
         build([1, heads, chosen[0]!.length, D], (_, j, t, d) => at(x, chosen[j!]![t!]!, j!, d!));
       const partial = { q: query(token), k: read(inputs.k), v: read(inputs.v), scale };
-      output = (await solve({ ...partial, edit: { kind: 'none' } })).output;
+      output = (await solve(partial)).output;
     }
     const mass = rows.map((row, h) =>
       attended[Math.floor(h / group)]!.reduce((sum, id) => sum + row[id]!, 0),

@@ -1,6 +1,8 @@
 /** TempScale, and the compensation token of RazorAttention. */
+import { logWeights } from '../../edits/log-weights.ts';
+import { temperature } from '../../edits/temperature.ts';
 import { block, build, map as each, type Tensor, tensor } from '../../reference/tensor.ts';
-import type { Comparison, Solve } from '../check.ts';
+import { type Comparison, logWeightsOf, type Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
 type Content<F extends GoldenCase['family']> = Extract<GoldenCase, { family: F }>['content'];
@@ -10,8 +12,8 @@ export async function checkTempscale(content: Content<'tempscale'>, solve: Solve
   const { config, inputs, expected } = content;
   const { q, k, v } = inputs;
   const [B, H, T, D] = q.shape as [number, number, number, number];
-  const a = tensor([1, 1, 1, 1], [1 / expected.tau]);
-  const c =
+  const a = tensor([1, H], Array(H).fill(1 / expected.tau));
+  const bias =
     expected.kind === 't5'
       ? tensor([1, ...inputs.bias.shape], each(inputs.bias, (x) => x / expected.tau).data)
       : undefined;
@@ -21,7 +23,8 @@ export async function checkTempscale(content: Content<'tempscale'>, solve: Solve
     v,
     scale: expected.kind === 't5' ? 1 : 1 / Math.sqrt(D),
     mask: { causal: false, keys: build([B, T], (b, t) => Number(t! < config.lengths[b!]!)) },
-    edit: { kind: 'logits', a, c },
+    bias,
+    edits: [{ edit: temperature.with(), values: { a } }],
   });
   return config.lengths.flatMap((length, b): Comparison[] => {
     const { probs } = solution;
@@ -56,11 +59,15 @@ export async function checkCompensation(content: Compensation, solve: Solve): Pr
     v: joined(v, value),
     scale,
     mask: { causal: false },
-    edit: {
-      kind: 'logWeights',
-      keys: build([1, keptIds.length + 1], (_, t) => Number(t === keptIds.length)),
-      weight: [droppedIds.length],
-    },
+    edits: [
+      {
+        edit: logWeights.with({ keys: 'given' }),
+        values: {
+          keys: build([1, keptIds.length + 1], (_, t) => Number(t === keptIds.length)),
+          log_weight: logWeightsOf([droppedIds.length]),
+        },
+      },
+    ],
   });
   return [
     { name: 'meanKey', actual: key, expected: expected.meanKey },

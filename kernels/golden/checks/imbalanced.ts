@@ -1,5 +1,6 @@
 /** Imbalanced attention: token choice from the vision encoder, and the gain on the last row's logits. */
 import { imageTokens } from '../../detect/image-tokens.ts';
+import { logitGain } from '../../edits/logit-gain.ts';
 import { at, build, type Tensor, tensor } from '../../reference/tensor.ts';
 import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
@@ -30,16 +31,14 @@ export async function checkImbalanced(content: Content, solve: Solve): Promise<C
     if (params.summary.includes(offset)) return params.beta;
     return params.local.includes(offset) ? params.alpha : 0;
   };
-  const gain = build([B, H, S, T], (b, h, s, t) => {
-    return s === S - 1 ? (params.head_gain?.[h!] ?? 1) * gainOf(b!, t!) : 0;
-  });
+  const gain = build([B, H, T], (b, h, t) => (params.head_gain?.[h!] ?? 1) * gainOf(b!, t!));
   const solution = await solve({
     q,
     k,
     v,
     scale: params.scale,
     mask: { keys: inputs.key_mask },
-    edit: { kind: 'logits', b: gain },
+    edits: [{ edit: logitGain.with({ rows: 'last' }), values: { b: gain } }],
   });
   const last = (t: Tensor | undefined) => t && build([B, H, T], (b, h, j) => at(t, b!, h!, S - 1, j!));
   return [

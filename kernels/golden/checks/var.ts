@@ -1,7 +1,8 @@
 /** VAR: the detector on hidden states, then the redistribution. */
 import { phi } from '../../detect/massive-activations.ts';
-import { VAR_GROUP } from '../../reference/prob-transfer.ts';
-import { at, build, map, type Tensor } from '../../reference/tensor.ts';
+import { sinkRedistribution } from '../../edits/sink-redistribution/index.ts';
+import { GROUPS } from '../../edits/sink-redistribution/solve.ts';
+import { at, build, map, type Tensor, tensor } from '../../reference/tensor.ts';
 import type { Comparison, Solve } from '../check.ts';
 import type { GoldenCase } from '../read.ts';
 
@@ -34,19 +35,31 @@ async function checkAttention({ params, inputs, expected }: Attention, solve: So
   const inside = (b: number, t: number) => t >= params.visual_span[b]![0] && t < params.visual_span[b]![1];
   const visual = build([B, T], (b, t) => Number(inside(b!, t!)));
   const eligible = build([B, S], (b, s) => Number(T - S + s! >= params.visual_span[b!]![1]));
-  const { p, rho, min_visual: minVisual, semantics, scale } = params;
+  const { semantics, scale } = params;
+  const one = (value: number) => tensor([1, 1], [value]);
+  const values = {
+    sink,
+    visual,
+    rows_from: tensor(
+      [B],
+      params.visual_span.map(([, end]) => end),
+    ),
+    p: one(params.p),
+    rho: one(params.rho),
+    min_visual: one(params.min_visual),
+  };
   const solution = await solve({
     q,
     k,
     v,
     scale,
     mask: { keys },
-    edit: { kind: 'var', p, rho, minVisual, semantics, sink, visual, eligible },
+    edits: [{ edit: sinkRedistribution.with({ semantics }), values }],
   });
   const { masses, weights } = solution;
   const of = (t: Tensor | undefined, ...groups: number[]) =>
     t && build(expected.mass_A.shape, (b, h, s) => groups.reduce((sum, g) => sum + at(t, b!, h!, s!, g), 0));
-  const { textSink, visualSink, visual: receiving } = VAR_GROUP;
+  const { textSink, visualSink, visual: receiving } = GROUPS;
   return [
     { name: 'phi', actual: score, expected: expected.phi },
     { name: 'sink', actual: sink, expected: expected.sink },

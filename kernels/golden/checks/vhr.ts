@@ -1,6 +1,7 @@
 /** VHR: head choice from two streams, then a factor per head; also through a two-layer toy decoder. */
 import { headDivergence, headFactors } from '../../detect/head-divergence.ts';
-import type { Problem } from '../../problem.ts';
+import { headScale } from '../../edits/head-scale.ts';
+import type { AppliedEdit } from '../../problem.ts';
 import { sliceRows } from '../../reference/solve.ts';
 import { at, block, build, type Tensor } from '../../reference/tensor.ts';
 import type { Comparison, Solve } from '../check.ts';
@@ -42,22 +43,21 @@ async function checkPrefill({ params, inputs, expected }: Kind<'prefill'>, solve
   const { q, k, v } = inputs;
   const [start, end] = params.visual_span[0]!;
   const { scale } = params;
-  const full = await solve({ q, k, v, scale, edit: { kind: 'none' } });
+  const full = await solve({ q, k, v, scale });
   const without = (x: Tensor) => dropRows(x, start, end);
   const reference = await solve({
     q: without(q),
     k: without(k),
     v: without(v),
     scale,
-    edit: { kind: 'none' },
   });
   const last = lastRow(reference.output);
   const d = headDivergence(lastRow(full.output), last, {
     prune: params.prune_outliers,
     ddof: params.std_ddof,
   });
-  const edit: Problem['edit'] = { kind: 'heads', scale: headFactors(d.selected, params.alpha) };
-  const solution = await solve({ q, k, v, scale, edit });
+  const edits = scaled(headFactors(d.selected, params.alpha));
+  const solution = await solve({ q, k, v, scale, edits });
   return [
     { name: 'base_output', actual: full.output, expected: expected.out_base },
     { name: 'ref_last', actual: last, expected: expected.ref_last },
@@ -74,9 +74,9 @@ async function checkDecode({ params, inputs, expected }: Kind<'decode'>, solve: 
     v: joinRows(inputs.past_v, inputs.v_new),
     scale: params.scale,
   };
-  const scale = headFactors(inputs.selected, params.alpha);
-  const solution = await solve({ ...problem, edit: { kind: 'heads', scale } });
-  const base = await solve({ ...problem, edit: { kind: 'none' } });
+  const edits = scaled(headFactors(inputs.selected, params.alpha));
+  const solution = await solve({ ...problem, edits });
+  const base = await solve(problem);
   return [
     { name: 'base_output', actual: base.output, expected: expected.out_base },
     { name: 'output', actual: solution.output, expected: expected.out },
@@ -103,7 +103,6 @@ async function checkLayers({ params, shapes, inputs, expected }: Kind<'layers'>,
     const projected = project(flat, inputs.w_o, layer);
     return build(x.shape, (b, s, i) => at(x, b!, s!, i!) + at(projected, b!, s!, i!));
   };
-  const none: Problem['edit'] = { kind: 'none' };
 
   let base = inputs.x;
   let full = inputs.x;
@@ -112,25 +111,23 @@ async function checkLayers({ params, shapes, inputs, expected }: Kind<'layers'>,
   const selected: Tensor[] = [];
   const vhd: Tensor[] = [];
   for (let l = 0; l < L; l++) {
-    base = add(base, (await solve({ ...qkv(base, l), edit: none })).output, l);
+    base = add(base, (await solve(qkv(base, l))).output, l);
     const [mine, theirs] = [qkv(full, l), qkv(reference, l)];
-    const plain = await solve({ ...mine, edit: none });
-    const withoutImage = await solve({ ...theirs, edit: none });
+    const plain = await solve(mine);
+    const withoutImage = await solve(theirs);
     const d = headDivergence(lastRow(plain.output), lastRow(withoutImage.output), {
       prune: params.prune_outliers,
       ddof: params.std_ddof,
     });
     const chosen = params.layers.includes(l);
-    const edit: Problem['edit'] = chosen
-      ? { kind: 'heads', scale: headFactors(d.selected, params.alpha) }
-      : none;
+    const edits = chosen ? scaled(headFactors(d.selected, params.alpha)) : [];
     const next = qkv(decode, l);
-    const step = { q: next.q, k: joinRows(mine.k, next.k), v: joinRows(mine.v, next.v), edit };
+    const step = { q: next.q, k: joinRows(mine.k, next.k), v: joinRows(mine.v, next.v), edits };
     decode = add(decode, (await solve(step)).output, l);
-    full = add(full, (await solve({ ...mine, edit })).output, l);
+    full = add(full, (await solve({ ...mine, edits })).output, l);
     reference = add(
       reference,
-      (await solve({ ...theirs, edit: params.reinforce_reference ? edit : none })).output,
+      (await solve({ ...theirs, edits: params.reinforce_reference ? edits : [] })).output,
       l,
     );
     selected.push(d.selected);
@@ -144,6 +141,10 @@ async function checkLayers({ params, shapes, inputs, expected }: Kind<'layers'>,
     { name: 'hidden', actual: full, expected: expected.hidden },
     { name: 'decode_hidden', actual: decode, expected: expected.decode_hidden },
   ];
+}
+
+function scaled(head_scale: Tensor): AppliedEdit[] {
+  return [{ edit: headScale.with(), values: { head_scale } }];
 }
 
 function lastRow(output: Tensor): Tensor {

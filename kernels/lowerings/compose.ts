@@ -26,7 +26,6 @@ export function composeSteps(
   const edits = inOrder(given);
   const finding = edits.map(({ row, options }) => (row.finds?.(options) ?? []).length > 0);
   const finds = finding.includes(true);
-  const window = extent.window ?? emit.ints(0);
   const real = names.has('real') ? 'real' : undefined;
   const rows = finds ? realRows(emit, real, extent) : undefined;
   const call = callOf(emit, { extent, real, rows, value: (name) => name, only });
@@ -44,7 +43,8 @@ export function composeSteps(
   const visibility = (block: Block): string | undefined => {
     const { emit: e } = block;
     const from = hides(block) ? e('Add', [past, block.from]) : '';
-    const time = hides(block) && e.call(pattern.causalBias, from, block.rows, block.columns(), window)[0]!;
+    const window = () => extent.window ?? emit.ints(0);
+    const time = hides(block) && e.call(pattern.causalBias, from, block.rows, block.columns(), window())[0]!;
     const padding = real && e.call(pattern.paddingBias, block.cutKeys(real, 1))[0]!;
     return time && padding ? e('Add', [time, padding]) : time || padding;
   };

@@ -1,7 +1,7 @@
 /** Partitioned attention: mathematics (reference), detection, and lowerings as data. See README.md. */
 export * from './detect/index.ts';
-export * from './edits/edit.ts';
-export { EDITS } from './edits/index.ts';
+export { defineEdit, type Edit, type EditKnob, type EditRow, type EditState } from './edits/edit.ts';
+export * from './edits/index.ts';
 export { knobsOf, statesOf } from './lowerings/edits.ts';
 export {
   type ExpandedOptions,

@@ -23,6 +23,17 @@ export const EDITS: readonly EditRow[] = [
   headScale,
 ];
 
+export {
+  documents,
+  headScale,
+  logitBias,
+  logitGain,
+  logWeights,
+  sinkCalibration,
+  sinkRedistribution,
+  temperature,
+};
+
 /** A number that grows along the order in which edits act: by stage, then as listed; what is not listed comes last. */
 export function placeOf({ row }: Edit): number {
   const listed = EDITS.indexOf(row);

@@ -4,7 +4,6 @@
  */
 
 import { DataType } from '../../../onnx/index.ts';
-import { isFused } from '../../../sites/points/index.ts';
 import type { EditContext } from '../../site/context.ts';
 import type { RowCall, RowForm } from '../edit.ts';
 import { isOneRow, zeroPerHead } from '../one-row.ts';
@@ -27,7 +26,7 @@ export function pastCounts({ context, site: { window }, S, T }: RowCall): string
 /** @returns undefined where the short form does not apply */
 export function calibrateRow({ stats, exclude }: Calibration, call: RowCall): RowForm | undefined {
   const { context, site, values, S, T } = call;
-  if (!isFused(site) || stats === 'chunk' || exclude !== 'initial') return undefined;
+  if (!site.fused || stats === 'chunk' || exclude !== 'initial') return undefined;
   if (stats === 'frozen' && 'sinks' in values) return undefined;
   const zero = zeroPerHead(context, site);
   const threshold = stats === 'frozen' ? undefined : thresholdOf(call, stats);

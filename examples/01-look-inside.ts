@@ -6,7 +6,7 @@
  *     npx tsx examples/01-look-inside.ts
  */
 import { fileURLToPath } from 'node:url';
-import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
+import { AutoModelForCausalLM, AutoTokenizer, type Tensor } from '@huggingface/transformers';
 import { attune } from '../index.ts';
 
 const folder = fileURLToPath(new URL('../testbed/fixtures/llama-gqa', import.meta.url));
@@ -33,11 +33,11 @@ for (const [name, { dims, data }] of cache) {
 }
 
 // Replace a value while generating: what does the model say without the second layer's attention?
-const generate = () => model.generate({ ...inputs, max_new_tokens: 8, do_sample: false });
+const generate = (of: typeof model) => of.generate({ ...inputs, max_new_tokens: 8, do_sample: false });
 const text = async (run: () => ReturnType<typeof generate>) =>
-  tokenizer.batch_decode((await run()) as never, { skip_special_tokens: true })[0];
+  tokenizer.batch_decode((await run()) as Tensor, { skip_special_tokens: true })[0];
 
-console.log('untouched:', await text(generate));
+console.log('untouched:', await text(() => generate(model)));
 console.log(
   'ablated:  ',
   await text(() => model.runWithHooks([['blocks.1.attn.hook_z', ({ data }) => data.map(() => 0)]], generate)),

@@ -36,7 +36,7 @@ for (const gamma of [0.25, 0.5, 1, 2, 4]) {
   console.log(`γ = ${gamma}: ${await next()}`);
 }
 
-// Only some heads, and only for one call.
+// Only some heads, and only for what runs on this view of the model.
 const some = zeroTuning({ gamma: 3, layers: [0], heads: [0, 2] });
 model.use([]);
 console.log(`two heads of layer 0: ${await model.using([some], next)}`);

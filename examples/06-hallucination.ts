@@ -23,7 +23,7 @@ import {
 
 const folder = fileURLToPath(new URL('../testbed/models/worlds-vlm', import.meta.url));
 const processor = await AutoProcessor.from_pretrained(folder);
-await using model = await attune(AutoModelForImageTextToText as never, folder, { dtype: 'fp32' });
+await using model = await attune(AutoModelForImageTextToText, folder, { dtype: 'fp32' });
 
 const items = pictureItems('caption', 'calibration', 3, 0);
 const prompts = await Promise.all(
@@ -54,13 +54,12 @@ const settings: Record<string, Intervention[]> = {
   VCD: [vcd({})],
 };
 
-const generate = (model as unknown as { generate(options: object): Promise<Tensor> }).generate.bind(model);
 for (const [name, interventions] of Object.entries(settings)) {
-  model.use(interventions);
   let [named, imagined] = [0, 0];
   let text = '';
   for (const [i, inputs] of prompts.entries()) {
-    const output = await generate({ ...inputs, max_new_tokens: 48, do_sample: false });
+    const options = { max_new_tokens: 48, do_sample: false, interventions };
+    const output = (await model.generate({ ...inputs, ...options })) as Tensor;
     const written = (output.tolist() as bigint[][])[0]!.slice(inputs.input_ids.dims[1]);
     text = processor.tokenizer!.decode(written, { skip_special_tokens: true });
     const there = new Set<string>(kindsOf(items[i]!.scene));
@@ -72,8 +71,7 @@ for (const [name, interventions] of Object.entries(settings)) {
 }
 
 // What VHR saw in the last picture: how far each head's output moves without it.
-model.use([vhr({})]);
-await (model as unknown as (inputs: object) => Promise<unknown>)(prompts[0]!);
+await model({ ...prompts[0]!, interventions: [vhr({})] });
 const vhd = model.attune.reports.get('vhr.vhd') as { dims: number[]; data: Float32Array };
 const [, layers, heads] = vhd.dims as [number, number, number];
 for (let layer = 0; layer < layers; layer++) {

@@ -56,17 +56,19 @@ export const act = defineIntervention({
       .default('initial')
       .describe('key that is no sink: the first real one, or the first one found, as in the released code'),
   }),
-  variant: (spec) => `${spec?.statistics ?? 'running'} ${spec?.exclude ?? 'initial'}`,
-  plan: (model, variant = 'running initial') => {
+  variant: (spec): Variant => ({
+    statistics: spec?.statistics ?? 'running',
+    exclude: spec?.exclude ?? 'initial',
+  }),
+  plan: (model, variant) => {
     refuseForm(model, variant);
-    const [stats, excluded] = variant.split(' ') as [(typeof statistics)[number], (typeof exclude)[number]];
     return {
       knobs: [headKnob(BETA, model, 1), numberKnob(TAU), numberKnob(ALPHA)],
       edits: model.decoder.map(
         (site, layer): ExpandEdit => ({
           kind: 'expand',
           site,
-          edits: [sinkCalibration.with({ stats, exclude: excluded })],
+          edits: [sinkCalibration.with({ stats: variant.statistics, exclude: variant.exclude })],
           values: (context) => ({
             beta: layerValues(context, BETA, layer),
             tau: TAU,
@@ -85,10 +87,19 @@ export const act = defineIntervention({
   }),
 });
 
+type Variant = {
+  readonly statistics: (typeof statistics)[number];
+  readonly exclude: (typeof exclude)[number];
+};
+
 /** @throws AttuneError INTERVENTION_REFUSED */
-function refuseForm({ decoder }: ModelFacts, variant: string): void {
+function refuseForm({ decoder }: ModelFacts, variant: Variant): void {
   const refuse = (found: string, hint: string) =>
-    new AttuneError('INTERVENTION_REFUSED', { at: `act (${variant})`, found, hint });
+    new AttuneError('INTERVENTION_REFUSED', {
+      at: `act (${variant.statistics} ${variant.exclude})`,
+      found,
+      hint,
+    });
   const open = decoder.find(({ causal }) => causal !== true);
   if (open) {
     throw refuse(
@@ -97,7 +108,7 @@ function refuseForm({ decoder }: ModelFacts, variant: string): void {
     );
   }
   const nested = decoder.find(({ scope }) => scope.length > 0);
-  if (nested && !variant.startsWith('row')) {
+  if (nested && variant.statistics !== 'row') {
     throw refuse(
       `layer ${nested.layer} in a branch of an If, which statistics cannot leave`,
       "Use statistics: 'row', or an export that is no merged decoder.",

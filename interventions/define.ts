@@ -5,20 +5,26 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { AttuneError, nearest } from '../errors.ts';
-import type { Intervention, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
+import type { Intervention, InterventionKind, ModelFacts, Variant } from '../hooks/model/index.ts';
 
-export interface Definition<S extends z.ZodType>
-  extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant' | 'decoding'> {
+export interface Definition<S extends z.ZodType, V extends Variant = Variant>
+  extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant' | 'plan' | 'decoding' | 'run'> {
   readonly schema: S;
   /** Paper and equation. */
   readonly reference: string;
-  variant?(spec: z.output<S> | undefined): string;
+  /** Which of several graphs a specification needs; undefined asks for the usual one. */
+  variant?(spec: z.output<S> | undefined): V;
+  plan(model: ModelFacts, variant: V): ReturnType<InterventionKind['plan']>;
   knobs(spec: z.output<S>, model: ModelFacts): ReturnType<InterventionKind['knobs']>;
   feed?(
     spec: z.output<S>,
     ...rest: Rest<Parameters<NonNullable<InterventionKind['feed']>>>
   ): ReturnType<NonNullable<InterventionKind['feed']>>;
   decoding?(spec: z.output<S>): ReturnType<NonNullable<InterventionKind['decoding']>>;
+  run?(
+    intervention: Intervention<z.output<S>>,
+    ...rest: Rest<Parameters<NonNullable<InterventionKind['run']>>>
+  ): ReturnType<NonNullable<InterventionKind['run']>>;
 }
 
 type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer R] ? R : never;
@@ -26,7 +32,7 @@ type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer 
 /** Makes specifications of one kind; also carries the kind itself. */
 export interface InterventionFactory<S extends z.ZodType> {
   /** @throws AttuneError SPEC_INVALID naming the parameter */
-  (parameters: z.input<S>): Intervention;
+  (parameters: z.input<S>): Intervention<z.output<S>>;
   readonly kind: InterventionKind;
   readonly schema: S;
   readonly reference: string;
@@ -35,20 +41,25 @@ export interface InterventionFactory<S extends z.ZodType> {
 // biome-ignore lint/suspicious/noExplicitAny: factories of all schemas share the registry
 const registry = new Map<string, InterventionFactory<any>>();
 
-export function defineIntervention<S extends z.ZodType>(definition: Definition<S>): InterventionFactory<S> {
-  const { schema, reference, variant, knobs, feed, decoding, ...rest } = definition;
+export function defineIntervention<S extends z.ZodType, V extends Variant = Variant>(
+  definition: Definition<S, V>,
+): InterventionFactory<S> {
+  const { schema, reference, variant, plan, knobs, feed, decoding, run, ...rest } = definition;
+  type Own = Intervention<z.output<S>>;
   const kind: InterventionKind = {
     ...rest,
-    ...(variant ? { variant: (intervention) => variant(intervention?.spec as z.output<S> | undefined) } : {}),
-    knobs: (intervention, model) => knobs(intervention.spec as z.output<S>, model),
-    ...(feed ? { feed: (intervention, ...others) => feed(intervention.spec as z.output<S>, ...others) } : {}),
-    ...(decoding ? { decoding: (intervention) => decoding(intervention.spec as z.output<S>) } : {}),
+    ...(variant && { variant: (intervention) => variant((intervention as Own | undefined)?.spec) }),
+    plan: (model, chosen) => plan(model, (chosen ?? variant?.(undefined)) as V),
+    knobs: (intervention, model) => knobs((intervention as Own).spec, model),
+    ...(feed && { feed: (intervention, ...others) => feed((intervention as Own).spec, ...others) }),
+    ...(decoding && { decoding: (intervention) => decoding((intervention as Own).spec) }),
+    ...(run && { run: (intervention, ...others) => run(intervention as Own, ...others) }),
   };
-  const make = (parameters: z.input<S>): Intervention => {
+  const make = (parameters: z.input<S>): Own => {
     const parsed = schema.safeParse(parameters);
     if (!parsed.success) throw invalid(kind.name, parsed.error);
-    const spec = deepFreeze(parsed.data as Record<string, unknown>);
-    const toJSON = () => ({ intervention: kind.name, ...spec });
+    const spec = deepFreeze(parsed.data);
+    const toJSON = () => ({ intervention: kind.name, ...(spec as object) });
     const hash = createHash('sha256').update(canonicalJson(toJSON())).digest('hex');
     return Object.freeze({ intervention: kind.name, spec, hash, kind, toJSON });
   };

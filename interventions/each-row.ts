@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../errors.ts';
 import type { KnobValue } from '../hooks/compile/index.ts';
-import type { Intervention, InterventionKind } from '../hooks/model/index.ts';
+import { type Intervention, type InterventionKind, variantKey } from '../hooks/model/index.ts';
 
 /**
  * @param rows one specification per row of the batch that is run, all of one kind
@@ -21,7 +21,7 @@ export function eachRow(rows: readonly Intervention[]): Intervention {
       expected: 'one or more settings of one intervention',
     });
   }
-  const variants = new Set(rows.map((row) => row.kind.variant?.(row)));
+  const variants = new Set(rows.map((row) => variantKey(row.kind.variant?.(row))));
   if (variants.size > 1) {
     throw new AttuneError('ROWS_DIFFER', {
       found: `${first.intervention} in the forms ${[...variants].join(' and ')}, which need different graphs`,

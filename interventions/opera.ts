@@ -73,8 +73,8 @@ export async function operaGenerate(
 ): Promise<{ output: unknown; trace: OperaTrace }> {
   const request = beamRequest('opera', spec.beams, model, options);
   let newest: Activation | undefined;
-  return model.attune.watch(lastPattern(model.attune.facts), async (listen) => {
-    const search = new OperaSearch(model, request, rulesOf(spec), () => newest!);
+  return model.attune.watch(lastPattern(model.attune.facts), async (listen, watched) => {
+    const search = new OperaSearch(watched, request, rulesOf(spec), () => newest!);
     let stop = () => {};
     try {
       const response = await search.run(() => {

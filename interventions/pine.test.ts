@@ -8,8 +8,6 @@ import {
   maxDifference,
   type TestModel,
 } from '../hooks/model/attuned.test-support.ts';
-import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
-import { rope } from '../kernels/reference/re-position.ts';
 import {
   cacheOf,
   documentPrompt,
@@ -18,6 +16,8 @@ import {
   more,
   permutations,
 } from '../hooks/model/documents.test-support.ts';
+import { build, rePosition, type Tensor, tensor } from '../kernels/reference/index.ts';
+import { rope } from '../kernels/reference/re-position.ts';
 import { contentOrder, findDocuments } from './documents.ts';
 import { act, pine, segmentPrompt, splitAtMarkers, zeroTuning } from './index.ts';
 

@@ -66,13 +66,12 @@ export const pine = defineIntervention({
         'pine; nia: no attention between documents; pcw: and the same positions for all; sp: and 1/N of the weight',
       ),
   }),
-  variant: (spec) => {
-    return `${spec?.mode ?? 'pine'} ${spec?.documents ? roomFor(spec.documents) : USUAL}`;
-  },
-  plan: (model, variant = `pine ${USUAL}`) => {
-    const [mode, room] = variant.split(' ') as [Mode, string];
+  variant: (spec): Variant => ({
+    mode: spec?.mode ?? 'pine',
+    documents: spec?.documents ? roomFor(spec.documents) : USUAL,
+  }),
+  plan: (model, { mode, documents }) => {
     refuseForm(model);
-    const documents = Number(room);
     return {
       knobs: [knob(BOUNDS, unlaid(documents)), knob(TIES, ranks(documents))],
       edits: model.decoder.map((site) => {
@@ -100,6 +99,9 @@ export const pine = defineIntervention({
     };
   },
 });
+
+/** `documents`: how many the graph has room for. */
+type Variant = { readonly mode: Mode; readonly documents: number };
 
 function roomFor(documents: Documents): number {
   const most = mostDocuments(documents);

@@ -64,8 +64,8 @@ export const visualRedistribution = defineIntervention({
         "'code' selects as the released code does; ρ and p mean what they mean in the paper in either case",
       ),
   }),
-  variant: (spec) => spec?.semantics ?? 'paper',
-  plan: (model, variant = 'paper') => {
+  variant: (spec): { readonly semantics: Semantics } => ({ semantics: spec?.semantics ?? 'paper' }),
+  plan: (model, { semantics }) => {
     refuseForm(model);
     return {
       remembers: true,
@@ -88,7 +88,7 @@ export const visualRedistribution = defineIntervention({
           kind: 'expand',
           site,
           reads: [stream],
-          edits: [sinkRedistribution.with({ semantics: variant as Semantics, rows: 'text' })],
+          edits: [sinkRedistribution.with({ semantics, rows: 'text' })],
           values: (context) => {
             const rows = context.read(stream);
             return {
@@ -97,7 +97,7 @@ export const visualRedistribution = defineIntervention({
                 name: `attune.var.groups.${layer}`,
                 dimensions: DIMENSIONS,
                 tau: TAU,
-                strict: variant === 'code',
+                strict: semantics === 'code',
               }),
               p: layerValues(context, SHARE, layer),
               rho: RHO,

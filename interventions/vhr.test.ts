@@ -66,6 +66,27 @@ describe.each(LLAVA_FORMS)('%s', (form) => {
     }
   });
 
+  test('does not depend on the order in which its edits are built', async () => {
+    const prompts = imagePrompts([a.prompt], [a.pixels]);
+    model.use([settings]);
+    const wanted = await decodeLogits(model, prompts, steps(1));
+    const factors = model.attune.reports.get('vhr.factor');
+    const kind: typeof vhr.kind = {
+      ...vhr.kind,
+      plan: (facts, variant) => {
+        const { edits = [], ...plan } = vhr.kind.plan(facts, variant);
+        return { ...plan, edits: [...edits].reverse() };
+      },
+    };
+    const reversed = await loadLlava(form, { interventions: [{ ...settings, kind }] });
+    try {
+      expect(await decodeLogits(reversed, prompts, steps(1))).toEqual(wanted);
+      expect(reversed.attune.reports.get('vhr.factor')).toEqual(factors);
+    } finally {
+      await reversed.dispose();
+    }
+  });
+
   test('decoding is head scale with the heads it reports', async () => {
     model.use([settings]);
     const prompts = imagePrompts([a.prompt], [a.pixels]);

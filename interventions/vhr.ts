@@ -11,14 +11,15 @@
  */
 import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
-import type { Edit, EditContext, Emit, Knob, KnobValue } from '../hooks/compile/index.ts';
-import type { Called, InterventionKind, ModelFacts } from '../hooks/model/index.ts';
-import type { OrtTensor } from '../hooks/session/index.ts';
+import type { Edit, EditContext, Emit, KnobValue } from '../hooks/compile/index.ts';
+import type { Called, Intervention, ModelFacts, Pass, RequestState } from '../hooks/model/index.ts';
+import type { Feeds, OrtTensor } from '../hooks/session/index.ts';
 import { DataType, makeNode } from '../onnx/index.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headTable, layerSet } from './heads.ts';
 import { refuseWithoutImages, spansOf } from './image-tokens.ts';
+import { numberKnob, numberValue } from './number-knob.ts';
 import { withoutImage } from './without-image.ts';
 
 const ALPHA = 'attune.vhr.alpha';
@@ -70,15 +71,21 @@ export const vhr = defineIntervention({
         numberKnob(PRUNE, 1),
         numberKnob(FREEDOM, 1),
       ],
-      edits: reinforcements(model),
+      edits: [
+        ...reinforcements(model),
+        {
+          kind: 'after',
+          build: (context) => finish(context, model.decoder.length, model.decoder[0]!.numHeads),
+        },
+      ],
     };
   },
   knobs: ({ alpha, layers, prune, deviation }, model) => ({
     [ALPHA]: headValues(
       headTable(model, alpha, { layers: chosenLayers(model, layers), heads: 'all', neutral: 1 }),
     ),
-    [PRUNE]: oneNumber(prune ? 1 : 0),
-    [FREEDOM]: oneNumber(deviation === 'sample' ? 1 : 0),
+    [PRUNE]: numberValue(prune ? 1 : 0),
+    [FREEDOM]: numberValue(deviation === 'sample' ? 1 : 0),
   }),
   run: runWithReference,
 });
@@ -96,16 +103,21 @@ export function chosenLayers(
 
 /** One pass without the image, then the call. Rows without an image are left alone. */
 async function runWithReference(
-  ...[intervention, model, request, feeds, pass]: Parameters<NonNullable<InterventionKind['run']>>
+  intervention: Intervention<{ readonly positions?: 'renumbered' | 'kept' }>,
+  model: ModelFacts,
+  request: RequestState,
+  feeds: Feeds,
+  pass: Pass,
 ): Promise<Called> {
-  const knobs = intervention.kind.knobs(intervention, model);
+  const knobs = intervention.kind.knobs(intervention as Intervention, model);
   const alpha = knobs[ALPHA]!;
   const lead = (feeds.inputs_embeds ?? feeds.input_ids)!;
   const spans = request.past > 0 ? [] : spansOf('vhr', request);
   if (request.past > 0 || spans.length === 0 || alpha.data.every((factor) => factor === 1)) {
     return { outputs: (await pass(feeds)).outputs };
   }
-  const { positions = 'renumbered' } = intervention.spec as { positions?: 'renumbered' | 'kept' };
+  // A batch of settings (each-row.ts) has no positions of its own.
+  const { positions = 'renumbered' } = intervention.spec;
   const start = performance.now();
   const reference = await pass(withoutImage(feeds, spans, positions), {
     knobs: {
@@ -174,20 +186,19 @@ function reinforcements({ decoder, points }: ModelFacts): Edit[] {
     build: (context: EditContext, z: string) => {
       const { emit } = context;
       const half = site.elemType !== undefined && site.elemType !== DataType.FLOAT;
-      const sequence = sequenceOf(context, z, L, H);
+      const { kept, choosing } = sequenceOf(context, L, H);
       const row = emit.op('Gather', [z, emit.int(-1)], 'last_row', { axis: 1 }); // [B, H, D]
       const last = half ? emit.cast(row, DataType.FLOAT) : row;
       const alpha = layerValues(context, ALPHA, layer); // [settings, heads | 1]
-      const [chosen] = emit.either(
-        sequence.choosing,
-        (inner) => [[choose(inner, last, alpha, layer, H), DataType.FLOAT]],
-        (inner) => [
-          [inner.op('Gather', [sequence.kept, inner.ints(layer)], 'kept', { axis: 1 }), DataType.FLOAT],
-        ],
-      ) as [string]; // [B, 1 or 2, H]
-      sequence.chosen.push(chosen);
-      sequence.last.push(emit.reshape(last, [0, 1, -1]));
-      if (layer === L - 1) finish(context, sequence, L, H);
+      const chosen = context.once(chosenKey(layer), () => {
+        const [one] = emit.either(
+          choosing,
+          (inner) => [[choose(inner, last, alpha, layer, H), DataType.FLOAT]],
+          (inner) => [[inner.op('Gather', [kept, inner.ints(layer)], 'kept', { axis: 1 }), DataType.FLOAT]],
+        );
+        return one!;
+      }); // [B, 1 or 2, H]
+      context.once(lastKey(layer), () => emit.reshape(last, [0, 1, -1])); // [B, 1, H·D]
       const factor = emit.op('Gather', [chosen, emit.int(0)], 'factor', { axis: 1 }); // [B, H]
       const shaped = emit.reshape(factor, [0, 1, -1, 1]);
       const typed = half ? emit.cast(shaped, site.elemType!) : shaped;
@@ -196,43 +207,50 @@ function reinforcements({ decoder, points }: ModelFacts): Edit[] {
   }));
 }
 
-/** What the layers of one graph leave for its end. */
+const chosenKey = (layer: number) => `attune.vhr.chosen.${layer}`;
+const lastKey = (layer: number) => `attune.vhr.last.${layer}`;
+const FACTORS = 'attune.vhr.factors';
+
+/** What the layers of one graph share. */
 interface Sequence {
   /** [B, L, H]: factors the first call chose; 1 in that call itself. */
   readonly kept: string;
   /** bool [1]: the call that starts a sequence, and a reference is given. */
   readonly choosing: string;
-  readonly keep: (value: string) => void;
-  readonly last: string[];
-  readonly chosen: string[];
 }
 
-const sequences = new WeakMap<EditContext, Sequence>();
-
-function sequenceOf(context: EditContext, z: string, L: number, H: number): Sequence {
-  const known = sequences.get(context);
-  if (known) return known;
-  const { emit } = context;
-  const { past, keep } = context.carry('attune.vhr.factors', L * H);
-  const shape = emit.op('Concat', [emit.dim(z, 0), emit.ints(L * H, 1)], 'ones', { axis: 0 });
-  const ones = emit.op('Expand', [emit.scalar(1), shape], 'ones');
-  const all = emit.op('Concat', [past, ones], 'factors', { axis: 2 }); // [B, L·H, P + 1]
-  const kept = emit.reshape(emit.op('Gather', [all, emit.int(0)], 'kept', { axis: 2 }), [0, L, H]);
-  const starts = emit.op('Equal', [emit.dim(past, 2), emit.ints(0)], 'starts');
-  const given = emit.op('Greater', [emit.dim(REFERENCE, 2), emit.ints(1)], 'given');
-  const choosing = emit.op('And', [starts, given], 'choosing');
-  const made = { kept, choosing, keep, last: [], chosen: [] };
-  sequences.set(context, made);
-  return made;
+function sequenceOf({ emit, carry, once }: EditContext, L: number, H: number): Sequence {
+  const [kept, choosing] = once('attune.vhr.sequence', () => {
+    const { past } = carry(FACTORS, L * H);
+    const shape = emit.op('Concat', [emit.dim(past, 0), emit.ints(L * H, 1)], 'ones', { axis: 0 });
+    const ones = emit.op('Expand', [emit.scalar(1), shape], 'ones');
+    const all = emit.op('Concat', [past, ones], 'factors', { axis: 2 }); // [B, L·H, P + 1]
+    const first = emit.reshape(emit.op('Gather', [all, emit.int(0)], 'kept', { axis: 2 }), [0, L, H]);
+    const starts = emit.op('Equal', [emit.dim(past, 2), emit.ints(0)], 'starts');
+    const given = emit.op('Greater', [emit.dim(REFERENCE, 2), emit.ints(1)], 'given');
+    return [first, emit.op('And', [starts, given], 'choosing')];
+  });
+  return { kept: kept!, choosing: choosing! };
 }
 
-/** After the last layer: the state, and what passes may ask for. */
-function finish({ emit, report }: EditContext, { keep, last, chosen }: Sequence, L: number, H: number): void {
-  report(LAST, emit.op('Concat', last, 'last_rows', { axis: 1 }), 3); // [B, L, H·D]
-  const perLayer = chosen.map((one) => emit.op('Unsqueeze', [one, emit.ints(1)], 'chosen'));
+function missing(layer: number): never {
+  throw new AttuneError('INTERVENTION_REFUSED', {
+    at: 'vhr',
+    found: `no edit of layer ${layer}`,
+    expected: 'edits of all layers in one graph',
+  });
+}
+
+/** After all layers, in the order of the layers: the state, and what passes may ask for. */
+function finish({ emit, report, carry, once }: EditContext, L: number, H: number): void {
+  const of = (key: (layer: number) => string) =>
+    Array.from({ length: L }, (_, layer) => once(key(layer), () => missing(layer)));
+  report(LAST, emit.op('Concat', of(lastKey), 'last_rows', { axis: 1 }), 3); // [B, L, H·D]
+  const perLayer = of(chosenKey).map((one) => emit.op('Unsqueeze', [one, emit.ints(1)], 'chosen'));
   const all = emit.op('Concat', perLayer, 'chosen', { axis: 1 }); // [B, L, 1 or 2, H]
   report(SCORES, all, 4);
-  keep(emit.reshape(emit.op('Gather', [all, emit.int(0)], 'factors', { axis: 2 }), [0, L * H, 1]));
+  const factors = emit.op('Gather', [all, emit.int(0)], 'factors', { axis: 2 });
+  carry(FACTORS, L * H).keep(emit.reshape(factors, [0, L * H, 1]));
 }
 
 /**
@@ -300,13 +318,4 @@ function refuseForm(model: ModelFacts): void {
     found: `layer ${nested.layer} in a branch of an If, which the choice of heads cannot leave`,
     expected: 'a decoder in the main graph',
   });
-}
-
-/** float32 [settings, 1]. */
-function numberKnob(name: string, neutral: number): Knob {
-  return { name, elemType: DataType.FLOAT, shape: [`${name}:settings`, 1], neutral: oneNumber(neutral) };
-}
-
-function oneNumber(value: number): KnobValue {
-  return { dims: [1, 1], data: Float32Array.of(value) };
 }

@@ -57,6 +57,11 @@ export type Edit =
       readonly input: number;
       build(context: EditContext, value: string): string;
     }
+  /**
+   * Not at a site: once, in the main graph, after all other edits have been built, in whatever order that was. What they made is
+   * found by its key (`once`).
+   */
+  | { readonly kind: 'after'; build(context: EditContext): void }
   | ExpandEdit
   | SegmentsEdit;
 

@@ -1,7 +1,7 @@
 /** What is compiled in while loading is timed: every kind that changes the graph, with the graphs it has. */
 
 import { compile, type Plan } from '../../hooks/compile/index.ts';
-import { type InterventionKind, type ModelFacts, modelFacts } from '../../hooks/model/index.ts';
+import { type InterventionKind, type ModelFacts, modelFacts, type Variant } from '../../hooks/model/index.ts';
 import {
   act,
   headScale,
@@ -18,7 +18,7 @@ export interface Method {
   readonly name: string;
   readonly kind: InterventionKind | undefined;
   /** Which of the kind's graphs; default the one its default parameters have. */
-  readonly variant?: string;
+  readonly variant?: Variant;
 }
 
 export const METHODS: readonly Method[] = [
@@ -30,9 +30,9 @@ export const METHODS: readonly Method[] = [
   { name: 'VHR', kind: vhr.kind },
   { name: 'VAR', kind: visualRedistribution.kind },
   { name: 'ACT', kind: act.kind },
-  { name: 'ACT, sinks kept', kind: act.kind, variant: 'frozen initial' },
-  { name: 'PINE, 2 documents', kind: pine.kind, variant: 'pine 3' },
-  { name: 'PINE, 10 documents', kind: pine.kind, variant: 'pine 10' },
+  { name: 'ACT, sinks kept', kind: act.kind, variant: { statistics: 'frozen', exclude: 'initial' } },
+  { name: 'PINE, 2 documents', kind: pine.kind, variant: { mode: 'pine', documents: 3 } },
+  { name: 'PINE, 10 documents', kind: pine.kind, variant: { mode: 'pine', documents: 10 } },
 ];
 
 /** Of a decoder that might be that of a vision-language model: methods for images apply. */

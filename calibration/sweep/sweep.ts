@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
 import { type Compiled, remembers } from '../../hooks/compile/index.ts';
-import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
+import { type Intervention, type ModelFacts, variantKey } from '../../hooks/model/index.ts';
 import { identify } from '../model-identity.ts';
 import { memoryJournal, type SweepJournal } from './journal.ts';
 import { firstLayer } from './layers.ts';
@@ -165,7 +165,7 @@ export class Sweep implements AsyncDisposable {
 }
 
 const graphOf = (setting: SweepSetting): string =>
-  setting ? `${setting.intervention} ${setting.kind.variant?.(setting) ?? ''}` : 'baseline';
+  setting ? `${setting.intervention} ${variantKey(setting.kind.variant?.(setting))}` : 'baseline';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 

@@ -22,6 +22,7 @@ import {
   type Intervention,
   isEmpty,
   type TransformersModel,
+  variantKey,
 } from '../../hooks/model/index.ts';
 import type { RuntimeName } from '../../hooks/session/index.ts';
 import { interventionFromJSON } from '../../interventions/index.ts';
@@ -207,7 +208,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
 /** Equal for interventions that feed other values to the same graph. */
 const graphOf = (interventions: readonly Intervention[]): string =>
   interventions
-    .map((one) => `${one.kind.name} ${one.kind.variant?.(one) ?? ''}`)
+    .map((one) => `${one.kind.name} ${variantKey(one.kind.variant?.(one))}`)
     .sort()
     .join(' and ');
 

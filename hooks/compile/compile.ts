@@ -77,7 +77,7 @@ export function compile(
   }
   const byScope = new Map<GraphRewrite, Edit[]>();
   for (const edit of everywhere) {
-    const rewrite = tree.at(edit.kind === 'write' ? edit.point.scope : edit.site.scope);
+    const rewrite = tree.at(scopeOf(edit));
     byScope.set(rewrite, [...(byScope.get(rewrite) ?? []), edit]);
   }
   const patterns = new Set(taps.flatMap(({ kind, site }) => (kind === 'hook_pattern' && site ? [site] : [])));
@@ -100,7 +100,7 @@ const TAKES: { readonly [kind in Edit['kind']]?: Capability } = {
 /** @throws AttuneError SITE_LACKS before anything is built, with the operator's option that stands against it */
 function checkCapability(edit: Edit): void {
   const capability = TAKES[edit.kind];
-  if (edit.kind === 'write' || capability === undefined) return;
+  if (edit.kind === 'write' || edit.kind === 'after' || capability === undefined) return;
   const reason = edit.site.lacks?.[capability];
   if (reason === undefined) return;
   throw new AttuneError('SITE_LACKS', {
@@ -117,11 +117,18 @@ function pointsOf(edit: Edit): readonly HookPoint[] {
   return edit.kind === 'expand' ? (edit.reads ?? []) : [];
 }
 
+/** The graph an edit is for. */
+function scopeOf(edit: Edit): readonly ScopeStep[] {
+  if (edit.kind === 'after') return [];
+  return edit.kind === 'write' ? edit.point.scope : edit.site.scope;
+}
+
 /** The edit, and the same edit for the twins of its site in other branches. */
 function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
   if (edit.kind === 'write') {
     return [edit, ...(edit.point.twins ?? []).map((point) => ({ ...edit, point }))];
   }
+  if (edit.kind === 'after') return [edit];
   const { site } = edit;
   if (site.scope.length === 0) return [edit];
   const twins = sites.filter(

@@ -78,6 +78,7 @@ export class GraphRewrite {
   readonly #context: EditContext;
   readonly #memo = new Map<string, string | readonly string[]>();
   readonly #carried: State[] = [];
+  readonly #carriedAs = new Map<string, Carried>();
   readonly #reports: string[] = [];
   #index: GraphIndex | undefined;
   /** What stands for sites that were written out, with their edited pattern where it was asked for. */
@@ -210,6 +211,7 @@ export class GraphRewrite {
       const added = beyondPadding.get(edit.site);
       this.#attendOverDocuments(edit, added && sumOf(added), patterns.has(edit.site));
     }
+    for (const edit of edits) if (edit.kind === 'after') edit.build(this.#context);
   }
 
   #attendOverDocuments(edit: SegmentsEdit, bias: string | undefined, tapped: boolean): void {
@@ -254,6 +256,8 @@ export class GraphRewrite {
   }
 
   #carry(name: string, width: number): Carried {
+    const known = this.#carriedAs.get(name);
+    if (known) return known;
     const state: State = {
       input: `${name}.past`,
       output: `${name}.present`,
@@ -264,7 +268,9 @@ export class GraphRewrite {
     const keep = (value: string) => {
       this.#emit.as(state.output, 'Identity', [value]);
     };
-    return { past: state.input, keep };
+    const carried = { past: state.input, keep };
+    this.#carriedAs.set(name, carried);
+    return carried;
   }
 
   #report(name: string, value: string, rank: number): void {

@@ -8,7 +8,6 @@ import { openModel } from '../../onnx/index.ts';
 import type { KernelOptions } from '../compile/index.ts';
 import {
   chooseRuntime,
-  type Feeds,
   inNode,
   loadRuntime,
   type OrtSession,
@@ -16,14 +15,18 @@ import {
   type Runtime,
   type RuntimeName,
 } from '../session/index.ts';
-import { installDecoding } from './decoding/index.ts';
+import type { NativeMethods } from './call.ts';
+import { ContrastStreams } from './decoding/index.ts';
 import { type ModelFacts, modelFacts } from './facts.ts';
+import { FileIdentity } from './file-identity.ts';
 import { graphOfSession } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
 import { ListeningEncoder } from './listening-encoder.ts';
 import { LiveSession, type UntouchedRuns } from './live-session.ts';
-import { AttunedModel } from './model.ts';
+import { type AttunedModel, attachTo } from './model.ts';
 import { RequestTracker } from './request.ts';
+import { ViewScope } from './scope.ts';
+import { Stack } from './stack.ts';
 
 /** The part of a transformers.js model that attune relies on. */
 export interface TransformersModel {
@@ -161,11 +164,9 @@ export async function wrap<M extends TransformersModel>(
   const { runtime } = chosen;
   const path = await graphOfSession(idOrFolder, name, plain.config?.dtype ?? 'fp32', files);
   const facts = modelFacts(await openModel(path), model.config as Record<string, unknown>);
-  const tracker = new RequestTracker(imageToken(model.config as Record<string, unknown>));
   const live = new LiveSession({
     facts,
     runtime,
-    tracker,
     session: {
       host,
       kernels: options.kernels,
@@ -177,30 +178,42 @@ export async function wrap<M extends TransformersModel>(
     },
     prepare: [...(options.prepare ?? []), ...(options.interventions ?? []).map(({ kind }) => kind)],
     padding: options.padding ?? true,
+    identity: await FileIdentity.of(facts.file),
     untouchedRuns: options.untouchedRuns,
     numLogitsToKeep: options.numLogitsToKeep,
   });
-  live.use(options.interventions ?? []);
+  const stack = new Stack(options.interventions ?? [], facts);
+  live.check(stack);
   await plain.release();
-  await live.start();
+  await live.start(stack);
   live.config = plain.config;
-  model.sessions[name] = live;
   if (options.reload) await reloadOthers(model, name, idOrFolder, files, host, options.session_options);
   const encoder = model.sessions.vision_encoder as (OrtSession & { config?: { dtype?: string } }) | undefined;
-  if (encoder) {
-    const dtype = encoder.config?.dtype ?? 'fp32';
-    model.sessions.vision_encoder = new ListeningEncoder(encoder, {
+  const dtype = encoder?.config?.dtype ?? 'fp32';
+  const listening =
+    encoder &&
+    new ListeningEncoder(encoder, {
       open: async () => openModel(await graphOfSession(idOrFolder, 'vision_encoder', dtype, files)),
       config: model.config as Record<string, unknown>,
       session: { host, runtime: host, session: { ...options.session_options } },
-      wanted: () => live.interventions.some(({ kind }) => kind.needs.includes('image-attention')),
-      seen: (attention) => tracker.observeImages(attention),
       untouchedRuns: options.untouchedRuns,
     });
-  }
-  observeEmbeddings(model, tracker);
-  installDecoding(model, live, tracker, imageToken(model.config as Record<string, unknown>));
-  return AttunedModel.attach(model, live, facts, tracker, chosen);
+  const token = imageToken(model.config as Record<string, unknown>);
+  const { forward, generate } = model as unknown as NativeMethods;
+  const parts = {
+    model,
+    native: { forward, generate },
+    sessions: { decoder: name, live, encoder: listening, plain: { ...model.sessions } },
+    facts,
+    runtime: chosen,
+    streams: new ContrastStreams(token),
+    checked: {
+      config: facts.config,
+      declared: new Map(facts.file.model.graph.inputs.map((input) => [input.name, input])),
+      imageToken: token,
+    },
+  };
+  return attachTo(parts, new ViewScope(stack, new RequestTracker(token)));
 }
 
 /**
@@ -239,30 +252,6 @@ async function reloadOthers(
     await plain.release();
     model.sessions[name] = fresh;
   }
-}
-
-/** The three-session layout embeds tokens first; the ids tell where the image stands. */
-function observeEmbeddings(model: TransformersModel, tracker: RequestTracker): void {
-  observe(model, 'embed_tokens', (feeds) => tracker.observeEmbedding(feeds));
-  observe(model, 'vision_encoder', () => tracker.expectImage());
-}
-
-/** Look at what a session is fed before it runs. */
-function observe(model: TransformersModel, name: string, look: (feeds: Feeds) => void): void {
-  const inner = model.sessions[name] as OrtSession | undefined;
-  if (!inner) return;
-  model.sessions[name] = new Proxy(inner, {
-    get(target, property) {
-      if (property === 'run') {
-        return (feeds: Feeds, ...rest: object[]) => {
-          look(feeds);
-          return target.run(feeds, ...rest);
-        };
-      }
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
 }
 
 /** Token that stands for image features; transformers spells it in two ways. */

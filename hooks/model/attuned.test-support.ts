@@ -4,7 +4,10 @@ import { loadFixture } from '../../testbed/fixtures/load.ts';
 import type { Activation, AttunedModel, TransformersModel } from './index.ts';
 import { from_pretrained } from './index.ts';
 
-export type TestModel = TransformersModel & AttunedModel & ((inputs: object) => Promise<{ logits: Tensor }>);
+export type TestModel = TransformersModel &
+  AttunedModel & { generate(options: object): Promise<Tensor> } & ((
+    inputs: object,
+  ) => Promise<{ logits: Tensor }>);
 
 /** One Llama, as a decomposed export and with GroupQueryAttention: the same weights. */
 export const FORMS = ['llama-eager', 'llama-gqa'] as const;
@@ -13,7 +16,7 @@ export const prompt = loadFixture(FORMS[0]).greedy!.single.prompt;
 
 export async function load(name: string, options: object = {}): Promise<TestModel> {
   const { folder } = loadFixture(name);
-  const model = await from_pretrained(AutoModelForCausalLM as never, folder, { dtype: 'fp32', ...options });
+  const model = await from_pretrained(AutoModelForCausalLM, folder, { dtype: 'fp32', ...options });
   return model as TestModel;
 }
 

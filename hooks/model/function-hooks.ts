@@ -9,39 +9,50 @@
 import { AttuneError } from '../../errors.ts';
 import { DataType } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES, selectNames } from '../../sites/points/index.ts';
-import type { Edit, Knob } from '../compile/index.ts';
-import type { Feeds, HookedSession, OrtSession, OrtTensor } from '../session/index.ts';
+import type { Edit, Knob, KnobValue } from '../compile/index.ts';
+import type { Feeds, OrtTensor } from '../session/index.ts';
 import { type Activation, activation } from './activation.ts';
 import type { ModelFacts } from './facts.ts';
-import type { LiveSession } from './live-session.ts';
+import type { Overlay, OverlayPass } from './live-graph.ts';
 
 /** Sees a value; returns replacement data of the same shape (Float32Array), or undefined to leave it. */
 export type HookFunction = (value: Activation) => unknown;
 
-export async function runHooked<T>(
-  live: LiveSession,
+/** Functions at hook points as an overlay of the runs they are for. */
+export function hooksOverlay(
   facts: ModelFacts,
-  names: readonly string[],
   hooks: readonly (readonly [filter: string | readonly string[], hook: HookFunction])[],
-  work: () => Promise<T>,
-): Promise<T> {
+): Overlay {
   const functions = new Map<string, HookFunction[]>();
   for (const [filter, hook] of hooks) {
-    for (const name of selectNames(filter, names))
+    for (const name of selectNames(filter, hookNames(facts.points)))
       functions.set(name, [...(functions.get(name) ?? []), hook]);
   }
   const points = facts.points.filter(({ name }) => functions.has(name));
   const writable = points.filter(({ source }) => source.from !== 'beside');
-  const overlay = {
+  return {
     key: `hooks ${points.map(({ name }) => name).join()}`,
     taps: points,
     knobs: writable.flatMap(overrideKnobs),
     edits: writable.map(overrideEdit),
-    runner: (session: HookedSession, feeds: Feeds, ...rest: (object | undefined)[]) =>
-      passes(session, facts, points, functions, feeds, rest),
+    listeners: new Set(),
+    runner: (feeds, pass) => passes(facts, points, functions, feeds, pass),
   };
-  return live.within(overlay, work);
 }
+
+/**
+ * Hook points to be listened to, as an overlay.
+ * @throws AttuneError HOOK_UNKNOWN with the nearest names
+ */
+export function tapsOverlay({ points }: ModelFacts, filter: string | readonly string[]): Overlay {
+  const names = new Set(selectNames(filter, hookNames(points)));
+  const taps = points.filter(({ name }) => names.has(name));
+  return { key: `taps ${[...names].join()}`, taps, listeners: new Set() };
+}
+
+/** Names of the hook points that can be read. */
+export const hookNames = (points: readonly HookPoint[]): string[] =>
+  points.filter(({ source }) => source.from !== 'nowhere').map(({ name }) => name);
 
 const flagName = (point: HookPoint) => `attune.hook.${point.name}.active`;
 const valueName = (point: HookPoint) => `attune.hook.${point.name}.value`;
@@ -78,45 +89,36 @@ function overrideEdit(point: HookPoint): Edit {
 }
 
 async function passes(
-  session: HookedSession,
   facts: ModelFacts,
   points: readonly HookPoint[],
   functions: ReadonlyMap<string, readonly HookFunction[]>,
   feeds: Feeds,
-  rest: readonly (object | undefined)[],
-): Promise<Awaited<ReturnType<OrtSession['run']>>> {
+  pass: OverlayPass,
+): Promise<Record<string, OrtTensor>> {
   let taps: ReadonlyMap<string, OrtTensor> = new Map();
-  const stop = session.listen((values) => {
-    taps = values;
-  });
-  const run = () => session.run(feeds, rest[0], rest[1]);
-  const overridden: HookPoint[] = [];
-  try {
-    let results = await run();
-    for (const point of points) {
-      const value = activation(point.name, taps.get(point.name)!, facts);
-      let data = value.data;
-      let wrote = false;
-      for (const hook of functions.get(point.name)!) {
-        const replacement = await hook({ ...value, data });
-        if (replacement === undefined) continue;
-        data = checked(point, value, replacement);
-        wrote = true;
-      }
-      if (!wrote) continue;
-      if (point.source.from === 'beside') throw readOnly(point);
-      session.setKnob(flagName(point), { dims: [], data: Uint8Array.of(1) });
-      session.setKnob(valueName(point), { dims: value.dims, data });
-      overridden.push(point);
-      results = await run();
+  const overrides: Record<string, KnobValue> = {};
+  const run = () =>
+    pass(feeds, { ...overrides }, (values) => {
+      taps = values;
+    });
+  let results = await run();
+  for (const point of points) {
+    const value = activation(point.name, taps.get(point.name)!, facts);
+    let data = value.data;
+    let wrote = false;
+    for (const hook of functions.get(point.name)!) {
+      const replacement = await hook({ ...value, data });
+      if (replacement === undefined) continue;
+      data = checked(point, value, replacement);
+      wrote = true;
     }
-    return results;
-  } finally {
-    stop();
-    for (const point of overridden) {
-      for (const knob of overrideKnobs(point)) session.setKnob(knob.name, knob.neutral);
-    }
+    if (!wrote) continue;
+    if (point.source.from === 'beside') throw readOnly(point);
+    overrides[flagName(point)] = { dims: [], data: Uint8Array.of(1) };
+    overrides[valueName(point)] = { dims: value.dims, data };
+    results = await run();
   }
+  return results;
 }
 
 function checked(point: HookPoint, value: Activation, replacement: unknown): Float32Array {

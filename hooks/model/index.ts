@@ -1,6 +1,6 @@
 /** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
 
-export type { Activation } from './activation.ts';
+export { type Activation, ActivationCache } from './activation.ts';
 export {
   type AttachOptions,
   from_pretrained,
@@ -19,8 +19,16 @@ export type {
 } from './decoding/index.ts';
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export type { HookFunction } from './function-hooks.ts';
-export type { Called, Intervention, InterventionKind, Pass } from './intervention.ts';
-export { isEmpty, type UntouchedRuns } from './live-session.ts';
-export { AttunedModel, type AttuneHandle } from './model.ts';
+export {
+  type Called,
+  type Intervention,
+  type InterventionKind,
+  type Pass,
+  type Variant,
+  variantKey,
+} from './intervention.ts';
+export type { UntouchedRuns } from './live-session.ts';
+export type { AttunedModel, AttuneHandle } from './model.ts';
 export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span } from './request.ts';
+export { isEmpty } from './stack.ts';

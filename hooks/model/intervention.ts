@@ -10,11 +10,21 @@ import type { ModelFacts } from './facts.ts';
 import type { Report, Stage } from './report.ts';
 import type { RequestState } from './request.ts';
 
+/** Which of several graphs a specification needs: options that change the graph itself. */
+export type Variant = Readonly<Record<string, string | number | boolean>>;
+
+/** Equal for equal variants. */
+export const variantKey = (variant: Variant | undefined): string =>
+  Object.entries(variant ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+
 /** A validated specification. Frozen; equal specifications have equal hashes. */
-export interface Intervention {
+export interface Intervention<Spec = Readonly<Record<string, unknown>>> {
   readonly intervention: string;
   /** Parameters with defaults filled in. */
-  readonly spec: Readonly<Record<string, unknown>>;
+  readonly spec: Spec;
   /** SHA-256 of the canonical JSON, hex. */
   readonly hash: string;
   readonly kind: InterventionKind;
@@ -42,12 +52,12 @@ export interface InterventionKind {
    * Which of several graphs a specification needs, where an option changes the graph itself; undefined asks for the
    * usual one. A model holds one variant of a kind at a time; going to another builds a session.
    */
-  variant?(intervention: Intervention | undefined): string;
+  variant?(intervention: Intervention | undefined): Variant;
   /**
    * Knobs and edits for this model, independent of any specification but for its variant.
    * @throws AttuneError INTERVENTION_REFUSED when the model's form does not allow it
    */
-  plan(model: ModelFacts, variant?: string): Plan;
+  plan(model: ModelFacts, variant?: Variant): Plan;
   /**
    * Knob values of a specification.
    * @throws AttuneError LAYER_OUT_OF_RANGE, HEADS_MISMATCH, …, before anything runs

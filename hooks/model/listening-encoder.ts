@@ -12,6 +12,7 @@ import {
   type OrtSession,
   type OrtTensor,
   type SessionOptions,
+  type TapListener,
 } from '../session/index.ts';
 import { modelFacts } from './facts.ts';
 import type { UntouchedRuns } from './live-session.ts';
@@ -21,18 +22,22 @@ export interface EncoderOptions {
   open(): Promise<OnnxFile>;
   readonly config: Readonly<Record<string, unknown>>;
   readonly session: SessionOptions;
-  wanted(): boolean;
-  seen(attention: ImageAttention): void;
   readonly untouchedRuns?: UntouchedRuns | undefined;
 }
 
-export class ListeningEncoder implements OrtSession {
+interface Hooked {
+  readonly session: HookedSession;
+  /** Hook points of the first layer and of that before the last. */
+  readonly points: readonly string[];
+}
+
+export class ListeningEncoder {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   config: unknown;
   readonly #plain: OrtSession;
   readonly #options: EncoderOptions;
-  #hooked: Promise<HookedSession> | undefined;
+  #hooked: Promise<Hooked> | undefined;
   #file: OnnxFile | undefined;
 
   constructor(plain: OrtSession & { config?: unknown }, options: EncoderOptions) {
@@ -51,18 +56,32 @@ export class ListeningEncoder implements OrtSession {
     return this.#plain.outputMetadata;
   }
 
-  async run(feeds: Feeds, ...rest: object[]): Promise<Record<string, OrtTensor>> {
-    const { wanted, untouchedRuns } = this.#options;
-    if (!wanted()) {
+  /** @param seen is told what the class token attends to; undefined where nobody wants to know */
+  async run(
+    feeds: Feeds,
+    seen: ((attention: ImageAttention) => void) | undefined,
+    ...rest: object[]
+  ): Promise<Record<string, OrtTensor>> {
+    if (!seen) {
+      const { untouchedRuns } = this.#options;
       const plain = () => this.#plain.run(feeds, ...rest);
       return untouchedRuns ? untouchedRuns('vision_encoder', feeds, plain) : plain();
     }
-    this.#hooked ??= this.#open();
-    return (await this.#hooked).run(feeds, ...rest);
+    this.#hooked ??= this.#open().catch((error: unknown) => {
+      this.#hooked = undefined;
+      throw error;
+    });
+    const { session, points } = await this.#hooked;
+    const listener: TapListener = (taps) => {
+      const [one, other] = points.map((name) => classRow(taps.get(name)!));
+      seen({ dims: one!.dims, first: one!.data, penultimate: other!.data });
+    };
+    const settings = { knobs: session.knobTensors({}), listeners: new Set([listener]) };
+    return (await session.pass(feeds, { settings }, ...rest)).outputs;
   }
 
   /** @throws AttuneError ENCODER_LAYERS, NO_ATTENTION */
-  async #open(): Promise<HookedSession> {
+  async #open(): Promise<Hooked> {
     this.#file = await this.#options.open();
     const facts = modelFacts(this.#file, this.#options.config);
     const first = facts.decoder[0]!;
@@ -76,15 +95,11 @@ export class ListeningEncoder implements OrtSession {
       { taps: [...new Set(points)] },
       this.#options.session,
     );
-    session.listen((taps) => {
-      const [one, other] = points.map(({ name }) => classRow(taps.get(name)!));
-      this.#options.seen({ dims: one!.dims, first: one!.data, penultimate: other!.data });
-    });
-    return session;
+    return { session, points: points.map(({ name }) => name) };
   }
 
   async release(): Promise<void> {
-    await (await this.#hooked)?.release();
+    await (await this.#hooked)?.session.release();
     this.#file?.close();
     await this.#plain.release();
   }

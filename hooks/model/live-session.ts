@@ -1,47 +1,42 @@
 /**
- * The session a transformers.js model holds. It stands still while what is behind it changes: interventions are
- * switched by feeding other knob values; a kind that was not compiled in, or new taps, rebuild the graph before the
- * next run.
+ * The decoder behind a transformers.js model: runs of any number of requests, each under interventions of its own, on sessions
+ * that are built when a kind of intervention is used that no session has (session-pool.ts).
  */
 import { AttuneError } from '../../errors.ts';
 import type { Model } from '../../onnx/index.ts';
-import type { HookPoint } from '../../sites/points/index.ts';
-import {
-  changesCache,
-  compile,
-  type Edit,
-  type Knob,
-  type KnobValue,
-  type Plan,
-  remembers,
-  withKeptLogits,
-} from '../compile/index.ts';
+import { type Compiled, compile, withKeptLogits } from '../compile/index.ts';
 import {
   executionProviderOf,
   type Feeds,
   type HookedSession,
-  type OrtSession,
   type OrtTensor,
+  type PassResults,
+  type RunSettings,
   type Runtime,
   type SessionOptions,
   StateStore,
   startSession,
 } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
-import type { Intervention, InterventionKind, Pass } from './intervention.ts';
-import { isPadded, paddingPlan } from './padding.ts';
-import { type Report, STAGES } from './report.ts';
-import type { RequestState, RequestTracker } from './request.ts';
+import type { FileIdentity } from './file-identity.ts';
+import type { InterventionKind, Pass } from './intervention.ts';
+import { LiveGraph, memoryOf } from './live-graph.ts';
+import { isPadded } from './padding.ts';
+import type { RequestState } from './request.ts';
+import { CallScope, type Scope } from './scope.ts';
+import { SessionPool } from './session-pool.ts';
+import { isEmpty, type PlacedKind, placedKind, type Stack } from './stack.ts';
 
 export interface LiveOptions {
   readonly facts: ModelFacts;
   readonly runtime: Runtime;
-  readonly tracker: RequestTracker;
   readonly session: SessionOptions;
   /** Kinds compiled in from the start. */
   readonly prepare: readonly InterventionKind[];
   /** Correct left padding on GQA exports. */
   readonly padding: boolean;
+  /** The files as they were when the model was loaded; undefined where it is not from files. */
+  readonly identity?: FileIdentity | undefined;
   readonly untouchedRuns?: UntouchedRuns | undefined;
   /** Give the graph num_logits_to_keep where the export lacks it. */
   readonly numLogitsToKeep?: boolean | undefined;
@@ -58,180 +53,114 @@ export type UntouchedRuns = (
   run: () => Promise<Record<string, OrtTensor>>,
 ) => Promise<Record<string, OrtTensor>>;
 
-/** Extra edits and taps for one scope, such as runWithCache. */
-export interface Overlay {
-  readonly key: string;
-  readonly taps: readonly HookPoint[];
-  readonly knobs?: readonly Knob[];
-  readonly edits?: readonly Edit[];
-  /** Replaces the plain run of the session, for schemes that need several passes. */
-  readonly runner?: (
-    session: HookedSession,
-    feeds: Feeds,
-    ...rest: (object | undefined)[]
-  ) => ReturnType<OrtSession['run']>;
-}
+/** The rest of the arguments of InferenceSession.run: fetches, options. */
+type Rest = readonly (object | undefined)[];
 
-interface Built {
-  readonly key: string;
-  readonly session: HookedSession;
-  /** Whether its graph has edits of kinds, in force or not, or of an overlay. */
-  readonly edited: boolean;
-}
-
-export class LiveSession implements OrtSession {
+export class LiveSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   config: unknown;
   readonly #options: LiveOptions;
-  /** Kinds compiled in, and which graph of theirs. */
-  readonly #kinds = new Map<string, { kind: InterventionKind; variant: string | undefined }>();
+  readonly #prepared: readonly PlacedKind[];
   readonly #states = new StateStore();
-  #interventions: readonly Intervention[] = [];
-  #overlay: Overlay | undefined;
-  #current: Built | undefined;
-  /** The session an overlay displaced, kept so that leaving the overlay costs nothing. */
-  #resting: Built | undefined;
-  /** Whether a padded batch has come by. Until then the correction, which costs time, is left out of the graph. */
-  #sawPadding = false;
-  #released = false;
-  readonly #reports = new Map<string, Report>();
+  readonly #pool: SessionPool;
+  /** Knob tensors of a stack on a session. */
+  readonly #knobs = new WeakMap<HookedSession, WeakMap<Stack, RunSettings['knobs']>>();
+  /** The newest graph that was compiled and not started. */
+  #compiled: { readonly key: string; readonly compiled: Compiled } | undefined;
+  #released: Promise<void> | undefined;
+  #metadata: Pick<HookedSession, 'inputMetadata' | 'outputMetadata'> | undefined;
 
   constructor(options: LiveOptions) {
     this.#options = options;
-    const { graph } = options.facts.file.model;
-    const weights = new Set(graph.initializers.map(({ name }) => name));
-    const { inputs } = this.#finished(options.facts.file.model).graph;
+    const { file } = options.facts;
+    const weights = new Set(file.model.graph.initializers.map(({ name }) => name));
+    const { inputs } = this.#finished(file.model).graph;
     this.inputNames = inputs.map(({ name }) => name).filter((name) => !weights.has(name));
-    this.outputNames = graph.outputs.map(({ name }) => name);
-    for (const kind of options.prepare) {
-      this.#kinds.set(kind.name, { kind, variant: kind.variant?.(undefined) });
-    }
-    this.#plan();
+    this.outputNames = file.model.graph.outputs.map(({ name }) => name);
+    const kinds = new Map(options.prepare.map((kind) => [kind.name, kind]));
+    this.#prepared = [...kinds.values()]
+      .map((kind) => placedKind(kind, kind.variant?.(undefined), options.facts))
+      .filter(({ plan }) => !isEmpty(plan));
+    this.#pool = new SessionPool({ start: (graph) => this.#start(graph) });
   }
 
   get inputMetadata() {
-    return this.#require().inputMetadata;
+    return this.#started().inputMetadata;
   }
 
   get outputMetadata() {
-    return this.#require().outputMetadata;
+    return this.#started().outputMetadata;
   }
 
-  get interventions(): readonly Intervention[] {
-    return this.#interventions;
+  /** Sessions of ONNX Runtime that are held. */
+  get sessions(): number {
+    return this.#pool.size;
   }
 
-  #require(): HookedSession {
-    if (this.#current) return this.#current.session;
+  #started() {
+    if (this.#metadata) return this.#metadata;
     throw new AttuneError('SESSION_NOT_STARTED', { hint: 'Await start() first.' });
   }
 
+  /** Build the first session: what is prepared, and what `stack` needs. */
+  async start(stack: Stack): Promise<void> {
+    const prepared = new LiveGraph(this.#prepared, false, undefined);
+    const graph = this.#wish(stack, false, undefined).with(prepared);
+    (await this.#pool.acquire(graph)).end();
+  }
+
   /**
-   * Use these interventions, and no others, from the next run on.
-   * @throws AttuneError INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED and those of the kinds'
-   *   own parameter checks; the interventions in force stay when it throws
+   * What a run under these would be refused for, before any runs.
+   * @throws AttuneError SESSION_RELEASED, and what compiling them throws
    */
-  use(interventions: readonly Intervention[]): void {
-    const stacked = stack(interventions);
-    for (const intervention of stacked) intervention.kind.knobs(intervention, this.#options.facts);
-    // What acts after the logits alone has no place in the graph.
-    const own = stacked
-      .map((one) => ({ kind: one.kind, variant: one.kind.variant?.(one) }))
-      .filter(({ kind, variant }) => !isEmpty(kind.plan(this.#options.facts, variant)));
-    const before = new Map(this.#kinds);
-    const key = this.#key();
-    for (const { kind, variant } of own) this.#kinds.set(kind.name, { kind, variant });
-    try {
-      if (this.#key() !== key) this.#plan();
-    } catch (error) {
-      this.#kinds.clear();
-      for (const [name, kind] of before) this.#kinds.set(name, kind);
-      throw error;
-    }
-    this.#interventions = stacked;
-    if (this.#current) this.#setKnobs(this.#current.session);
-  }
-
-  /** Run `work` with extra taps and edits compiled in, then return to the session before. */
-  async within<T>(overlay: Overlay, work: (session: HookedSession) => Promise<T>): Promise<T> {
-    if (this.#overlay) {
-      throw new AttuneError('OVERLAY_NESTED', {
-        found: `${overlay.key} inside ${this.#overlay.key}`,
-        hint: 'Finish one runWithCache or runWithHooks before starting the next.',
-      });
-    }
-    const before = this.#current;
-    this.#overlay = overlay;
-    try {
-      if (this.#resting?.key === this.#key()) {
-        this.#current = this.#resting;
-        this.#setKnobs(this.#resting.session);
-      }
-      const session = await this.start();
-      return await work(session);
-    } finally {
-      this.#overlay = undefined;
-      if (this.#current !== before) {
-        if (this.#resting && this.#resting !== this.#current) await this.#resting.session.release();
-        this.#resting = this.#current;
-        this.#current = before;
-        // `work` may have switched interventions.
-        if (before) this.#setKnobs(before.session);
-      }
-    }
-  }
-
-  #key(): string {
-    const padding = this.#correctsPadding ? 'padding' : '';
-    const kinds = [...this.#kinds].map(([name, { variant = '' }]) => `${name} ${variant}`);
-    return [kinds.join(), padding, this.#overlay?.key ?? ''].join('|');
-  }
-
-  /** An overlay listens to one session, which therefore cannot be exchanged when a padded batch comes. */
-  get #correctsPadding(): boolean {
-    return this.#options.padding && (this.#sawPadding || this.#overlay !== undefined);
-  }
-
-  #plan(): Plan {
-    const { facts } = this.#options;
-    const { model } = facts.file;
-    const hasMask = model.graph.inputs.some(({ name }) => name === 'attention_mask');
-    const kinds = [...this.#kinds.values()].sort(
-      (a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage),
-    );
-    const plans = [
-      ...(this.#correctsPadding ? [paddingPlan(facts.decoder, hasMask)] : []),
-      ...kinds.map(({ kind, variant }) => kind.plan(facts, variant)),
-    ];
-    return {
-      taps: this.#overlay?.taps ?? [],
-      knobs: [...distinct(plans.flatMap((plan) => plan.knobs ?? [])), ...(this.#overlay?.knobs ?? [])],
-      edits: [...once(plans.flatMap((plan) => plan.edits ?? [])), ...(this.#overlay?.edits ?? [])],
-    };
-  }
-
-  get #edits(): boolean {
-    const { facts } = this.#options;
-    const kinds = [...this.#kinds.values()];
-    const own = kinds.flatMap(({ kind, variant }) => kind.plan(facts, variant).edits ?? []);
-    return own.length > 0 || (this.#overlay?.edits ?? []).length > 0;
-  }
-
-  /** The session for the present interventions, built if it has to be. */
-  async start(): Promise<HookedSession> {
-    if (this.#released)
+  check(stack: Stack): void {
+    if (this.#released) {
       throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
-    const key = this.#key();
-    if (this.#current?.key === key) return this.#current.session;
+    }
+    const wish = this.#wish(stack, false, undefined);
+    if (this.#pool.has(wish)) return;
+    let failure: unknown;
+    for (const graph of this.#pool.candidates(wish)) {
+      try {
+        this.#compile(graph);
+        return;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Prepared kinds that remember share their graph with each other, whichever of them is in force. */
+  #wish({ placed }: Stack, padded: boolean, overlay: Scope['overlay']): LiveGraph {
+    const wish = new LiveGraph(placed, this.#options.padding && padded, overlay);
+    const keys = new Set(this.#prepared.map(({ key }) => key));
+    const remembering = placed.filter(({ remembers }) => remembers);
+    if (remembering.length === 0 || !remembering.every(({ key }) => keys.has(key))) return wish;
+    const own = new Set(placed.map(({ kind }) => kind.name));
+    const more = this.#prepared.filter(({ kind, remembers }) => remembers && !own.has(kind.name));
+    const all = [...placed, ...more];
+    return memoryOf(all) === wish.memory ? wish : new LiveGraph(all, wish.padding, overlay);
+  }
+
+  #compile(graph: LiveGraph): Compiled {
+    if (this.#compiled?.key === graph.key) return this.#compiled.compiled;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const edited = compile(facts.recognition, this.#plan(), { ...options.kernels, ep });
+    const edited = compile(facts.recognition, graph.plan(facts), { ...options.kernels, ep });
     const compiled = { ...edited, model: this.#finished(edited.model) };
-    if (this.#current && !this.#overlay) await this.#current.session.release();
+    this.#compiled = { key: graph.key, compiled };
+    return compiled;
+  }
+
+  async #start(graph: LiveGraph): Promise<HookedSession> {
+    const { facts, runtime, session: options, identity } = this.#options;
+    await identity?.check();
+    const compiled = this.#compile(graph);
+    this.#compiled = undefined;
     const session = await startSession(facts.file, compiled, { ...options, runtime, states: this.#states });
-    this.#current = { key, session, edited: this.#edits };
-    this.#setKnobs(session);
+    this.#metadata ??= { inputMetadata: session.inputMetadata, outputMetadata: session.outputMetadata };
     return session;
   }
 
@@ -240,71 +169,105 @@ export class LiveSession implements OrtSession {
     return this.#options.numLogitsToKeep ? withKeptLogits(model) : model;
   }
 
-  #setKnobs(session: HookedSession): void {
-    const { facts, tracker } = this.#options;
-    session.resetKnobs();
-    const plans = this.#interventions.map((one) => ({
-      one,
-      plan: one.kind.plan(facts, one.kind.variant?.(one)),
-    }));
-    const remembering = plans.filter(({ plan }) => remembers(plan));
-    session.collectStates(
-      remembering.length === 0
-        ? undefined
-        : {
-            name: remembering.map(({ one }) => `${one.intervention} ${one.hash.slice(0, 8)}`).join(' and '),
-            ownCache: remembering.some(({ plan }) => changesCache(plan)),
-          },
-    );
-    for (const intervention of this.#interventions) {
-      for (const [name, value] of Object.entries(intervention.kind.knobs(intervention, facts))) {
-        if (session.knobNames.includes(name)) session.setKnob(name, value);
-      }
+  /** Run `work` on a session that serves the scope. A call keeps its session until it ends. */
+  async #on<T>(
+    scope: Scope,
+    feeds: Feeds,
+    work: (session: HookedSession, graph: LiveGraph) => Promise<T>,
+  ): Promise<T> {
+    const wish = this.#wish(scope.stack, isPadded(feeds), scope.overlay);
+    const held = scope instanceof CallScope ? scope.held(wish) : undefined;
+    const lease = held ?? (await this.#pool.acquire(wish));
+    if (!held && scope instanceof CallScope) scope.hold(lease);
+    try {
+      return await work(lease.session, lease.graph);
+    } finally {
+      if (!(scope instanceof CallScope)) lease.end();
     }
-    session.feedKnobs((feeds) => this.#fed(tracker.state, feeds));
   }
 
-  #fed(request: RequestState, feeds: Feeds): Record<string, KnobValue> {
-    const { facts } = this.#options;
-    const values = this.#interventions.map((one) => one.kind.feed?.(one, facts, request, feeds) ?? {});
-    return Object.assign({}, ...values);
+  #settings(session: HookedSession, { stack, overlay }: Scope, request: RequestState): RunSettings {
+    const ofSession = this.#knobs.get(session) ?? new WeakMap<Stack, RunSettings['knobs']>();
+    this.#knobs.set(session, ofSession);
+    const knobs = ofSession.get(stack) ?? session.knobTensors(stack.knobs);
+    ofSession.set(stack, knobs);
+    const feeder = (feeds: Feeds) => stack.feed(request, feeds);
+    return { knobs, feeder, states: stack.states, listeners: overlay?.listeners };
   }
 
-  async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
-    this.#sawPadding ||= isPadded(feeds);
-    const session = await this.start();
-    const request = this.#options.tracker.observeRun(feeds);
+  /**
+   * A run of `scope`.
+   * @throws AttuneError CONTEXT_EXCEEDED, PASSES_NESTED before anything runs; those of building a session and of the run
+   */
+  async run(scope: Scope, feeds: Feeds, ...rest: Rest): Promise<Record<string, OrtTensor>> {
+    const request = scope.tracker.observeRun(feeds);
     this.#checkLength(feeds, request.past);
-    const runner = this.#overlay?.runner;
-    const own = this.#interventions.find(({ kind }) => kind.run !== undefined);
-    if (!own && !runner) {
-      const plain = () => session.run(feeds, fetchesOrOptions, options);
+    const outputs = await this.#outputs(scope, feeds, request, rest);
+    scope.tracker.remember(outputs, request);
+    return outputs;
+  }
+
+  async #outputs(
+    scope: Scope,
+    feeds: Feeds,
+    request: RequestState,
+    rest: Rest,
+  ): Promise<Record<string, OrtTensor>> {
+    const { stack, overlay } = scope;
+    if (stack.runner) return this.#ownRun(scope, feeds, request, rest);
+    if (overlay?.runner) return this.#hookedRun(scope, feeds, request, rest);
+    return this.#on(scope, feeds, async (session, graph) => {
+      const settings = this.#settings(session, scope, request);
+      const plain = async () => (await session.pass(feeds, { settings }, ...rest)).outputs;
       const { untouchedRuns } = this.#options;
-      const edited = this.#current?.edited ?? true;
-      const untouched = request.past === 0 && !edited && !session.listening && !isPadded(feeds);
+      const listening = (overlay?.listeners.size ?? 0) > 0;
+      const untouched = request.past === 0 && !graph.edits && !listening && !isPadded(feeds);
       return untouchedRuns && untouched ? untouchedRuns('decoder', feeds, plain) : plain();
-    }
-    if (!own) return runner!(session, feeds, fetchesOrOptions, options);
-    if (runner) {
+    });
+  }
+
+  /** An intervention that runs passes of its own. */
+  async #ownRun(
+    scope: Scope,
+    feeds: Feeds,
+    request: RequestState,
+    rest: Rest,
+  ): Promise<Record<string, OrtTensor>> {
+    const own = scope.stack.runner!;
+    if (scope.overlay?.runner) {
       throw new AttuneError('PASSES_NESTED', {
         found: `function hooks while ${own.intervention} runs passes of its own`,
         hint: 'Read with runWithCache, or hook without it.',
       });
     }
-    const pass: Pass = async (given, { knobs, reports, request: taken = request } = {}) => {
-      this.#sawPadding ||= isPadded(given);
-      const feeder = (its: Feeds) => this.#fed(taken, its);
-      const of = { feeder, ...(knobs && { knobs }), ...(reports && { reports }) };
-      return (await this.start()).pass(given, of, fetchesOrOptions, options);
-    };
+    const pass: Pass = (given, { knobs, reports, request: taken = request } = {}) =>
+      this.#on(scope, given, (session): Promise<PassResults> => {
+        const settings = this.#settings(session, scope, taken);
+        return session.pass(
+          given,
+          { settings, ...(knobs && { knobs }), ...(reports && { reports }) },
+          ...rest,
+        );
+      });
     const called = await own.kind.run!(own, this.#options.facts, request, feeds, pass);
-    for (const [name, report] of Object.entries(called.reports ?? {})) this.#reports.set(name, report);
+    for (const [name, report] of Object.entries(called.reports ?? {})) scope.reports.set(name, report);
     return called.outputs;
   }
 
-  /** What interventions said of their last calls. */
-  get reports(): ReadonlyMap<string, Report> {
-    return this.#reports;
+  /** Function hooks, which may take several passes. */
+  #hookedRun(
+    scope: Scope,
+    feeds: Feeds,
+    request: RequestState,
+    rest: Rest,
+  ): Promise<Record<string, OrtTensor>> {
+    return scope.overlay!.runner!(feeds, (given, knobs, listener) =>
+      this.#on(scope, given, async (session) => {
+        const own = this.#settings(session, scope, request);
+        const settings = { ...own, listeners: new Set([listener]) };
+        return (await session.pass(given, { settings, knobs }, ...rest)).outputs;
+      }),
+    );
   }
 
   /** @throws AttuneError CONTEXT_EXCEEDED before anything runs */
@@ -321,66 +284,9 @@ export class LiveSession implements OrtSession {
     });
   }
 
-  async release(): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
-    await this.#current?.session.release();
-    if (this.#resting !== this.#current) await this.#resting?.session.release();
-    this.#options.facts.file.close();
+  /** Runs under way end first. */
+  release(): Promise<void> {
+    this.#released ??= this.#pool.release().then(() => this.#options.facts.file.close());
+    return this.#released;
   }
-}
-
-/** Whether a kind leaves the graph as it is. */
-export const isEmpty = ({ taps = [], knobs = [], edits = [] }: Plan): boolean =>
-  taps.length + knobs.length + edits.length === 0;
-
-/** Kinds may share a knob, such as the places of the images. */
-function distinct(knobs: readonly Knob[]): Knob[] {
-  return [...new Map(knobs.map((knob) => [knob.name, knob])).values()];
-}
-
-/** What several kinds share stands once. */
-function once(edits: readonly Edit[]): Edit[] {
-  const seen = new Set<string>();
-  return edits.filter((edit) => {
-    if (!('shared' in edit) || edit.shared === undefined) return true;
-    const key = `${edit.shared} ${edit.site.index}`;
-    return !seen.has(key) && seen.add(key);
-  });
-}
-
-/** Interventions in the order they act; one of each kind, no two that exclude each other. */
-function stack(interventions: readonly Intervention[]): Intervention[] {
-  const seen = new Map<string, Intervention>();
-  for (const intervention of interventions) {
-    const { name } = intervention.kind;
-    if (seen.has(name)) {
-      throw new AttuneError('INTERVENTION_TWICE', {
-        found: `${name} given twice`,
-        expected: 'at most one of each kind',
-        hint: 'Combine the settings in one specification, for example a γ per layer and head.',
-      });
-    }
-    for (const other of seen.keys()) {
-      if (intervention.kind.run && seen.get(other)!.kind.run) {
-        throw new AttuneError('INTERVENTION_CONFLICT', {
-          found: `${other} with ${name}`,
-          hint: 'Both run passes of their own around a call; use one of them at a time.',
-        });
-      }
-      const reason = intervention.kind.conflicts?.[other] ?? seen.get(other)!.kind.conflicts?.[name];
-      if (reason !== undefined) {
-        throw new AttuneError('INTERVENTION_CONFLICT', { found: `${other} with ${name}`, hint: reason });
-      }
-    }
-    const decoding = [...seen.values()].find((one) => one.kind.decoding?.(one));
-    if (decoding && intervention.kind.decoding?.(intervention)) {
-      throw new AttuneError('INTERVENTION_CONFLICT', {
-        found: `${decoding.intervention} with ${name}`,
-        hint: 'Each decides how tokens are chosen; use one at a time.',
-      });
-    }
-    seen.set(name, intervention);
-  }
-  return [...interventions].sort((a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage));
 }

@@ -1,89 +1,275 @@
-/** What attune adds to a transformers.js model object: switching interventions and looking inside. */
+/** What attune adds to a transformers.js model object: interventions for a request, a view or from now on, and looking inside. */
 import { AttuneError } from '../../errors.ts';
-import { selectNames } from '../../sites/points/index.ts';
 import type { ChosenRuntime } from '../session/index.ts';
-import { type Activation, activation } from './activation.ts';
+import { ActivationCache } from './activation.ts';
+import { activations, type Listen, listenTo, ModelCall, type ModelParts, viewOf } from './call.ts';
+import type { SearchModel } from './decoding/decoding.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
-import { type HookFunction, runHooked } from './function-hooks.ts';
+import { type HookFunction, hookNames, hooksOverlay, tapsOverlay } from './function-hooks.ts';
+import { InsideWork } from './inside-work.ts';
 import type { Intervention } from './intervention.ts';
+import type { Overlay } from './live-graph.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Report } from './report.ts';
-import type { RequestState, RequestTracker } from './request.ts';
+import type { RequestState } from './request.ts';
+import { CallScope, type ViewScope } from './scope.ts';
+import { sessionsOf } from './scoped-sessions.ts';
+import { Stack } from './stack.ts';
 
-type Callable = (inputs: object) => Promise<Record<string, unknown>>;
+/**
+ * What a model with attune behind it has beside its own. Its calls and `generate` take `interventions` among their options, for
+ * that request alone:
+ *
+ * @example
+ * const output = await model.generate({ ...inputs, interventions: [zeroTuning({ gamma: 1.4 })] });
+ */
+export interface AttunedModel {
+  /** What is known of the model and of its last call. */
+  readonly attune: AttuneHandle;
 
-export class AttunedModel {
-  declare readonly attune: AttuneHandle;
-  declare use: (interventions: readonly Intervention[]) => void;
-  declare using: AttuneHandle['using'];
-  declare runWithCache: AttuneHandle['runWithCache'];
-  declare runWithHooks: AttuneHandle['runWithHooks'];
+  /**
+   * Interventions for all calls from now on that bring none of their own; an empty list gives the untouched model. Calls under way
+   * go on with what they began with.
+   *
+   * @example model.use([zeroTuning({ gamma: 1.4 })]);
+   * @throws AttuneError INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED, what compiling refuses, and those of the
+   *   kinds' own parameter checks; what was in force stays in force then
+   */
+  use(interventions: readonly Intervention[]): void;
+
+  /**
+   * A view of the model under other interventions: the same weights and sessions, and a model in every other respect. Views and
+   * the model may run at the same time. There is nothing to dispose of a view.
+   *
+   * @example const calm = model.with([zeroTuning({ gamma: 0.7 })]);
+   * @throws AttuneError as `use`
+   */
+  with(interventions: readonly Intervention[]): this;
+
+  /**
+   * Run `work` under interventions. It is given a view of the model to call; calls on the model itself from inside `work` count as
+   * calls on that view. Several may be under way at once.
+   *
+   * @example const text = await model.using([act({ heads: 'all' })], (model) => model.generate(inputs));
+   * @throws AttuneError as `use`; WORK_UNCLEAR in browsers for a call on the model itself
+   */
+  using<T>(interventions: readonly Intervention[], work: (model: this) => Promise<T>): Promise<T>;
+
+  /**
+   * Run the model once and return what flowed at the chosen hook points.
+   *
+   * @example const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
+   * @param inputs as for calling the model: input_ids, attention_mask, …
+   * @param filter glob or globs over hook names; default all
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  runWithCache(
+    inputs: object,
+    filter?: string | readonly string[],
+  ): Promise<{ output: Record<string, unknown>; cache: ActivationCache }>;
+
+  /**
+   * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns an array replaces
+   * the value; one that returns nothing only reads. Each point that is written costs a pass more. `work` is given a view of the
+   * model to call, as with `using`.
+   *
+   * @example await model.runWithHooks([['blocks.3.attn.hook_z', ({ data }) => data.map(() => 0)]], (model) => model(inputs));
+   * @param hooks [glob, function] pairs, in the order of the model for each run
+   * @throws AttuneError HOOK_UNKNOWN, HOOKS_EMPTY, POINT_READ_ONLY, HOOK_SHAPE when what is returned has another size
+   */
+  runWithHooks<T>(
+    hooks: readonly (readonly [filter: string | readonly string[], hook: HookFunction])[],
+    work: (model: this) => Promise<T>,
+  ): Promise<T>;
+
   /** Disposes the model, for `await using`. */
-  declare [Symbol.asyncDispose]: () => Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
 
-  /** Give a model its handle and the short names of it. */
-  static attach<M extends { dispose(): Promise<unknown> }>(
-    model: M,
-    live: LiveSession,
-    facts: ModelFacts,
-    tracker: RequestTracker,
-    runtime: ChosenRuntime,
-  ): M & AttunedModel {
-    const handle = new AttuneHandle(model as unknown as Callable, live, facts, tracker, runtime);
-    return Object.assign(model, {
+type Attuned = object & AttunedModel;
+type Inputs = Readonly<Record<string, unknown>>;
+
+/** A model as one scope sees it. */
+class View {
+  readonly #parts: ModelParts;
+  readonly #scope: ViewScope;
+  readonly #inside = new InsideWork<View>();
+  /** The object that is called. */
+  readonly target: Attuned;
+
+  constructor(parts: ModelParts, scope: ViewScope, isModel: boolean) {
+    this.#parts = parts;
+    this.#scope = scope;
+    const own = this.#properties(isModel);
+    this.target = (isModel ? Object.assign(parts.model, own) : viewOf(parts.model, own)) as Attuned;
+  }
+
+  #properties(isModel: boolean): object {
+    const { native, sessions, model, facts, runtime } = this.#parts;
+    const handle = new AttuneHandle(
+      facts,
+      runtime,
+      sessions.live,
+      () => this.#here().#scope,
+      (overlay) => this.#here().#watched(overlay),
+    );
+    const nothing = async () => {};
+    return {
+      sessions: sessionsOf(sessions, this.#scope),
       attune: handle,
-      use: handle.use.bind(handle),
-      using: handle.using.bind(handle),
-      runWithCache: handle.runWithCache.bind(handle),
-      runWithHooks: handle.runWithHooks.bind(handle),
-      [Symbol.asyncDispose]: async () => {
-        await model.dispose();
+      forward: async (inputs: Inputs) =>
+        this.#here().#call(inputs, false, (call, given) => call.forward(given)),
+      ...(native.generate && {
+        generate: async (options: Inputs) =>
+          this.#here().#call(options, true, (call, given) => call.generate(given)),
+      }),
+      use: (interventions: readonly Intervention[]) => this.#here().#use(interventions),
+      with: (interventions: readonly Intervention[]) => {
+        const scope = this.#here().#scope.apart(this.#stack(interventions));
+        return new View(this.#parts, scope, false).target;
       },
+      using: async <T>(interventions: readonly Intervention[], work: (model: Attuned) => Promise<T>) => {
+        const scope = this.#here().#scope.within(this.#stack(interventions));
+        const view = new View(this.#parts, scope, false);
+        return this.#inside.run(view, async () => work(view.target));
+      },
+      runWithCache: async (inputs: object, filter: string | readonly string[] = '**') =>
+        this.#here().#read(inputs, filter),
+      runWithHooks: async <T>(
+        hooks: Parameters<AttunedModel['runWithHooks']>[0],
+        work: (model: Attuned) => Promise<T>,
+      ) => {
+        if (hooks.length === 0) {
+          throw new AttuneError('HOOKS_EMPTY', { expected: 'at least one [glob, function] pair' });
+        }
+        const scope = this.#here().#scope.withOverlay(hooksOverlay(facts, hooks));
+        const view = new View(this.#parts, scope, false);
+        return this.#inside.run(view, async () => work(view.target));
+      },
+      // What views run on is the model's.
+      ...(isModel ? {} : { dispose: nothing }),
+      [Symbol.asyncDispose]: isModel
+        ? async () => {
+            await (model as { dispose(): Promise<unknown> }).dispose();
+          }
+        : nothing,
+    };
+  }
+
+  /** The view that a call on this one's object means, inside the function of `using`. */
+  #here(): View {
+    return this.#inside.current() ?? this;
+  }
+
+  /** Checked, what compiling them refuses included. */
+  #stack(interventions: readonly Intervention[]): Stack {
+    const stack = new Stack(interventions, this.#parts.facts);
+    this.#parts.sessions.live.check(stack);
+    return stack;
+  }
+
+  #use(interventions: readonly Intervention[]): void {
+    this.#scope.stack = this.#stack(interventions);
+  }
+
+  async #call<T>(
+    inputs: Inputs,
+    generating: boolean,
+    run: (call: ModelCall, inputs: Inputs) => Promise<T>,
+  ): Promise<T> {
+    const { interventions, ...given } = (inputs ?? {}) as Inputs & {
+      interventions?: readonly Intervention[];
+    };
+    const stack = interventions === undefined ? undefined : new Stack(interventions, this.#parts.facts);
+    const call = new ModelCall(this.#parts, CallScope.on(this.#scope, generating, stack));
+    try {
+      return await run(call, given);
+    } finally {
+      call.end();
+    }
+  }
+
+  #watched(overlay: Overlay): SearchModel {
+    return new View(this.#parts, this.#scope.withOverlay(overlay), false).target as unknown as SearchModel;
+  }
+
+  async #read(inputs: object, filter: string | readonly string[]) {
+    const overlay = tapsOverlay(this.#parts.facts, filter);
+    const cache = new ActivationCache();
+    overlay.listeners.add((values) => {
+      for (const [name, value] of activations(values, this.#parts.facts)) cache.set(name, value);
     });
+    const view = new View(this.#parts, this.#scope.withOverlay(overlay), false);
+    const output = await (view.target as unknown as (inputs: object) => Promise<Record<string, unknown>>)(
+      inputs,
+    );
+    return { output, cache };
   }
 }
 
+/** What is known of a model and of the last call on it. */
 export class AttuneHandle {
   readonly facts: ModelFacts;
   /** What runs the hooked session, and why: `{ name: 'native', reason: 'the addon is built and its library fits', … }`. */
   readonly runtime: ChosenRuntime;
-  readonly #model: Callable;
+  readonly #scope: () => ViewScope;
   readonly #live: LiveSession;
-  readonly #tracker: RequestTracker;
+  readonly #watched: (overlay: Overlay) => SearchModel;
   #fingerprint: Promise<string> | undefined;
 
   constructor(
-    model: Callable,
-    live: LiveSession,
     facts: ModelFacts,
-    tracker: RequestTracker,
     runtime: ChosenRuntime,
+    live: LiveSession,
+    scope: () => ViewScope,
+    watched: (overlay: Overlay) => SearchModel,
   ) {
-    this.runtime = runtime;
-    this.#model = model;
-    this.#live = live;
     this.facts = facts;
-    this.#tracker = tracker;
+    this.runtime = runtime;
+    this.#live = live;
+    this.#scope = scope;
+    this.#watched = watched;
   }
 
-  /** Interventions in force. */
+  /**
+   * Run `work` (one call or a whole generation) with hook points at hand that it may listen to: what flows there is fetched only
+   * while someone listens.
+   *
+   * @param work gets `listen`, which takes a function of the values of a run, by name, and returns one that ends it; and a view of
+   *   the model, on whose runs it listens
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  async watch<T>(
+    filter: string | readonly string[],
+    work: (listen: Listen, model: SearchModel) => Promise<T>,
+  ): Promise<T> {
+    const overlay = tapsOverlay(this.facts, filter);
+    return work(listenTo(overlay, this.facts), this.#watched(overlay));
+  }
+
+  /** Sessions of ONNX Runtime held for the decoder: two at most that nothing runs on, and those of the calls under way. */
+  get sessions(): number {
+    return this.#live.sessions;
+  }
+
+  /** Interventions in force for calls that bring none of their own. */
   get interventions(): readonly Intervention[] {
-    return this.#live.interventions;
+    return this.#scope().stack.interventions;
   }
 
-  /** The generation under way: step, cached tokens, image spans. */
+  /** The last call's request, or that under way: step, cached tokens, image spans. */
   get request(): RequestState {
-    return this.#tracker.state;
+    return this.#scope().tracker.state;
   }
 
   /** What interventions reported of their last calls, such as VHR's head scores: numbers and tables by name. */
   get reports(): ReadonlyMap<string, Report> {
-    return this.#live.reports;
+    return this.#scope().reports;
   }
 
   /** Names of the hook points that can be read. */
   get hookNames(): readonly string[] {
-    return this.facts.points.filter(({ source }) => source.from !== 'nowhere').map(({ name }) => name);
+    return hookNames(this.facts.points);
   }
 
   /** SHA-256 that ties profiles to this model; see fingerprint(). */
@@ -91,88 +277,12 @@ export class AttuneHandle {
     this.#fingerprint ??= fingerprint(this.facts.file);
     return this.#fingerprint;
   }
+}
 
-  /** Use these interventions, and no others, from now on. An empty list gives the untouched model. */
-  use(interventions: readonly Intervention[]): void {
-    this.#live.use(interventions);
-  }
-
-  /** Use interventions for the duration of `work` only. Runs on one model must not overlap. */
-  async using<T>(interventions: readonly Intervention[], work: () => Promise<T>): Promise<T> {
-    const before = this.#live.interventions;
-    this.#live.use(interventions);
-    try {
-      return await work();
-    } finally {
-      this.#live.use(before);
-    }
-  }
-
-  /**
-   * Run the model once and return what flowed at the chosen hook points.
-   *
-   * @param inputs as for calling the model: input_ids, attention_mask, …
-   * @param filter glob or globs over hook names, e.g. 'blocks.*.attn.hook_pattern'
-   * @throws AttuneError HOOK_UNKNOWN with the nearest names
-   */
-  async runWithCache(
-    inputs: object,
-    filter: string | readonly string[] = '**',
-  ): Promise<{ output: Record<string, unknown>; cache: ReadonlyMap<string, Activation> }> {
-    const names = new Set(selectNames(filter, this.hookNames));
-    const taps = this.facts.points.filter(({ name }) => names.has(name));
-    const cache = new Map<string, Activation>();
-    const output = await this.#live.within({ key: `taps ${[...names].join()}`, taps }, async (session) => {
-      const stop = session.listen((values) => {
-        for (const [name, tensor] of values) cache.set(name, activation(name, tensor, this.facts));
-      });
-      try {
-        return await this.#model(inputs);
-      } finally {
-        stop();
-      }
-    });
-    return { output, cache };
-  }
-
-  /**
-   * Run `work` (one call or a whole generation) with hook points at hand that it may listen to: what flows there is fetched only
-   * while someone listens.
-   *
-   * @param work gets `listen`, which takes a function of the values of a run, by name, and returns one that ends it
-   * @throws AttuneError HOOK_UNKNOWN with the nearest names
-   */
-  async watch<T>(
-    filter: string | readonly string[],
-    work: (listen: (listener: (values: ReadonlyMap<string, Activation>) => void) => () => void) => Promise<T>,
-  ): Promise<T> {
-    const names = new Set(selectNames(filter, this.hookNames));
-    const taps = this.facts.points.filter(({ name }) => names.has(name));
-    return this.#live.within({ key: `taps ${[...names].join()}`, taps }, (session) =>
-      work((listener) =>
-        session.listen((values) =>
-          listener(
-            new Map([...values].map(([name, tensor]) => [name, activation(name, tensor, this.facts)])),
-          ),
-        ),
-      ),
-    );
-  }
-
-  /**
-   * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns a
-   * tensor replaces the value; one that returns nothing only reads. See function-hooks.ts for how, and the cost.
-   *
-   * @param hooks [glob, function] pairs, in the order of the model for each run
-   * @throws AttuneError HOOK_UNKNOWN, POINT_READ_ONLY, HOOK_SHAPE when a returned tensor has another shape
-   */
-  async runWithHooks<T>(
-    hooks: readonly (readonly [filter: string | readonly string[], hook: HookFunction])[],
-    work: () => Promise<T>,
-  ): Promise<T> {
-    if (hooks.length === 0) {
-      throw new AttuneError('HOOKS_EMPTY', { expected: 'at least one [glob, function] pair' });
-    }
-    return runHooked(this.#live, this.facts, this.hookNames, hooks, work);
-  }
+/** Give a model its handle and methods; its own `forward` and `generate` go through attune from then on. */
+export function attachTo<M extends object>(
+  parts: ModelParts & { readonly model: M },
+  scope: ViewScope,
+): M & AttunedModel {
+  return new View(parts, scope, true).target as M & AttunedModel;
 }

@@ -1,6 +1,6 @@
 /** What is known of the generation under way, seen from the sessions' feeds. */
 import { AttuneError } from '../../errors.ts';
-import type { Feeds } from '../session/index.ts';
+import { cacheOf, type Feeds, type OrtTensor } from '../session/index.ts';
 
 export interface Span {
   readonly row: number;
@@ -33,24 +33,52 @@ export interface RequestState {
   readonly imageAttention?: ImageAttention | undefined;
 }
 
-/** Follows a model's runs and tells prefill from decode. */
+const UNKNOWN: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [], spansHere: [] };
+
+/**
+ * Follows the runs of a request and tells prefill from decode. What is known of a sequence is kept beside the tensors of its
+ * cache, so that sequences may alternate; a cache that was put together by others continues the request's last run.
+ */
 export class RequestTracker {
   readonly #imageToken: number | undefined;
+  readonly #byCache: WeakMap<OrtTensor, RequestState>;
+  readonly #parent: RequestTracker | undefined;
   #embedded: readonly (readonly number[])[] | undefined;
   #imageAttention: ImageAttention | undefined;
-  #state: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [], spansHere: [] };
+  #state: RequestState;
 
-  constructor(imageToken: number | undefined) {
+  constructor(imageToken: number | undefined, like?: RequestTracker, parent?: RequestTracker) {
     this.#imageToken = imageToken;
+    this.#parent = parent;
+    this.#byCache = like ? like.#byCache : new WeakMap();
+    this.#state = like ? like.#state : UNKNOWN;
   }
 
+  /** Of the last run. */
   get state(): RequestState {
     return this.#state;
   }
 
-  /** Go on from another stream's state. */
-  resume(state: RequestState): void {
+  /** Of a call that begins here. What it comes to know is known here, too, as the last run's. */
+  fork(): RequestTracker {
+    return new RequestTracker(this.#imageToken, this, this);
+  }
+
+  /** Of a second stream beside this one, which is not told of it. */
+  apart(): RequestTracker {
+    return new RequestTracker(this.#imageToken, this);
+  }
+
+  #become(state: RequestState): void {
     this.#state = state;
+    if (this.#parent) this.#parent.#become(state);
+  }
+
+  /** What the request was when these outputs were made. */
+  remember(outputs: Readonly<Record<string, OrtTensor>>, state: RequestState): void {
+    for (const [name, tensor] of Object.entries(outputs)) {
+      if (name.startsWith('present')) this.#byCache.set(tensor, state);
+    }
   }
 
   /** Token ids that an embedding session saw; the decoder that follows only sees embeddings. */
@@ -80,11 +108,11 @@ export class RequestTracker {
     const ids = this.#idsOf(feeds);
     const spansHere = this.#imageToken === undefined ? [] : ids && findSpans(ids, this.#imageToken);
     const moved = (spansHere ?? []).map(({ row, from, to }) => ({ row, from: past + from, to: past + to }));
-    const { step, promptIds, imageSpans } = this.#state;
+    const { step, promptIds, imageSpans } = this.#before(feeds, past);
     const imageAttention = this.#imageAttention;
     this.#imageAttention = undefined;
     // One list for the whole sequence, whether its prompt came at once or in pieces.
-    this.#state =
+    const state =
       past > 0
         ? {
             step: step + 1,
@@ -95,7 +123,17 @@ export class RequestTracker {
             imageAttention,
           }
         : { step: 0, past: 0, promptIds: ids, imageSpans: moved, spansHere, imageAttention };
-    return this.#state;
+    this.#become(state);
+    return state;
+  }
+
+  /** What is known of the sequence that a call continues. */
+  #before(feeds: Feeds, past: number): RequestState {
+    const cache = cacheOf(feeds);
+    const known = cache && this.#byCache.get(cache);
+    if (known) return known;
+    const { imageSpans, ...last } = this.#state;
+    return { ...last, imageSpans: imageSpans.filter(({ to }) => to <= past) };
   }
 
   /** Token ids of a run. Those an embedding session saw are of the next run only, and of one that fits them. */

@@ -30,6 +30,7 @@ export {
   type KnobFeeder,
   type PassOptions,
   type PassResults,
+  type RunSettings,
   type TapListener,
 } from './session.ts';
-export { StateStore } from './states.ts';
+export { cacheOf, type Settings as StateSettings, StateStore } from './states.ts';

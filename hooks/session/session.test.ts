@@ -5,7 +5,7 @@ import { recognise } from '../../sites/index.ts';
 import { locatePoints } from '../../sites/points/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
 import type { Plan } from '../compile/index.ts';
-import { completeFeeds, createSession, type HookedSession, loadRuntime } from './index.ts';
+import { completeFeeds, createSession, type HookedSession, loadRuntime, type OrtTensor } from './index.ts';
 
 const runtime = await loadRuntime('node');
 const file = await openModel(join(loadFixture('llama-gqa').folder, 'onnx/model.onnx'));
@@ -91,6 +91,35 @@ describe('a hooked session', () => {
     await session.release();
     await session.release();
     await expect(session.run(feeds)).rejects.toThrow(/SESSION_RELEASED/);
+  });
+
+  test('runs that bring settings of their own overlap without meeting, and end before the session goes', async () => {
+    const session = await start();
+    const under = (factor: number, heard: string[]) => ({
+      settings: {
+        knobs: session.knobTensors({ 'attune.factor': { dims: [1], data: Float32Array.of(factor) } }),
+        listeners: new Set([(taps: ReadonlyMap<string, unknown>) => void heard.push(...taps.keys())]),
+      },
+    });
+    const logits = async (run: Promise<{ outputs: Record<string, OrtTensor> }>) =>
+      (await run).outputs.logits!.data;
+    const one: string[] = [];
+    const two: string[] = [];
+    const alone = [
+      await logits(session.pass(feeds, under(2, []))),
+      await logits(session.pass(feeds, under(3, []))),
+    ];
+    const neutral = (await session.run(feeds)).logits!.data;
+    const together = Promise.all([
+      logits(session.pass(feeds, under(2, one))),
+      logits(session.pass(feeds, under(3, two))),
+      session.run(feeds).then(({ logits: plain }) => plain!.data),
+    ]);
+    await session.release();
+    expect(await together).toEqual([...alone, neutral]);
+    expect(alone[0]).not.toEqual(alone[1]);
+    expect([one, two]).toEqual([['blocks.1.attn.hook_z'], ['blocks.1.attn.hook_z']]);
+    await expect(session.run(feeds)).rejects.toThrow('SESSION_RELEASED');
   });
 
   test('a model without a file cannot refer to its weights', async () => {

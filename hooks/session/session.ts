@@ -2,10 +2,18 @@
  * A session with ONNX Runtime's interface around a compiled graph. Whoever runs it sees the inputs and outputs of
  * the untouched model; knobs are fed, states carried and taps taken off behind the curtain.
  */
-import { AttuneError, nearest } from '../../errors.ts';
+import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
 import { dataTypeName } from '../../onnx/index.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
-import type { Feeds, Fetches, OrtSession, OrtTensor, Runtime, ValueMetadata } from './runtime.ts';
+import {
+  type Feeds,
+  type Fetches,
+  isWeb,
+  type OrtSession,
+  type OrtTensor,
+  type Runtime,
+  type ValueMetadata,
+} from './runtime.ts';
 import { type Settings, StateStore } from './states.ts';
 
 /** Receives the taps of one run, by hook name; float32, axes of POINT_AXES. */
@@ -14,8 +22,22 @@ export type TapListener = (taps: ReadonlyMap<string, OrtTensor>) => void | Promi
 /** Knob values for one run, from what is fed to it; for interventions that depend on the request. */
 export type KnobFeeder = (feeds: Feeds) => Readonly<Record<string, KnobValue>>;
 
+/**
+ * What a run is under, beside its feeds. A session has settings of its own, which setKnob, feedKnobs, collectStates and listen
+ * change; a run that brings others is not touched by them, so that runs of several owners may overlap on one session.
+ */
+export interface RunSettings {
+  /** A value for each knob of the graph: see `knobTensors`. */
+  readonly knobs: ReadonlyMap<string, OrtTensor>;
+  readonly feeder?: KnobFeeder | undefined;
+  readonly states?: Settings | undefined;
+  readonly listeners?: ReadonlySet<TapListener> | undefined;
+}
+
 /** How one pass differs from a plain run. */
 export interface PassOptions {
+  /** In place of the session's own settings. */
+  readonly settings?: RunSettings | undefined;
   /** On top of the knobs in force. */
   readonly knobs?: Readonly<Record<string, KnobValue>>;
   /** In place of the feeder in force. */
@@ -38,13 +60,16 @@ export class HookedSession implements OrtSession {
   readonly #inner: OrtSession;
   readonly #runtime: Runtime;
   readonly #host: Runtime;
-  readonly #knobs = new Map<string, OrtTensor>();
+  readonly #knobs: Map<string, OrtTensor>;
   readonly #compiled: Compiled;
   readonly #listeners = new Set<TapListener>();
   readonly #store: StateStore;
   #feeder: KnobFeeder | undefined;
   #settings: Settings | undefined;
-  #released = false;
+  #runs = 0;
+  /** Ends when the last run has ended and the session is released. */
+  #released: Promise<void> | undefined;
+  #lastRunEnded: (() => void) | undefined;
 
   /**
    * @param host runtime whose Tensor class outputs must have; differs from `runtime` when wasm runs under Node
@@ -68,7 +93,7 @@ export class HookedSession implements OrtSession {
     const outs = new Set([...[...taps, ...states].map(({ output }) => output), ...reports]);
     this.inputNames = inner.inputNames.filter((name) => !ins.has(name));
     this.outputNames = inner.outputNames.filter((name) => !outs.has(name));
-    this.resetKnobs();
+    this.#knobs = this.knobTensors({});
   }
 
   get inputMetadata(): readonly ValueMetadata[] {
@@ -81,6 +106,19 @@ export class HookedSession implements OrtSession {
 
   get knobNames(): readonly string[] {
     return this.#compiled.knobs.map(({ name }) => name);
+  }
+
+  /**
+   * Values for all knobs of the graph: those given, neutral ones for the others. Names it does not have are left out.
+   * @throws AttuneError KNOB_SHAPE
+   */
+  knobTensors(values: Readonly<Record<string, KnobValue>>): Map<string, OrtTensor> {
+    return new Map(
+      this.#compiled.knobs.map(({ name, neutral }) => [
+        name,
+        this.#knobTensor(name, values[name] ?? neutral),
+      ]),
+    );
   }
 
   /** Back to neutral: the model behaves as if untouched. */
@@ -125,46 +163,79 @@ export class HookedSession implements OrtSession {
     return (await this.pass(feeds, {}, fetchesOrOptions, options)).outputs;
   }
 
-  /** A run with other knob values, or with reports. */
+  /**
+   * A run under other settings, with other knob values, or with reports.
+   * @throws AttuneError SESSION_RELEASED, STATE_MISMATCH, KNOB_SHAPE, RUN_FAILED with ONNX Runtime's words
+   */
   async pass(
     feeds: Feeds,
-    { knobs = {}, feeder = this.#feeder, reports = [] }: PassOptions,
+    options: PassOptions,
     fetchesOrOptions?: object,
-    options?: object,
+    runOptions?: object,
   ): Promise<PassResults> {
     if (this.#released) {
       throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
     }
+    this.#runs++;
+    try {
+      return await this.#pass(feeds, options, fetchesOrOptions, runOptions);
+    } finally {
+      this.#runs--;
+      if (this.#runs === 0) this.#lastRunEnded?.();
+    }
+  }
+
+  get #ownSettings(): RunSettings {
+    return { knobs: this.#knobs, feeder: this.#feeder, states: this.#settings, listeners: this.#listeners };
+  }
+
+  async #pass(
+    feeds: Feeds,
+    { settings = this.#ownSettings, knobs = {}, feeder = settings.feeder, reports = [] }: PassOptions,
+    fetchesOrOptions?: object,
+    options?: object,
+  ): Promise<PassResults> {
     const own = fetchesOrOptions !== undefined && isFetches(fetchesOrOptions, this.outputNames);
     const fetches = own ? (fetchesOrOptions as Fetches) : undefined;
     const runOptions = own ? options : (fetchesOrOptions ?? options);
-    const wantsTaps = this.#listeners.size > 0 && this.taps.length > 0;
-    const carried = this.#store.before(feeds, this.#compiled, this.#settings, this.#runtime);
-    const all = { ...this.#withKnobs(feeds, { ...feeder?.(feeds), ...knobs }), ...carried };
+    const { states, listeners } = settings;
+    const wantsTaps = listeners !== undefined && listeners.size > 0 && this.taps.length > 0;
+    const carried = this.#store.before(feeds, this.#compiled, states, this.#runtime);
+    const all = { ...this.#withKnobs(feeds, settings.knobs, { ...feeder?.(feeds), ...knobs }), ...carried };
     const fetched = this.#fetchList(fetches, [
       ...(wantsTaps ? this.taps.map(({ output }) => output) : []),
-      ...this.#store.wanted(this.#compiled, this.#settings, carried),
+      ...this.#store.wanted(this.#compiled, states, carried),
       ...reports,
     ]);
-    const results = runOptions
-      ? await this.#inner.run(all, fetched, runOptions)
-      : await this.#inner.run(all, fetched);
-    if (wantsTaps) await this.#deliver(results);
+    const results = await this.#run(all, fetched, runOptions);
+    if (wantsTaps) await this.#deliver(results, listeners);
     const outputs: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(results)) {
       if (this.outputNames.includes(name)) outputs[name] = this.#toHost(tensor);
     }
-    if (this.#settings !== undefined) {
-      this.#store.after(outputs, results, this.#compiled, this.#settings, all);
-    }
+    if (states !== undefined) this.#store.after(outputs, results, this.#compiled, states, all);
     const reported = reports.map((name) => [name, this.#toHost(results[name]!)] as const);
     return { outputs, reports: Object.fromEntries(reported) };
   }
 
-  #withKnobs(feeds: Feeds, values: Readonly<Record<string, KnobValue>>): Feeds {
+  async #run(feeds: Feeds, fetches: Fetches, options: object | undefined) {
+    const run = () => (options ? this.#inner.run(feeds, fetches, options) : this.#inner.run(feeds, fetches));
+    try {
+      return await (isWeb(this.#runtime) ? oneByOne(this.#runtime, run) : run());
+    } catch (cause) {
+      if (isAttuneError(cause)) throw cause;
+      throw new AttuneError('RUN_FAILED', {
+        found: (cause as Error).message,
+        hint: 'ONNX Runtime refused this run: look at the types, shapes and token ids of what was given.',
+        cause,
+      });
+    }
+  }
+
+  #withKnobs(feeds: Feeds, knobs: RunSettings['knobs'], values: Readonly<Record<string, KnobValue>>): Feeds {
     const all: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) all[name] = this.#toRuntime(tensor);
-    for (const [name, tensor] of this.#knobs) all[name] = tensor;
+    for (const [name, tensor] of knobs) all[name] = tensor;
     for (const [name, value] of Object.entries(values)) all[name] = this.#knobTensor(name, value);
     return all;
   }
@@ -178,9 +249,9 @@ export class HookedSession implements OrtSession {
     };
   }
 
-  async #deliver(results: Record<string, OrtTensor>): Promise<void> {
+  async #deliver(results: Record<string, OrtTensor>, listeners: ReadonlySet<TapListener>): Promise<void> {
     const taps = new Map(this.taps.map(({ point, output }) => [point.name, this.#toHost(results[output]!)]));
-    for (const listener of this.#listeners) await listener(taps);
+    for (const listener of listeners) await listener(taps);
   }
 
   #knobTensor(name: string, { dims, data }: KnobValue): OrtTensor {
@@ -215,9 +286,18 @@ export class HookedSession implements OrtSession {
     return this.#host === this.#runtime ? tensor : convert(tensor, this.#host);
   }
 
-  async release(): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
+  /** No run begins any more; those under way end first. */
+  release(): Promise<void> {
+    this.#released ??= this.#end();
+    return this.#released;
+  }
+
+  async #end(): Promise<void> {
+    if (this.#runs > 0) {
+      await new Promise<void>((ended) => {
+        this.#lastRunEnded = ended;
+      });
+    }
     this.#listeners.clear();
     await this.#inner.release();
   }
@@ -225,6 +305,18 @@ export class HookedSession implements OrtSession {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }
+}
+
+const queues = new WeakMap<Runtime, Promise<unknown>>();
+
+/** onnxruntime-web runs one session at a time. */
+function oneByOne<T>(runtime: Runtime, run: () => Promise<T>): Promise<T> {
+  const turn = (queues.get(runtime) ?? Promise.resolve()).then(run, run);
+  queues.set(
+    runtime,
+    turn.catch(() => undefined),
+  );
+  return turn;
 }
 
 /** The same data as a tensor of another runtime's class; a view, not a copy. */

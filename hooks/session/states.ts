@@ -95,7 +95,7 @@ function hasElements({ dims }: OrtTensor): boolean {
 }
 
 /** A tensor of the cache that a call continues; undefined at the start of a sequence. */
-function cacheOf(feeds: Feeds): OrtTensor | undefined {
+export function cacheOf(feeds: Feeds): OrtTensor | undefined {
   for (const [name, tensor] of Object.entries(feeds)) {
     const isCache = name.startsWith('past') && !name.includes('encoder') && tensor.dims.length >= 4;
     if (isCache && !tensor.dims.includes(0)) return tensor;

@@ -5,83 +5,60 @@
  */
 import { AttuneError } from '../../../errors.ts';
 import type { Intervention } from '../intervention.ts';
-import type { LiveSession } from '../live-session.ts';
-import type { RequestState, RequestTracker } from '../request.ts';
 import { cacheOf } from './cache.ts';
 import type { Contrast, ContrastContext, ModelInputs, ModelTensor } from './decoding.ts';
 
-export type Forward = (inputs: ModelInputs) => Promise<Record<string, unknown>>;
+type Outputs = Record<string, unknown>;
+export type Forward = (inputs: ModelInputs) => Promise<Outputs>;
 
 interface Stream {
   /** Hash of the contrast it was made under. */
   readonly settings: string;
   /** The second stream's cache and attention mask; undefined where the prompt had nothing to contrast. */
-  readonly own:
-    | { readonly past: object; readonly mask: ModelTensor; readonly request: RequestState }
-    | undefined;
+  readonly own: { readonly past: object; readonly mask: ModelTensor } | undefined;
+}
+
+/** One call of a model under a contrast. */
+export interface ContrastCall {
+  readonly intervention: Intervention;
+  readonly contrast: Contrast;
+  readonly inputs: ModelInputs;
+  /** Only the last position's scores are made: the others are not asked for. */
+  readonly lastOnly: boolean;
+  readonly first: Forward;
+  /** The same model as the second stream sees it. */
+  readonly second: Forward;
 }
 
 export class ContrastStreams {
   readonly #byCache = new WeakMap<object, Stream>();
-  readonly #forward: Forward;
-  readonly #live: LiveSession;
-  readonly #tracker: RequestTracker;
   readonly #imageToken: number | undefined;
 
-  constructor(forward: Forward, live: LiveSession, tracker: RequestTracker, imageToken: number | undefined) {
-    this.#forward = forward;
-    this.#live = live;
-    this.#tracker = tracker;
+  constructor(imageToken: number | undefined) {
     this.#imageToken = imageToken;
   }
 
   /**
    * One call of both streams.
-   * @param lastOnly only the last position's scores are made: the others are not asked for
    * @throws AttuneError STATE_MISMATCH for a cache that was not made under this contrast
    */
-  async run(
-    intervention: Intervention,
-    contrast: Contrast,
-    inputs: ModelInputs,
-    lastOnly: boolean,
-  ): Promise<Record<string, unknown>> {
+  async run({ intervention, contrast, inputs, lastOnly, ...forward }: ContrastCall): Promise<Outputs> {
     const before = this.#streamOf(inputs, intervention);
     // The first call may change a cache in place; what the second one needs is taken before.
-    const { Tensor, context } = await this.#library(inputs);
+    const { Tensor, context } = this.#library(inputs);
     const next = before ? continued(before, inputs, context) : contrast.second(inputs, context);
-    const outputs = await this.#forward(inputs);
+    const outputs = await forward.first(inputs);
     if (next === undefined) {
       this.#keep(outputs, { settings: intervention.hash, own: undefined });
       return outputs;
     }
-    const { second, request } = await this.#aside(intervention, contrast, before?.own?.request, next);
+    const second = await forward.second(next);
     const logits = combined(outputs.logits as ModelTensor, second.logits as ModelTensor, contrast, lastOnly);
     this.#keep(outputs, {
       settings: intervention.hash,
-      own: { past: cacheOf(second), mask: next.attention_mask as ModelTensor, request },
+      own: { past: cacheOf(second), mask: next.attention_mask as ModelTensor },
     });
     return { ...outputs, logits: new Tensor('float32', logits.data, logits.dims) };
-  }
-
-  /** The second stream: without the intervention's own edits, and with a request of its own. */
-  async #aside(
-    intervention: Intervention,
-    { editsSecond = false }: Contrast,
-    before: RequestState | undefined,
-    inputs: ModelInputs,
-  ): Promise<{ second: Record<string, unknown>; request: RequestState }> {
-    const inForce = this.#live.interventions;
-    const first = this.#tracker.state;
-    try {
-      if (!editsSecond) this.#live.use(inForce.filter((one) => one !== intervention));
-      if (before) this.#tracker.resume(before);
-      const second = await this.#forward(inputs);
-      return { second, request: this.#tracker.state };
-    } finally {
-      if (!editsSecond) this.#live.use(inForce);
-      this.#tracker.resume(first);
-    }
   }
 
   #streamOf(
@@ -105,7 +82,7 @@ export class ContrastStreams {
     }
   }
 
-  async #library(inputs: ModelInputs) {
+  #library(inputs: ModelInputs) {
     const Tensor = (inputs.input_ids as ModelTensor).constructor as new (
       type: string,
       data: unknown,

@@ -53,10 +53,13 @@ export type Decoding = Contrast | Search;
 export interface SearchHandle {
   readonly facts: ModelFacts;
   readonly request: RequestState;
-  /** Run `work` with hook points at hand that it may listen to. */
+  /** Run `work` with hook points at hand that it may listen to, on the view of the model that it is given. */
   watch<T>(
     filter: string | readonly string[],
-    work: (listen: (listener: (values: ReadonlyMap<string, Activation>) => void) => () => void) => Promise<T>,
+    work: (
+      listen: (listener: (values: ReadonlyMap<string, Activation>) => void) => () => void,
+      model: SearchModel,
+    ) => Promise<T>,
   ): Promise<T>;
 }
 

@@ -2,6 +2,7 @@
 export { type BeamRequest, beamRequest } from './beam-options.ts';
 export { BeamRows, type RowResult, sequencesOf } from './beam-rows.ts';
 export { type Cache, newestToken, rebuild, type TokenSlice } from './cache.ts';
+export { ContrastStreams, type Forward } from './contrast.ts';
 export type {
   Contrast,
   ContrastContext,
@@ -12,4 +13,3 @@ export type {
   SearchModel,
 } from './decoding.ts';
 export { bestOf, type Extension, Hypotheses, largestLogits, logSumExp } from './hypotheses.ts';
-export { installDecoding } from './install.ts';

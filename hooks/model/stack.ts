@@ -1,0 +1,149 @@
+/**
+ * Interventions in force, as one value: checked against the model and against each other, in the order they act. Nothing in it
+ * changes, so any number of requests may hold it, each its own.
+ */
+import { AttuneError } from '../../errors.ts';
+import { changesCache, type KnobValue, type Plan, remembers } from '../compile/index.ts';
+import type { Feeds, StateSettings } from '../session/index.ts';
+import type { Decoding } from './decoding/decoding.ts';
+import type { ModelFacts } from './facts.ts';
+import { type Intervention, type InterventionKind, type Variant, variantKey } from './intervention.ts';
+import { STAGES } from './report.ts';
+import type { RequestState } from './request.ts';
+
+/** A kind with what it puts into a graph. */
+export interface PlacedKind {
+  readonly kind: InterventionKind;
+  readonly plan: Plan;
+  /** Name and variant: equal for what compiles to the same edits. */
+  readonly key: string;
+  /** Carries something from call to call. */
+  readonly remembers: boolean;
+}
+
+export function placedKind(
+  kind: InterventionKind,
+  variant: Variant | undefined,
+  facts: ModelFacts,
+): PlacedKind {
+  const plan = kind.plan(facts, variant);
+  return { kind, plan, key: `${kind.name} ${variantKey(variant)}`, remembers: remembers(plan) };
+}
+
+/** Whether a kind leaves the graph as it is. */
+export const isEmpty = ({ taps = [], knobs = [], edits = [] }: Plan): boolean =>
+  taps.length + knobs.length + edits.length === 0;
+
+export class Stack {
+  readonly interventions: readonly Intervention[];
+  /** Kinds that have a place in the graph; what acts after the logits alone has none. */
+  readonly placed: readonly PlacedKind[];
+  /** Under what states of caches are collected; undefined where nothing relies on any. */
+  readonly states: StateSettings | undefined;
+  /** Knob values of the specifications, by name. */
+  readonly knobs: Readonly<Record<string, KnobValue>>;
+  /** The one that runs calls in a way of its own. */
+  readonly runner: Intervention | undefined;
+  /** The one that acts after the logits. */
+  readonly decoding: { readonly intervention: Intervention; readonly decoding: Decoding } | undefined;
+  readonly #facts: ModelFacts;
+
+  /**
+   * @throws AttuneError INTERVENTIONS_EXPECTED, INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED and those of the
+   *   kinds' own parameter checks
+   */
+  constructor(interventions: readonly Intervention[], facts: ModelFacts) {
+    this.#facts = facts;
+    this.interventions = ordered(interventions);
+    this.knobs = Object.assign({}, ...this.interventions.map((one) => one.kind.knobs(one, facts)));
+    const placed = this.interventions.map((one) => ({
+      one,
+      ...placedKind(one.kind, one.kind.variant?.(one), facts),
+    }));
+    this.placed = placed.filter(({ plan }) => !isEmpty(plan));
+    const remembering = placed.filter((each) => each.remembers);
+    this.states =
+      remembering.length === 0
+        ? undefined
+        : {
+            name: remembering.map(({ one }) => `${one.intervention} ${one.hash.slice(0, 8)}`).join(' and '),
+            ownCache: remembering.some(({ plan }) => changesCache(plan)),
+          };
+    this.runner = this.interventions.find(({ kind }) => kind.run !== undefined);
+    this.decoding = decodingOf(this.interventions);
+  }
+
+  /** Knob values that depend on the request. */
+  feed(request: RequestState, feeds: Feeds): Readonly<Record<string, KnobValue>> {
+    const values = this.interventions.map((one) => one.kind.feed?.(one, this.#facts, request, feeds) ?? {});
+    return Object.assign({}, ...values);
+  }
+
+  without(intervention: Intervention): Stack {
+    return new Stack(
+      this.interventions.filter((one) => one !== intervention),
+      this.#facts,
+    );
+  }
+}
+
+function decodingOf(interventions: readonly Intervention[]): Stack['decoding'] {
+  for (const intervention of interventions) {
+    const decoding = intervention.kind.decoding?.(intervention);
+    if (decoding) return { intervention, decoding };
+  }
+  return undefined;
+}
+
+/** Interventions in the order they act; one of each kind, no two that exclude each other. */
+function ordered(interventions: readonly Intervention[]): readonly Intervention[] {
+  checkList(interventions);
+  interventions.forEach((one, i) => {
+    for (const other of interventions.slice(0, i)) checkPair(other, one);
+  });
+  const sorted = [...interventions].sort(
+    (a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage),
+  );
+  return Object.freeze(sorted);
+}
+
+/** A factory has a kind, too, and is none. */
+const isOne = (one: unknown): boolean =>
+  typeof one === 'object' && typeof (one as Intervention | null)?.kind?.plan === 'function';
+
+function checkList(interventions: unknown): void {
+  if (Array.isArray(interventions) && interventions.every(isOne)) return;
+  throw new AttuneError('INTERVENTIONS_EXPECTED', {
+    found: isOne(interventions) ? 'one intervention' : described(interventions),
+    expected: 'a list of interventions, such as [zeroTuning({ gamma: 1.4 })]; [] for the untouched model',
+    hint: 'An intervention is what its function returns; interventionFromJSON makes one from its JSON form.',
+  });
+}
+
+function described(value: unknown): string {
+  if (!Array.isArray(value))
+    return typeof value === 'function' ? 'a function that was not called' : typeof value;
+  const wrong = value.findIndex((one) => !isOne(one));
+  return `${described(value[wrong])} as number ${wrong} of the list`;
+}
+
+function checkPair(first: Intervention, second: Intervention): void {
+  const [a, b] = [first.kind, second.kind];
+  const conflict = (reason: string) =>
+    new AttuneError('INTERVENTION_CONFLICT', { found: `${a.name} with ${b.name}`, hint: reason });
+  if (a.name === b.name) {
+    throw new AttuneError('INTERVENTION_TWICE', {
+      found: `${a.name} given twice`,
+      expected: 'at most one of each kind',
+      hint: 'Combine the settings in one specification, for example a γ per layer and head.',
+    });
+  }
+  if (a.run && b.run) {
+    throw conflict('Both run passes of their own around a call; use one of them at a time.');
+  }
+  const reason = b.conflicts?.[a.name] ?? a.conflicts?.[b.name];
+  if (reason !== undefined) throw conflict(reason);
+  if (a.decoding?.(first) && b.decoding?.(second)) {
+    throw conflict('Each decides how tokens are chosen; use one at a time.');
+  }
+}

@@ -4,12 +4,15 @@ import { AttuneError } from '../../errors.ts';
 import { type DataRecord, place, readRecords } from '../data/records.ts';
 import type { Source } from '../data/source.ts';
 
+/** Files that the user names on the command line may lie anywhere. */
+const NAMED = { path: '.', outside: true } as const;
+
 /** @throws AttuneError DATA_FILE, DATA_EMPTY, DATA_FORMAT, DATA_SYNTAX, DATA_ENCODING */
 export async function readAll(path: string): Promise<DataRecord[]> {
   const records: DataRecord[] = [];
   const format = /\.json$/i.test(path) && firstCharacter(path) !== '[' ? { format: 'jsonl' as const } : {};
   const source: Source = { file: path, quote: true, ...format };
-  for await (const record of readRecords(source, '.')) records.push(record);
+  for await (const record of readRecords(source, NAMED)) records.push(record);
   return records;
 }
 

@@ -11,9 +11,7 @@ export function reportMarkdown({ document, costs, gates, command }: ReadableRepo
       const delta = run.delta[metric as keyof RunReport['delta']];
       const { overhead } = costs[i]!;
       return [
-        run.model,
-        run.task,
-        run.intervention,
+        ...[run.model, run.task, run.intervention].map(markdownText),
         metric + unit(metric),
         run.n,
         `${number(metric, value.value)} [${range(metric, value)}]`,
@@ -38,7 +36,7 @@ export function reportMarkdown({ document, costs, gates, command }: ReadableRepo
     'unparsable',
     'time',
   ];
-  const checks = gates.map(({ gate, pass }) => `- ${pass ? '✅' : '❌'} ${markdownText(gate)}\n`);
+  const checks = gates.map(({ gate, pass }) => `- ${pass ? '✅' : '❌'} \`${gate.replaceAll('`', '')}\`\n`);
   return `## attune eval
 
 ${table([header, ...lines])}
@@ -72,7 +70,7 @@ function fenced(language: string, code: string): string {
 const table = (rows: readonly (string | number)[][]): string =>
   rows
     .map((row, i) => {
-      const line = `| ${row.map((cell) => (i === 0 ? String(cell) : markdownText(String(cell)))).join(' | ')} |\n`;
+      const line = `| ${row.join(' | ')} |\n`;
       return i === 0 ? `${line}|${' --- |'.repeat(row.length)}\n` : line;
     })
     .join('');

@@ -61,7 +61,16 @@ export function fusedSite(scope: Scope, node: Node, position: number, parts: Fus
     // Where the operator splits heads itself, its input is both the projection and the operand.
     const entering =
       found.rotated ?? found.normed ?? (separate ? (found.heads ?? place) : (found.proj ?? place));
-    return { ...found, packed: found.packed ?? parts.packed, final: found.final ?? entering, operand: place };
+    // Straight from a graph input or an operator of unknown kind: that value is what the heads are split from.
+    const given = paths[role]?.steps.length === 1 && found.heads === undefined && !separate;
+    const proj = found.proj ?? (given ? place : undefined);
+    return {
+      ...found,
+      proj,
+      packed: found.packed ?? parts.packed,
+      final: found.final ?? entering,
+      operand: place,
+    };
   };
   const [q, k, v] = [stages('q'), stages('k'), stages('v')];
   const cacheAxes = paths.k?.steps.find((step) => step.made === 'cache')?.axes;

@@ -178,9 +178,12 @@ function withoutOption(kind: PointKind, site: Site, reason: string): Source {
 }
 
 /** q, k or v after its bias, which a fused operator may add inside. */
-function projection({ heads, proj }: Stages, site: Site): Source {
+function projection({ heads, proj, packed }: Stages, site: Site): Source {
+  const place = heads ?? proj;
+  if (!place && packed === undefined && !site.projectsInside)
+    return nowhere('no value of the graph carries it');
   if (!heads && site.biasInside !== undefined) return { from: 'beside' };
-  return stage(heads ?? proj, site);
+  return stage(place, site);
 }
 
 function rotated(place: Place | undefined, site: Site): Source {

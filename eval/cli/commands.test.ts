@@ -38,7 +38,7 @@ const names = Object.keys(COMMANDS);
 test('the overview has every command that scripts rely on', async () => {
   const { code, stdout } = await run(['--help']);
   expect(code).toBe(0);
-  for (const name of ['eval', 'compare', 'calibrate', 'inspect', 'tap', 'verify', 'bench', 'demo']) {
+  for (const name of ['eval', 'compare', 'calibrate', 'inspect', 'tap', 'verify', 'demo']) {
     expect(stdout).toMatch(new RegExp(`^ {2}${name} +\\S`, 'm'));
   }
   expect((await run([])).code).toBe(1);
@@ -128,10 +128,6 @@ describe('--json', () => {
     verify: {
       argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'fused-mha'],
       keys: ['cases', 'notBuilt', 'passed', 'failed'],
-    },
-    bench: {
-      argv: ['eval', '--case', '4 choices, tokens over one pass each'],
-      keys: ['suite', 'machine', 'rows'],
     },
     demo: { argv: ['--limit', '2', '--workers', '1', '--out', path('demo')], keys: ['runs', 'report'] },
   };

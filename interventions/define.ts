@@ -83,6 +83,11 @@ export function interventionFromJSON(json: unknown): Intervention {
   return interventionNamed(intervention)(parameters);
 }
 
+/** Every kind there is, by name. */
+export function interventionKinds(): readonly InterventionKind[] {
+  return [...registry.values()].map(({ kind }) => kind).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
 /** @throws AttuneError INTERVENTION_UNKNOWN with the nearest names */
 // biome-ignore lint/suspicious/noExplicitAny: the schema is known to the factory alone
 export function interventionNamed(name: string): InterventionFactory<any> {

@@ -6,6 +6,7 @@ export {
   defineIntervention,
   type InterventionFactory,
   interventionFromJSON,
+  interventionKinds,
   interventionNamed,
 } from './define.ts';
 export { eachRow } from './each-row.ts';

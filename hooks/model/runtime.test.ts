@@ -3,7 +3,7 @@ import { DynamicCache, Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { act, zeroTuning } from '../../interventions/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
-import { native } from '../session/native/native.test-support.ts';
+import { native, WHY_NOT } from '../session/native/native.test-support.ts';
 import { load, type TestModel } from './attuned.test-support.ts';
 
 type Generating = TestModel & { generate(options: object): Promise<Tensor> };
@@ -39,7 +39,7 @@ const INTERVENTIONS = {
   act: [act({ heads: 'all', threshold: { alpha: 2 } })],
 };
 
-describe.skipIf(!native)('the native runtime behind transformers.js', () => {
+describe.skipIf(!native)(`the native runtime behind transformers.js${WHY_NOT}`, () => {
   test.each(['llama-gqa', 'llama-eager', 'gpt2'])(
     '%s generates what onnxruntime generates',
     async (fixture) => {

@@ -29,7 +29,7 @@ afterAll(() => cpu[Symbol.asyncDispose]());
 const MINUTES = 600_000;
 
 /** One head, one row, whose probabilities or logits are the given numbers. */
-function after(edit: Edit, x: readonly number[], values: Readonly<Record<string, Tensor>>): number[] {
+function outputAfter(edit: Edit, x: readonly number[], values: Readonly<Record<string, Tensor>>): number[] {
   const row = tensor([1, 1, 1, x.length], x);
   const knobs = new Map(edit.row.knobs(edit.options).map((knob) => [knob.name, knob]));
   const neutral = (name: string) => {
@@ -70,12 +70,12 @@ function expectClose(actual: readonly number[], expected: readonly number[]): vo
 
 describe('equations, by hand', () => {
   test('a temperature is a factor, a gain a share of the size, a log-weight an addend', () => {
-    expect(after(temperature.with(), [2, -3], { a: one(2) })).toEqual([4, -6]);
-    expect(after(logitGain.with({ rows: 'all' }), [2, -3], { b: tensor([1, 1, 2], [0.5, 0.5]) })).toEqual([
-      3, -1.5,
-    ]);
+    expect(outputAfter(temperature.with(), [2, -3], { a: one(2) })).toEqual([4, -6]);
+    expect(
+      outputAfter(logitGain.with({ rows: 'all' }), [2, -3], { b: tensor([1, 1, 2], [0.5, 0.5]) }),
+    ).toEqual([3, -1.5]);
     const first = { log_weight: one(10), first: tensor([1], [1]) };
-    expect(after(logWeights.with({ keys: 'first' }), [2, -3], first)).toEqual([2, 7]);
+    expect(outputAfter(logWeights.with({ keys: 'first' }), [2, -3], first)).toEqual([2, 7]);
   });
 
   test('a log-weight multiplies the weight and renormalises the row: γ / (1 + (γ − 1) m)', () => {
@@ -93,12 +93,12 @@ describe('equations, by hand', () => {
   test('sinks keep β of their weight; the row sum and the ratios of the others stay', () => {
     const frozen = sinkCalibration.with({ stats: 'frozen', exclude: 'initial' });
     const values = { beta: one(0.25), sinks: tensor([1, 1, 3], [0, 1, 0]) };
-    expectClose(after(frozen, [0.4, 0.4, 0.2], values), [0.6, 0.1, 0.3]);
+    expectClose(outputAfter(frozen, [0.4, 0.4, 0.2], values), [0.6, 0.1, 0.3]);
     // Nothing can be moved in a row of sinks.
     const all = tensor([1, 1, 2], [1, 1]);
-    expect(after(frozen, [0.5, 0.5], { beta: one(0.4), sinks: all })).toEqual([0.5, 0.5]);
+    expect(outputAfter(frozen, [0.5, 0.5], { beta: one(0.4), sinks: all })).toEqual([0.5, 0.5]);
     // β = 1 leaves a head alone.
-    expect(after(frozen, [0.4, 0.4, 0.2], { sinks: values.sinks })).toEqual([0.4, 0.4, 0.2]);
+    expect(outputAfter(frozen, [0.4, 0.4, 0.2], { sinks: values.sinks })).toEqual([0.4, 0.4, 0.2]);
   });
 
   test('sinks give the share p to visual keys that are none, in rows that look at the image', () => {
@@ -111,7 +111,7 @@ describe('equations, by hand', () => {
       rho: one(0.5),
       min_visual: one(0.2),
     };
-    expectClose(after(paper, row, values), [0.2, 0.05, 0.55, 0.2]);
+    expectClose(outputAfter(paper, row, values), [0.2, 0.05, 0.55, 0.2]);
     const changes: Record<string, Tensor>[] = [
       { rho: one(0.8) },
       { min_visual: one(0.5) },
@@ -119,12 +119,12 @@ describe('equations, by hand', () => {
       { rows_from: tensor([1], [4]) },
     ];
     for (const change of changes) {
-      expect(after(paper, row, { ...values, ...change })).toEqual(row);
+      expect(outputAfter(paper, row, { ...values, ...change })).toEqual(row);
     }
   });
 
   test('a head is scaled', () => {
-    expect(after(headScale.with(), [2, -3], { head_scale: one(1.5) })).toEqual([3, -4.5]);
+    expect(outputAfter(headScale.with(), [2, -3], { head_scale: one(1.5) })).toEqual([3, -4.5]);
   });
 });
 

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadFixture } from '../../../testbed/fixtures/load.ts';
-import { native } from './native.test-support.ts';
+import { native, WHY_NOT } from './native.test-support.ts';
 
 const ONNXRUNTIME = createRequire(import.meta.url).resolve('onnxruntime-node');
 const MODEL = join(loadFixture('llama-gqa').folder, 'onnx/model.onnx');
@@ -47,7 +47,7 @@ function ends(script: string): void {
   expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
 }
 
-describe.skipIf(!native)('a process lives and ends in peace', () => {
+describe.skipIf(!native)(`a process lives and ends in peace${WHY_NOT}`, () => {
   test.each([
     ['with live sessions and caches', 'open().then(run).then(check)'],
     ['in the middle of a run', 'open().then((s) => { run(s); run(s); process.exit(0); })'],

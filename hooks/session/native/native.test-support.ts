@@ -8,3 +8,6 @@ export const native: NativeRuntime | undefined = await loadNativeRuntime().catch
   console.warn(`skipped, the native addon is not there: ${error.message}`);
   return undefined;
 });
+
+/** Goes into the names of what is skipped, where .ci/count.mjs finds the reason. */
+export const WHY_NOT = native === undefined ? ' [skipped: the native addon is not built]' : '';

@@ -8,7 +8,7 @@ import { loadFixture } from '../../../testbed/fixtures/load.ts';
 import { completeFeeds } from '../feeds.ts';
 import { loadRuntime, type OrtSession, type OrtTensor, type Runtime } from '../runtime.ts';
 import { loadAddon } from './addon.ts';
-import { native } from './native.test-support.ts';
+import { native, WHY_NOT } from './native.test-support.ts';
 import type { NativeSession } from './session.ts';
 
 type Tensors = Record<string, OrtTensor>;
@@ -83,7 +83,7 @@ function expectSame(a: Tensors, b: Tensors, at: string): void {
 const capacityOf = (tensor: OrtTensor): number | null =>
   (tensor as unknown as { gpuBuffer: { capacity: number | null } }).gpuBuffer.capacity;
 
-describe.skipIf(!native)('the native runtime', () => {
+describe.skipIf(!native)(`the native runtime${WHY_NOT}`, () => {
   test.each(['llama-gqa', 'llama-dynamo', 'llama-mha', 'gpt2', 'phi3-gqa', 'qwen3-sdpa'])(
     '%s: names, metadata and outputs are those of onnxruntime-node',
     async (fixture) => {
@@ -262,7 +262,7 @@ describe.skipIf(!native)('the native runtime', () => {
   });
 });
 
-describe.skipIf(!native)('what cannot be is said', () => {
+describe.skipIf(!native)(`what cannot be is said${WHY_NOT}`, () => {
   test.each([0, 1000, 1.5, -1])('%s threads', async (intraOpNumThreads) => {
     await expect(nativeSession(graphOf('llama-gqa'), { intraOpNumThreads })).rejects.toMatchObject({
       code: 'THREADS_INVALID',
@@ -321,7 +321,7 @@ describe('what is missing is named', () => {
     await expect(loadAddon({ addon: other })).rejects.toMatchObject({ code: 'NATIVE_ADDON', at: other });
   });
 
-  test.skipIf(!native)('a library that moved, and one that is not ONNX Runtime', async () => {
+  test.skipIf(!native)(`a library that moved, and one that is not ONNX Runtime${WHY_NOT}`, async () => {
     await expect(loadAddon({ library: join(folder, 'moved.so') })).rejects.toMatchObject({
       code: 'NATIVE_LIBRARY',
     });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -44,4 +45,11 @@ test.each([
 ])('%s is outside', (file) => {
   expect(outcome(file)).toBe('outside');
   expect(outcome(file, true)).not.toBe('outside');
+});
+
+test('a pipe or a folder is no data: reading it may never end', () => {
+  execFileSync('mkfifo', [join(path, 'pipe')]);
+  expect(outcome('pipe')).toContain('DATA_FILE: at task t: found pipe, which is a pipe or device');
+  expect(outcome('deep')).toContain('found deep, which is a folder');
+  expect(outcome('/dev/zero', true)).toContain('a pipe or device');
 });

@@ -2,7 +2,7 @@
  * Lines of a local text file as a stream: UTF-8 only, checked line by line, `.gz` unpacked on the way.
  * Splits at LF alone (CRLF's CR goes to `end`), never at U+0085, U+2028 or a lone CR: data sets contain all of them.
  */
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { AttuneError } from '../../errors.ts';
@@ -57,7 +57,6 @@ export async function* readLines(
 async function* byteLines(path: string, name: string): AsyncGenerator<Uint8Array> {
   let rest: Buffer[] = [];
   let waiting = 0;
-  requireRegularFile(path, name);
   try {
     for await (const chunk of byteStream(path) as AsyncIterable<Buffer>) {
       let start = 0;
@@ -78,17 +77,6 @@ async function* byteLines(path: string, name: string): AsyncGenerator<Uint8Array
     throw new AttuneError('DATA_FILE', { at: name, found, expected: 'a readable file', cause });
   }
   if (rest.length) yield Buffer.concat(rest);
-}
-
-/** Pipes and devices may never end. @throws AttuneError DATA_FILE */
-function requireRegularFile(path: string, name: string): void {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined || stat.isFile()) return; // what is missing, reading says
-  throw new AttuneError('DATA_FILE', {
-    at: name,
-    found: stat.isDirectory() ? 'a folder' : 'a pipe or device',
-    expected: 'a regular file',
-  });
 }
 
 function tooLong(name: string): AttuneError {

@@ -23,8 +23,8 @@ const SCENE = /^scene\/([a-z]+)\/(\d+)\/(\d+)$/;
  */
 export function placePicture(name: string, folder: DataFolder, at: string): ItemPicture {
   if (SCENE.test(name)) return { name };
-  const path = contained(name, folder, at);
-  if (name === '' || !existsSync(path)) {
+  const path = name === '' ? '' : contained(name, folder, at);
+  if (!existsSync(path)) {
     throw new AttuneError('DATA_IMAGE', {
       at,
       found: name === '' ? 'no picture' : `no file ${path}`,

@@ -1,6 +1,6 @@
 /** Writing by a search in place of greedy decoding: beams, OPERA. Whatever the model's own `generate` does counts. */
 import { Tensor } from '@huggingface/transformers';
-import type { Intervention } from '../../hooks/model/index.ts';
+import type { Intervention, Work } from '../../hooks/model/index.ts';
 import type { GreedyOptions } from './greedy.ts';
 import type { Written } from './language-model.ts';
 import { noCost } from './language-model.ts';
@@ -8,9 +8,8 @@ import type { CausalModel } from './pass.ts';
 
 /** A model with interventions, as far as it is looked at here. */
 interface Searching {
-  readonly attune?: { readonly interventions: readonly Intervention[] };
+  readonly attune?: { readonly interventions: readonly Intervention[]; readonly work: Work };
   generate?(options: object): Promise<unknown>;
-  forward?(inputs: Readonly<Record<string, unknown>>): Promise<unknown>;
 }
 
 /** Name of the search in force; undefined where tokens are chosen one by one. */
@@ -26,23 +25,17 @@ export async function writeBySearch(
 ): Promise<Omit<Written, 'truncated'>> {
   const searching = model as CausalModel & Searching;
   const S = ids.length;
-  const count = counting(searching);
-  let output: unknown;
-  try {
-    output = await searching.generate!({
-      input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, S]),
-      attention_mask: new Tensor('int64', new BigInt64Array(S).fill(1n), [1, S]),
-      ...picture?.inputs,
-      max_new_tokens: maxTokens,
-      eos_token_id: [...eos],
-    });
-  } finally {
-    count.end();
-  }
+  const output = await searching.generate!({
+    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, S]),
+    attention_mask: new Tensor('int64', new BigInt64Array(S).fill(1n), [1, S]),
+    ...picture?.inputs,
+    max_new_tokens: maxTokens,
+    eos_token_id: [...eos],
+  });
   const whole = Array.from((output as Tensor).data as BigInt64Array, Number).slice(S);
   const written = whole.filter((token) => !eos.has(token));
   const text = until.reduce((left, end) => left.split(end)[0]!, decode(written));
-  const { tokens, calls, ms, promptMs } = count;
+  const { tokens, calls, ms, promptMs } = searching.attune!.work;
   const decoded = { decodedTokens: tokens - S, decodeMs: ms - promptMs };
   return {
     text,
@@ -50,32 +43,4 @@ export async function writeBySearch(
     finite: true,
     cost: { ...noCost, tokens, unsharedTokens: tokens, calls, ms, ...decoded },
   };
-}
-
-/** What the model is called with meanwhile: positions, calls and time inside them; the first call is the prompt's. */
-function counting(model: Searching) {
-  const { forward } = model;
-  const own = Object.hasOwn(model, 'forward');
-  const count = {
-    tokens: 0,
-    calls: 0,
-    ms: 0,
-    promptMs: 0,
-    end() {
-      if (own) model.forward = forward!;
-      else delete model.forward;
-    },
-  };
-  model.forward = async (inputs) => {
-    const begin = performance.now();
-    const outputs = await forward!.call(model, inputs);
-    const ms = performance.now() - begin;
-    const [B = 1, S = 1] = (inputs.input_ids as Tensor).dims;
-    if (count.calls === 0) count.promptMs = ms;
-    count.tokens += B * S;
-    count.calls += 1;
-    count.ms += ms;
-    return outputs;
-  };
-  return count;
 }

@@ -70,6 +70,7 @@ export class ModelCall {
     const { native, streams, checked } = this.#parts;
     const { stack, generating, tracker } = this.#scope;
     checkInputs(inputs, checked);
+    const begin = performance.now();
     const active = stack.decoding;
     const first: Forward = (given) => native.forward.call(this.model, given);
     const outputs =
@@ -83,6 +84,8 @@ export class ModelCall {
             second: (given) => this.#second().#plain(given),
           })
         : await first(inputs);
+    const [B = 1, S = 1] = lengths(inputs);
+    tracker.count(B * S, performance.now() - begin);
     if (generating) checkFinite(outputs.logits, tracker.state.step);
     return outputs;
   }
@@ -136,6 +139,12 @@ export class ModelCall {
     this.#aside?.end();
     this.#scope.end();
   }
+}
+
+/** [B, S, …] of what a call computes anew. */
+function lengths({ decoder_input_ids, input_ids, inputs_embeds }: ModelInputs): readonly number[] {
+  const given = decoder_input_ids ?? input_ids ?? inputs_embeds;
+  return (given as { dims: readonly number[] } | undefined)?.dims ?? [];
 }
 
 /** Ends when the function that is returned is called. */

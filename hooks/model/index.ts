@@ -30,5 +30,5 @@ export {
 export type { UntouchedRuns } from './live-session.ts';
 export type { AttunedModel, AttuneHandle } from './model.ts';
 export { type Report, STAGES, type Stage } from './report.ts';
-export { findSpans, type ImageAttention, type RequestState, type Span } from './request.ts';
+export { findSpans, type ImageAttention, type RequestState, type Span, type Work } from './request.ts';
 export { isEmpty } from './stack.ts';

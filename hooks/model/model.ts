@@ -11,7 +11,7 @@ import type { Intervention } from './intervention.ts';
 import type { Overlay } from './live-graph.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Report } from './report.ts';
-import type { RequestState } from './request.ts';
+import type { RequestState, Work } from './request.ts';
 import { CallScope, type ViewScope } from './scope.ts';
 import { sessionsOf } from './scoped-sessions.ts';
 import { Stack } from './stack.ts';
@@ -255,6 +255,11 @@ export class AttuneHandle {
   /** Interventions in force for calls that bring none of their own. */
   get interventions(): readonly Intervention[] {
     return this.#scope().stack.interventions;
+  }
+
+  /** What the last call ran, or that under way so far: passes, positions, time. */
+  get work(): Work {
+    return this.#scope().tracker.work;
   }
 
   /** The last call's request, or that under way: step, cached tokens, image spans. */

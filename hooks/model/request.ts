@@ -33,6 +33,17 @@ export interface RequestState {
   readonly imageAttention?: ImageAttention | undefined;
 }
 
+/** What a call ran: a forward pass, or a whole generation with all candidates of a search. */
+export interface Work {
+  /** Passes of the model. */
+  readonly calls: number;
+  /** Positions in them, over all rows. */
+  readonly tokens: number;
+  /** Time inside them, and inside the first of them, which is the prompt's. */
+  readonly ms: number;
+  readonly promptMs: number;
+}
+
 const UNKNOWN: RequestState = { step: 0, past: 0, promptIds: undefined, imageSpans: [], spansHere: [] };
 
 /**
@@ -46,6 +57,7 @@ export class RequestTracker {
   #embedded: readonly (readonly number[])[] | undefined;
   #imageAttention: ImageAttention | undefined;
   #state: RequestState;
+  #work: Work = { calls: 0, tokens: 0, ms: 0, promptMs: 0 };
 
   constructor(imageToken: number | undefined, like?: RequestTracker, parent?: RequestTracker) {
     this.#imageToken = imageToken;
@@ -57,6 +69,11 @@ export class RequestTracker {
   /** Of the last run. */
   get state(): RequestState {
     return this.#state;
+  }
+
+  /** What the last call ran, or that under way so far. */
+  get work(): Work {
+    return this.#work;
   }
 
   /** Of a call that begins here. What it comes to know is known here, too, as the last run's. */
@@ -72,6 +89,18 @@ export class RequestTracker {
   #become(state: RequestState): void {
     this.#state = state;
     if (this.#parent) this.#parent.#become(state);
+  }
+
+  /** A pass of this call has run. */
+  count(tokens: number, ms: number): void {
+    const { calls, tokens: before, ms: past, promptMs } = this.#work;
+    const first = calls === 0 ? ms : promptMs;
+    this.#worked({ calls: calls + 1, tokens: before + tokens, ms: past + ms, promptMs: first });
+  }
+
+  #worked(work: Work): void {
+    this.#work = work;
+    if (this.#parent) this.#parent.#worked(work);
   }
 
   /** What the request was when these outputs were made. */

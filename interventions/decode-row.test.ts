@@ -26,7 +26,7 @@ test.each([
     facts.recognition,
     intervention.kind.plan(facts, intervention.kind.variant?.(intervention)),
   );
-  const choices = model.graph.nodes.filter(({ opType, name }) => opType === 'If' && name.endsWith('.rows'));
+  const choices = model.graph.nodes.filter(({ opType, name }) => opType === 'If' && /\.rows\.If/.test(name));
   expect(choices).toHaveLength(facts.decoder.length);
   for (const { attributes } of choices) {
     const short = attributes.find(({ name }) => name === 'then_branch')!.g!.nodes;

@@ -2,9 +2,9 @@
 
 import { applyProfile, readProfile } from './calibration/profile.ts';
 import {
-  type AttachOptions,
   type AttunedModel,
   from_pretrained,
+  type LoadOptions,
   type TransformersModel,
   type TransformersModelClass,
   wrap,
@@ -35,7 +35,7 @@ export {
 export { wrap };
 
 /**
- * Load a transformers.js model with attune behind its sessions (see hooks/model/attach.ts for the options).
+ * Load a transformers.js model with attune behind its sessions (see hooks/model/options.ts for the options).
  *
  * @param options.profile interventions chosen for this model: a profile or the path of one
  * @throws AttuneError PROFILE_INVALID, PROFILE_OF_ANOTHER_MODEL, and those of hooks/model from_pretrained
@@ -43,13 +43,11 @@ export { wrap };
 async function load<M extends TransformersModel>(
   modelClass: TransformersModelClass<M>,
   idOrFolder: string,
-  {
-    profile,
-    ...options
-  }: AttachOptions & Readonly<Record<string, unknown>> & { readonly profile?: unknown } = {},
+  options: LoadOptions & { readonly profile?: unknown } = {},
 ): Promise<M & AttunedModel> {
+  const { profile, ...rest } = options ?? {};
   const chosen = profile === undefined ? undefined : await readProfile(profile);
-  const model = await from_pretrained(modelClass, idOrFolder, options);
+  const model = await from_pretrained(modelClass, idOrFolder, rest);
   if (chosen) await applyProfile(model, chosen);
   return model;
 }

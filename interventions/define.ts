@@ -5,7 +5,13 @@
 import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { AttuneError, nearest } from '../errors.ts';
-import type { Intervention, InterventionKind, ModelFacts, Variant } from '../hooks/model/index.ts';
+import {
+  type Intervention,
+  type InterventionKind,
+  type ModelFacts,
+  registerKind,
+  type Variant,
+} from '../hooks/model/index.ts';
 
 export interface Definition<S extends z.ZodType, V extends Variant = Variant>
   extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant' | 'plan' | 'decoding' | 'run'> {
@@ -65,6 +71,7 @@ export function defineIntervention<S extends z.ZodType, V extends Variant = Vari
   };
   const factory = Object.assign(make, { kind, schema, reference });
   registry.set(kind.name, factory);
+  registerKind(kind.name, (parameters) => make(parameters as z.input<S>) as Intervention);
   return factory;
 }
 

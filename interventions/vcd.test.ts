@@ -143,7 +143,7 @@ describe.each(['llava', 'llava-gqa'])('%s', (name) => {
 
 test('each row of a batch has its own noise', async () => {
   const folder = fileURLToPath(new URL('../testbed/models/worlds-vlm', import.meta.url));
-  const options = { dtype: 'fp32', interventions: [vcd({ seed: 7 })] };
+  const options = { dtype: 'fp32' as const, interventions: [vcd({ seed: 7 })] };
   const model = (await from_pretrained(LlavaForConditionalGeneration as never, folder, options)) as Model;
   const [image, size] = [model.config.image_token_index ?? model.config.image_token_id, 3 * 64 * 64];
   const prompt = [1, 3, ...new Array(64).fill(image), 20, 21, 4];

@@ -17,19 +17,36 @@ const PLAIN_FIELDS: ReadonlySet<number> = new Set([4, 9, 10]);
 /**
  * Encode the model with its large initializers referring to `location`, the name of the file they were read from.
  * What cannot be referred to (varint-coded fields, tensors in node attributes) stays a range in the result.
+ *
+ * @param renamed external files that are to be referred to by another name (see places.ts)
  */
-export function graft(model: Model, location: string): Piece[] {
-  return encodeModel(changeModel(model, { graph: graftGraph(model.graph, location) }));
+export function graft(
+  model: Model,
+  location: string,
+  renamed: ReadonlyMap<string, string> = new Map(),
+): Piece[] {
+  return encodeModel(changeModel(model, { graph: graftGraph(model.graph, { location, renamed }) }));
 }
 
-function graftGraph(graph: Graph, location: string): Graph {
-  const initializers = graph.initializers.map((tensor) => graftTensor(tensor, location));
-  const nodes = graph.nodes.map((node) => graftNode(node, location));
+interface Names {
+  readonly location: string;
+  readonly renamed: ReadonlyMap<string, string>;
+}
+
+function graftGraph(graph: Graph, names: Names): Graph {
+  const initializers = graph.initializers.map((tensor) => graftTensor(tensor, names));
+  const nodes = graph.nodes.map((node) => graftNode(node, names));
   return changeGraph(graph, { initializers, nodes });
 }
 
-function graftTensor(tensor: Tensor, location: string): Tensor {
+function graftTensor(tensor: Tensor, { location, renamed }: Names): Tensor {
   const { payload } = tensor;
+  if (payload?.kind === 'external') {
+    const name = renamed.get(payload.location);
+    return name === undefined
+      ? tensor
+      : { ...tensor, raw: undefined, payload: { ...payload, location: name } };
+  }
   if (payload?.kind !== 'inline' || payload.piece instanceof Uint8Array || !PLAIN_FIELDS.has(payload.field)) {
     return tensor;
   }
@@ -38,14 +55,14 @@ function graftTensor(tensor: Tensor, location: string): Tensor {
 }
 
 /** Only nodes with sub-graphs can hold initializers; others keep their bytes. */
-function graftNode(node: Node, location: string): Node {
+function graftNode(node: Node, names: Names): Node {
   if (subgraphs(node).length === 0) return node;
   const attributes = node.attributes.map((attribute): Attribute => {
     if (!attribute.g && !attribute.graphs) return attribute;
     const change: Partial<Attribute> = { raw: undefined };
-    if (attribute.g) Object.assign(change, { g: graftGraph(attribute.g, location) });
+    if (attribute.g) Object.assign(change, { g: graftGraph(attribute.g, names) });
     if (attribute.graphs)
-      Object.assign(change, { graphs: attribute.graphs.map((g) => graftGraph(g, location)) });
+      Object.assign(change, { graphs: attribute.graphs.map((g) => graftGraph(g, names)) });
     return { ...attribute, ...change };
   });
   return changeNode(node, { attributes });

@@ -13,6 +13,7 @@ export { inlineFunctions } from './inline.ts';
 export * from './model.ts';
 export { type OnnxFile, openModel, opsetVersion, SUPPORTED } from './open.ts';
 export { executionOrder } from './order.ts';
+export { type Places, realPlaces } from './places.ts';
 export { INLINE_LIMIT } from './skim.ts';
 export { type ByteSource, bytesSource, fileSource } from './source.ts';
 export * from './tensor.ts';

@@ -4,7 +4,12 @@ import { basename, resolve } from 'node:path';
 import { AutoConfig, AutoModelForImageTextToText, AutoTokenizer, Tensor } from '@huggingface/transformers';
 import { findSinks, makeProfile, promptStreams, type SinkReport } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
-import { type AttunedModel, from_pretrained, type TransformersModel } from '../../hooks/model/index.ts';
+import {
+  type AttunedModel,
+  asDtype,
+  from_pretrained,
+  type TransformersModel,
+} from '../../hooks/model/index.ts';
 import { visualRedistribution } from '../../interventions/index.ts';
 import { loading } from '../models/load.ts';
 import { imagePromptEncoder, sessionTypes } from '../models/vision-language.ts';
@@ -33,7 +38,7 @@ export async function calibrateVar(args: Arguments, name: string): Promise<VarCa
     const split = args.text('split') ?? (task.startsWith('worlds-') ? 'calibration' : undefined);
     tasks.push(await planTask(task, args.text('data'), { limit: samples, seed, skipBad: false, split }));
   }
-  const dtype = args.text('dtype') ?? 'fp32';
+  const dtype = asDtype(args.text('dtype') ?? 'fp32');
   const device = args.text('device') ?? 'cpu';
   const local = existsSync(name);
   const path = local ? resolve(name) : name;
@@ -43,7 +48,7 @@ export async function calibrateVar(args: Arguments, name: string): Promise<VarCa
     string,
     unknown
   >;
-  const types = local ? sessionTypes(path, dtype, dtype === 'fp32' ? '' : `_${dtype}`) : dtype;
+  const types = local ? sessionTypes(path, dtype) : dtype;
   const model: TransformersModel & AttunedModel = await loading(name, () =>
     from_pretrained(AutoModelForImageTextToText as never, path, {
       ...where,

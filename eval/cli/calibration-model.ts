@@ -3,7 +3,12 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
-import { type AttunedModel, from_pretrained, type TransformersModel } from '../../hooks/model/index.ts';
+import {
+  type AttunedModel,
+  asDtype,
+  from_pretrained,
+  type TransformersModel,
+} from '../../hooks/model/index.ts';
 import { loading, type ModelOptions } from '../models/load.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { LanguageModel } from '../scoring/language-model.ts';
@@ -20,7 +25,7 @@ export interface CalibrationModel extends AsyncDisposable {
 /** @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN, NO_ATTENTION */
 export async function loadCalibrationModel(
   idOrFolder: string,
-  { dtype = 'fp32', device = 'cpu', modelFile, runtime }: ModelOptions = {},
+  { dtype, device = 'cpu', modelFile, runtime }: ModelOptions = {},
 ): Promise<CalibrationModel> {
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -38,7 +43,7 @@ export async function loadCalibrationModel(
   const model: TransformersModel & AttunedModel = await loading(idOrFolder, () =>
     from_pretrained(AutoModelForCausalLM as never, path, {
       ...where,
-      dtype,
+      dtype: asDtype(dtype ?? 'fp32'),
       device,
       ...(runtime && { runtime }),
       model_file_name: modelFile ?? null,

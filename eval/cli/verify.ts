@@ -1,17 +1,17 @@
 /** attune verify: compare what this machine computes with golden values, kernels by vectors or a model end to end. */
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { AttuneError } from '../../errors.ts';
 import { LOWERINGS, type LoweringName, verifyGolden } from '../../kernels/verify.ts';
 import { verifyEndToEnd } from '../verify/index.ts';
 import { otherFamilies } from '../verify/other-families.ts';
 import { checkStatistics } from '../verify/vectors.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
+import { SHIPPED } from './shipped.ts';
 
 const EPS = ['cpu', 'wasm', 'webgpu'] as const;
 
-/** The vectors that come with a checkout of the repository. */
-const OWN_VECTORS = fileURLToPath(new URL('../../testbed/golden', import.meta.url));
+/** The vectors that come with attune. */
+const OWN_VECTORS = SHIPPED.golden;
 
 /** What both kinds of verification report. */
 interface Report {

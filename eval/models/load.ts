@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import {
   AutoConfig,
@@ -18,13 +17,16 @@ import { AttuneError, isAttuneError } from '../../errors.ts';
 import { remembers } from '../../hooks/compile/index.ts';
 import {
   type AttunedModel,
+  asDtype,
+  DTYPES,
+  type Dtype,
   from_pretrained,
   type Intervention,
   isEmpty,
   type TransformersModel,
   variantKey,
 } from '../../hooks/model/index.ts';
-import type { RuntimeName } from '../../hooks/session/index.ts';
+import { type RuntimeName, runtimeVersion } from '../../hooks/session/index.ts';
 import { interventionFromJSON } from '../../interventions/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { EncodedPrompt } from '../scoring/encode.ts';
@@ -83,7 +85,8 @@ interface Instance {
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
-  const { dtype = 'fp32', device = 'cpu', modelFile, threads, runtime } = options;
+  const { device = 'cpu', modelFile, threads, runtime } = options;
+  const dtype = asDtype(options.dtype ?? 'fp32');
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -105,7 +108,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       expected: 'none: a vision-language model has a file for each of its sessions',
     });
   }
-  const types = pictures && local ? sessionTypes(path, dtype, SUFFIXES[dtype] ?? `_${dtype}`) : dtype;
+  const types = pictures && local ? sessionTypes(path, dtype) : dtype;
   const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
   const kept = new KeptRuns();
   const load = async (interventions: readonly Intervention[]): Promise<Instance> => {
@@ -162,7 +165,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       .digest('hex'),
     software: {
       'transformers.js': env.version,
-      onnxruntime: onnxruntime.version,
+      onnxruntime: await runtimeVersion(),
       ...(baseline.model.attune.runtime.name !== 'onnxruntime' && {
         runtime: baseline.model.attune.runtime.name,
       }),
@@ -232,8 +235,6 @@ export async function loading<T>(at: string, load: () => Promise<T>): Promise<T>
   }
 }
 
-const onnxruntime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
-
 const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
 
 /** @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID */
@@ -242,19 +243,15 @@ export function readIntervention(json: Record<string, unknown>): EvalInterventio
   return { hash, toJSON, needs: kind.needs };
 }
 
-/** File name endings of transformers.js's number types. */
-const SUFFIXES: Record<string, string> = { fp32: '', q8: '_quantized' };
-
 /**
  * SHA-256 over configuration, tokenizer and the weight files, in hexadecimal.
  * @param types the number type of all files, or of each session
  */
-async function hashFiles(folder: string, types: string | Record<string, string>): Promise<string> {
-  const suffix = (type: string) => SUFFIXES[type] ?? `_${type}`;
+async function hashFiles(folder: string, types: Dtype | Record<string, Dtype>): Promise<string> {
   const endings =
     typeof types === 'string'
-      ? [`${suffix(types)}.onnx`]
-      : Object.entries(types).map(([session, type]) => `${session}${suffix(type)}.onnx`);
+      ? [`${DTYPES[types]}.onnx`]
+      : Object.entries(types).map(([session, type]) => `${session}${DTYPES[type]}.onnx`);
   const onnx = join(folder, 'onnx');
   const weights = existsSync(onnx) ? readdirSync(onnx) : [];
   const names = [

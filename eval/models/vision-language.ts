@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AutoProcessor, type Processor, RawImage, type Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
+import { DTYPES, type Dtype } from '../../hooks/model/index.ts';
 import { drawn, type ItemPicture } from '../data/pictures.ts';
 import type { EncodedPicture, LanguageModel } from '../scoring/language-model.ts';
 
@@ -22,11 +23,11 @@ const imageToken = (config: Readonly<Record<string, unknown>>): number | undefin
  * The number type of each session: the one asked for where the folder has such a file, else float32. Exports often quantise the
  * decoder alone.
  */
-export function sessionTypes(folder: string, dtype: string, suffix: string): Record<string, string> {
+export function sessionTypes(folder: string, dtype: Dtype): Record<string, Dtype> {
   return Object.fromEntries(
     SESSIONS.map((name) => [
       name,
-      existsSync(join(folder, 'onnx', `${name}${suffix}.onnx`)) ? dtype : 'fp32',
+      existsSync(join(folder, 'onnx', `${name}${DTYPES[dtype]}.onnx`)) ? dtype : 'fp32',
     ]),
   );
 }

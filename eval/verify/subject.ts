@@ -53,7 +53,7 @@ export class Subject implements AsyncDisposable {
   ): Promise<Subject> {
     const tokenizer = await AutoTokenizer.from_pretrained(folder, { local_files_only: true });
     const runtime = ep === 'wasm' ? { runtime: await loadRuntime('web') } : {};
-    const options = { dtype: 'fp32', local_files_only: true, prepare, ...runtime };
+    const options = { dtype: 'fp32' as const, local_files_only: true, prepare, ...runtime };
     const model = await from_pretrained(AutoModelForCausalLM as never, folder, options);
     return new Subject(golden, folder, tokenizer, model as Model);
   }

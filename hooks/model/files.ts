@@ -2,10 +2,10 @@
  * Where transformers.js finds (or has put) the graph behind each session of a model: a local folder in Hub layout,
  * or its file cache. Follows its naming: `onnx/<name><dtype suffix>.onnx`.
  */
-import { AttuneError } from '../../errors.ts';
+import { AttuneError, nearest } from '../../errors.ts';
 
-/** Suffixes of transformers.js (utils/dtypes.js). */
-const DTYPE_SUFFIX: Readonly<Record<string, string>> = {
+/** Number types of transformers.js and the endings of their files (utils/dtypes.js). */
+export const DTYPES = {
   fp32: '',
   fp16: '_fp16',
   q8: '_quantized',
@@ -18,19 +18,33 @@ const DTYPE_SUFFIX: Readonly<Record<string, string>> = {
   q2f16: '_q2f16',
   q1: '_q1',
   q1f16: '_q1f16',
-};
+} as const;
+
+export type Dtype = keyof typeof DTYPES;
+
+/** @throws AttuneError DTYPE_UNKNOWN with the nearest names */
+export function asDtype(dtype: unknown, at?: string): Dtype {
+  if (typeof dtype === 'string' && dtype in DTYPES) return dtype as Dtype;
+  const names = Object.keys(DTYPES);
+  throw new AttuneError('DTYPE_UNKNOWN', {
+    at,
+    found: typeof dtype === 'string' ? `dtype "${dtype}"` : `a dtype of type ${typeof dtype}`,
+    expected: names.join(', '),
+    ...(typeof dtype === 'string' && { hint: `Did you mean ${nearest(dtype, names, 2).join(' or ')}?` }),
+  });
+}
 
 export interface FileOptions {
   readonly subfolder: string;
   readonly revision: string;
   readonly cacheDir: string | null;
-  readonly localModelPath: string;
+  readonly localModelPath: string | null;
   /** Overrides the file name of the `model` session. */
   readonly modelFileName: string | null;
 }
 
 /**
- * Paths of the graph that a session was made from.
+ * Path of the graph that a session was made from.
  * @throws AttuneError DTYPE_UNKNOWN, GRAPH_NOT_FOUND listing where it looked
  */
 export async function graphOfSession(
@@ -40,24 +54,11 @@ export async function graphOfSession(
   options: FileOptions,
 ): Promise<string> {
   const { existsSync } = await import('node:fs');
-  const { join, resolve } = await import('node:path');
-  const suffix = DTYPE_SUFFIX[dtype];
-  if (suffix === undefined) {
-    throw new AttuneError('DTYPE_UNKNOWN', { found: dtype, expected: Object.keys(DTYPE_SUFFIX).join(', ') });
-  }
-  const folders = [
-    resolve(idOrFolder),
-    join(options.localModelPath, idOrFolder),
-    ...(options.cacheDir
-      ? [
-          join(options.cacheDir, idOrFolder, options.revision === 'main' ? '' : options.revision),
-          join(options.cacheDir, idOrFolder),
-        ]
-      : []),
-  ];
+  const { join } = await import('node:path');
+  const suffix = DTYPES[asDtype(dtype)];
   const names = candidates(sessionName, options.modelFileName).map((name) => `${name}${suffix}.onnx`);
   const looked: string[] = [];
-  for (const folder of new Set(folders)) {
+  for (const folder of await modelFolders(idOrFolder, options)) {
     for (const name of names) {
       const path = join(folder, options.subfolder, name);
       if (existsSync(path)) return path;
@@ -70,6 +71,23 @@ export async function graphOfSession(
     expected: looked.slice(0, 3).join(' or '),
     hint: 'Give the folder in Hub layout, or the path of the transformers.js cache as cache_dir.',
   });
+}
+
+/** Folders in which the files of a model may lie, in the order in which transformers.js looks. */
+export async function modelFolders(
+  idOrFolder: string,
+  { localModelPath, cacheDir, revision }: Pick<FileOptions, 'localModelPath' | 'cacheDir' | 'revision'>,
+): Promise<string[]> {
+  const { join, resolve } = await import('node:path');
+  const cached = cacheDir === null ? [] : [join(cacheDir, idOrFolder)];
+  return [
+    ...new Set([
+      resolve(idOrFolder),
+      ...(localModelPath === null ? [] : [join(localModelPath, idOrFolder)]),
+      ...(revision === 'main' ? [] : cached.map((folder) => join(folder, revision))),
+      ...cached,
+    ]),
+  ];
 }
 
 /** Session `model` of transformers.js is an encoder, a text encoder or a language model in some architectures. */

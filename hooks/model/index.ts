@@ -1,13 +1,7 @@
 /** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
 
 export { type Activation, ActivationCache } from './activation.ts';
-export {
-  type AttachOptions,
-  from_pretrained,
-  type TransformersModel,
-  type TransformersModelClass,
-  wrap,
-} from './attach.ts';
+export type { TransformersModel, TransformersModelClass } from './attach.ts';
 export type {
   Contrast,
   ContrastContext,
@@ -18,6 +12,7 @@ export type {
   SearchModel,
 } from './decoding/index.ts';
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
+export { asDtype, DTYPES, type Dtype } from './files.ts';
 export type { HookFunction } from './function-hooks.ts';
 export {
   type Called,
@@ -28,7 +23,11 @@ export {
   variantKey,
 } from './intervention.ts';
 export type { UntouchedRuns } from './live-session.ts';
+export { from_pretrained } from './load.ts';
 export type { AttunedModel, AttuneHandle } from './model.ts';
+export type { AttachOptions, AttuneOptions, InterventionJSON, LoadOptions } from './options.ts';
 export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span, type Work } from './request.ts';
+export { asInterventions, registerKind } from './specification.ts';
 export { isEmpty } from './stack.ts';
+export { wrap } from './wrap.ts';

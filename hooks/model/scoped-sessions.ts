@@ -62,6 +62,11 @@ class ScopedDecoder implements OrtSession {
     return this.#live.run(this.#scope, feeds, ...rest);
   }
 
+  /** transformers.js 3 disposes of a model by its sessions' handlers. */
+  get handler() {
+    return { dispose: () => this.release() };
+  }
+
   release(): Promise<void> {
     return this.#live.release();
   }
@@ -105,6 +110,11 @@ class ScopedEncoder implements OrtSession {
       wanted ? (attention) => tracker.observeImages(attention) : undefined,
       ...rest,
     );
+  }
+
+  /** transformers.js 3 disposes of a model by its sessions' handlers. */
+  get handler() {
+    return { dispose: () => this.release() };
   }
 
   release(): Promise<void> {

@@ -10,6 +10,7 @@ import type { ModelFacts } from './facts.ts';
 import { type Intervention, type InterventionKind, type Variant, variantKey } from './intervention.ts';
 import { STAGES } from './report.ts';
 import type { RequestState } from './request.ts';
+import { asInterventions } from './specification.ts';
 
 /** A kind with what it puts into a graph. */
 export interface PlacedKind {
@@ -96,8 +97,8 @@ function decodingOf(interventions: readonly Intervention[]): Stack['decoding'] {
 }
 
 /** Interventions in the order they act; one of each kind, no two that exclude each other. */
-function ordered(interventions: readonly Intervention[]): readonly Intervention[] {
-  checkList(interventions);
+function ordered(given: unknown): readonly Intervention[] {
+  const interventions = asInterventions(given);
   interventions.forEach((one, i) => {
     for (const other of interventions.slice(0, i)) checkPair(other, one);
   });
@@ -105,26 +106,6 @@ function ordered(interventions: readonly Intervention[]): readonly Intervention[
     (a, b) => STAGES.indexOf(a.kind.stage) - STAGES.indexOf(b.kind.stage),
   );
   return Object.freeze(sorted);
-}
-
-/** A factory has a kind, too, and is none. */
-const isOne = (one: unknown): boolean =>
-  typeof one === 'object' && typeof (one as Intervention | null)?.kind?.plan === 'function';
-
-function checkList(interventions: unknown): void {
-  if (Array.isArray(interventions) && interventions.every(isOne)) return;
-  throw new AttuneError('INTERVENTIONS_EXPECTED', {
-    found: isOne(interventions) ? 'one intervention' : described(interventions),
-    expected: 'a list of interventions, such as [zeroTuning({ gamma: 1.4 })]; [] for the untouched model',
-    hint: 'An intervention is what its function returns; interventionFromJSON makes one from its JSON form.',
-  });
-}
-
-function described(value: unknown): string {
-  if (!Array.isArray(value))
-    return typeof value === 'function' ? 'a function that was not called' : typeof value;
-  const wrong = value.findIndex((one) => !isOne(one));
-  return `${described(value[wrong])} as number ${wrong} of the list`;
 }
 
 function checkPair(first: Intervention, second: Intervention): void {

@@ -7,6 +7,7 @@ import {
   externalFiles,
   graft,
   type OnnxFile,
+  realPlaces,
 } from '../../onnx/index.ts';
 import type { Recognition } from '../../sites/site.ts';
 import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
@@ -67,13 +68,14 @@ export async function startSession(
         hint: "Use weights: 'copy'.",
       });
     }
-    const { basename, dirname } = await import('node:path');
+    const { dirname } = await import('node:path');
     await checkExternalFiles(file.model, dirname(path));
-    bytes = await assemble(graft(compiled.model, basename(path)), file.source);
+    const places = await realPlaces(file.model, path);
+    bytes = await assemble(graft(compiled.model, places.own, places.renamed), file.source);
     const extra = (settings.extra ?? {}) as { session?: object };
     settings.extra = {
       ...extra,
-      session: { ...extra.session, model_external_initializers_file_folder_path: dirname(path) },
+      session: { ...extra.session, model_external_initializers_file_folder_path: places.folder },
     };
   } else {
     bytes = await assemble(encodeModel(compiled.model), file.source);

@@ -20,10 +20,13 @@ export {
   type Backend,
   type Feeds,
   inNode,
+  installedTransformers,
   loadRuntime,
   type OrtSession,
   type OrtTensor,
   type Runtime,
+  runtimeBeside,
+  runtimeVersion,
 } from './runtime.ts';
 export {
   HookedSession,

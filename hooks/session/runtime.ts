@@ -1,6 +1,7 @@
 /**
  * ONNX Runtime behind one small interface, so that a session does not care whether it is onnxruntime-node,
- * onnxruntime-web or one the caller injects. The shapes follow onnxruntime-common.
+ * onnxruntime-web or one the caller injects. The shapes follow onnxruntime-common. In Node it is the copy that
+ * transformers.js uses: attune has none of its own, because two versions of onnxruntime-node in one process do not load.
  */
 import { AttuneError } from '../../errors.ts';
 
@@ -36,32 +37,78 @@ export interface OrtSession {
 
 export interface Runtime {
   readonly InferenceSession: {
-    create(model: Uint8Array, options?: object): Promise<OrtSession>;
+    create(model: Uint8Array | string, options?: object): Promise<OrtSession>;
   };
   readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
+  /** Where it is known otherwise than by what the module holds. */
+  readonly backend?: Backend;
 }
 
 export type Backend = 'node' | 'web';
 
 /**
  * The installed runtime.
- * @param backend 'node': onnxruntime-node (cpu, webgpu, cuda…); 'web': onnxruntime-web (wasm, webgpu)
+ * @param backend 'node': the onnxruntime-node of the installed transformers.js (cpu, webgpu, cuda…); 'web': onnxruntime-web
+ *   (wasm, webgpu), which in Node has to be installed beside attune
  * @throws AttuneError RUNTIME_MISSING when the package cannot be loaded
  */
 export async function loadRuntime(backend: Backend = inNode() ? 'node' : 'web'): Promise<Runtime> {
   const name = backend === 'node' ? 'onnxruntime-node' : 'onnxruntime-web';
   try {
-    const module = backend === 'node' ? await import('onnxruntime-node') : await import('onnxruntime-web');
-    return ('InferenceSession' in module
-      ? module
-      : (module as { default: unknown }).default) as unknown as Runtime;
+    return backend === 'node' ? await runtimeBeside(await installedTransformers()) : await webRuntime();
   } catch (cause) {
     throw new AttuneError('RUNTIME_MISSING', {
       found: `${name} could not be loaded: ${(cause as Error).message}`,
-      hint: `npm install ${name}, or pass your own runtime.`,
+      hint: `npm install ${backend === 'node' ? '@huggingface/transformers' : name}, or pass your own runtime.`,
       cause,
     });
   }
+}
+
+async function webRuntime(): Promise<Runtime> {
+  const module = await import('onnxruntime-web');
+  return ('InferenceSession' in module
+    ? module
+    : (module as { default: unknown }).default) as unknown as Runtime;
+}
+
+/** A file of the copy of transformers.js that attune's own imports find. */
+export async function installedTransformers(): Promise<string> {
+  const { createRequire } = await import('node:module');
+  return createRequire(import.meta.url).resolve('@huggingface/transformers');
+}
+
+/**
+ * The onnxruntime-node that a copy of transformers.js loads, or what it takes in its place: a runtime that JavaScript's host
+ * offers under Symbol.for('onnxruntime').
+ * @param file a file of that copy
+ */
+export async function runtimeBeside(file: string): Promise<Runtime> {
+  const offered = (globalThis as Record<symbol, unknown>)[Symbol.for('onnxruntime')];
+  if (offered) return offered as Runtime;
+  const { createRequire } = await import('node:module');
+  return createRequire(file)('onnxruntime-node') as Runtime;
+}
+
+/**
+ * Whether a runtime is the onnxruntime-node of the installed transformers.js. It is looked up among the modules that are loaded:
+ * loading a second copy to compare would end in two libraries in one process.
+ */
+export async function isInstalled(runtime: Runtime): Promise<boolean> {
+  const { createRequire } = await import('node:module');
+  try {
+    const beside = createRequire(await installedTransformers());
+    return beside.cache[beside.resolve('onnxruntime-node')]?.exports === runtime;
+  } catch {
+    return false;
+  }
+}
+
+/** Version of the onnxruntime-node that the installed transformers.js loads. */
+export async function runtimeVersion(): Promise<string> {
+  const { createRequire } = await import('node:module');
+  const beside = createRequire(await installedTransformers());
+  return (beside('onnxruntime-node/package.json') as { version: string }).version;
 }
 
 export function inNode(): boolean {
@@ -70,5 +117,5 @@ export function inNode(): boolean {
 
 /** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
 export function isWeb(runtime: Runtime): boolean {
-  return !('listSupportedBackends' in runtime);
+  return runtime.backend ? runtime.backend === 'web' : !('listSupportedBackends' in runtime);
 }

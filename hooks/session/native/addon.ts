@@ -3,6 +3,7 @@
  * without it; whoever wants it is told what is missing.
  */
 import { AttuneError } from '../../../errors.ts';
+import { installedTransformers } from '../runtime.ts';
 
 /** A tensor in native memory. */
 export interface NativeHandle {
@@ -147,7 +148,7 @@ async function libraryPath(): Promise<string> {
   const name = LIBRARY_NAMES[process.platform];
   let entry: string;
   try {
-    entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+    entry = createRequire(await installedTransformers()).resolve('onnxruntime-node');
   } catch (cause) {
     const found = 'no onnxruntime-node';
     throw new AttuneError('NATIVE_LIBRARY', { found, hint: 'npm install onnxruntime-node.', cause });

@@ -1,6 +1,6 @@
 /** Which runtime a model runs on: as asked, or the native one where it can be had; and why. */
 import { AttuneError, isAttuneError } from '../../../errors.ts';
-import { inNode, loadRuntime, type Runtime } from '../runtime.ts';
+import { inNode, isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
 import { isNative, loadNativeRuntime, type NativeRuntime } from './index.ts';
 import { sessionSettings } from './options.ts';
 
@@ -26,6 +26,8 @@ export interface RuntimeWish {
   readonly runtime?: RuntimeName | Runtime | undefined;
   /** As transformers.js names devices. */
   readonly device?: string | undefined;
+  /** The runtime of the transformers.js at hand; default that of the installed one. */
+  readonly host?: Runtime | undefined;
   /** Options of InferenceSession.create. */
   readonly session?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -35,19 +37,19 @@ export interface RuntimeWish {
  * NATIVE_LIBRARY, NATIVE_OPTION, THREADS_INVALID, RUNTIME_MISSING
  */
 export async function chooseRuntime(wish: RuntimeWish = {}): Promise<ChosenRuntime> {
-  const { runtime, device = 'cpu', session = {} } = wish;
+  const { runtime, device = 'cpu', session = {}, host } = wish;
   if (typeof runtime === 'object') {
     const name = isNative(runtime) ? 'native' : 'given';
     return { name, reason: 'the caller gave it', ...versionOf(runtime), runtime };
   }
-  if (runtime === undefined) return automatic(device, session);
+  if (runtime === undefined) return automatic(device, session, host);
   if (runtime === 'native') {
     if (device !== 'cpu') throw onlyCpu(device);
     sessionSettings(session);
     return native(await theNativeRuntime(), 'asked for by name');
   }
   if (runtime === 'onnxruntime') {
-    return { name: runtime, reason: 'asked for by name', runtime: await loadRuntime() };
+    return { name: runtime, reason: 'asked for by name', runtime: host ?? (await loadRuntime()) };
   }
   if (runtime === 'wasm') {
     return { name: runtime, reason: 'asked for by name', runtime: await loadRuntime('web') };
@@ -58,13 +60,18 @@ export async function chooseRuntime(wish: RuntimeWish = {}): Promise<ChosenRunti
   });
 }
 
-async function automatic(device: string, session: Readonly<Record<string, unknown>>): Promise<ChosenRuntime> {
+async function automatic(
+  device: string,
+  session: Readonly<Record<string, unknown>>,
+  host: Runtime | undefined,
+): Promise<ChosenRuntime> {
   const stay = async (reason: string): Promise<ChosenRuntime> => ({
     name: inNode() ? 'onnxruntime' : 'wasm',
     reason,
-    runtime: await loadRuntime(),
+    runtime: host ?? (await loadRuntime()),
   });
   if (!inNode()) return stay('the addon is for Node');
+  if (host && !(await isInstalled(host))) return stay('the model is of another copy of transformers.js');
   if (device !== 'cpu') return stay(`the addon runs on the cpu, the model on ${device}`);
   try {
     sessionSettings(session);

@@ -1,0 +1,135 @@
+/** Loading a model: what transformers.js finds and configures, with graphs that are edited before they are loaded once. */
+import { AttuneError } from '../../errors.ts';
+import type { OrtSession, Runtime } from '../session/index.ts';
+import {
+  attach,
+  hookedName,
+  type Origins,
+  type TransformersModel,
+  type TransformersModelClass,
+} from './attach.ts';
+import { hostOf } from './host.ts';
+import { loadFailure } from './load-failure.ts';
+import type { AttunedModel } from './model.ts';
+import { type AttachOptions, checkOptions, kindOf, type LoadOptions } from './options.ts';
+import { PendingSession, withPendingSessions } from './pending.ts';
+import { wrap } from './wrap.ts';
+
+/**
+ * Load a model with attune behind its sessions. Files, cache, revision and token are those of the transformers.js that the class
+ * comes from, and so is ONNX Runtime.
+ *
+ * @param modelClass a transformers.js class, such as AutoModelForCausalLM
+ * @param idOrFolder Hub id (its cache is honoured) or folder in Hub layout
+ * @param options those of transformers.js (dtype, device, …) and AttachOptions
+ * @throws AttuneError OPTION_UNKNOWN, OPTION_INVALID, DTYPE_UNKNOWN, MODEL_LOAD, NO_ATTENTION, INTERVENTION_*, SESSION_FAILED
+ */
+export async function from_pretrained<M extends TransformersModel>(
+  modelClass: TransformersModelClass<M>,
+  idOrFolder: string,
+  options: LoadOptions = {},
+): Promise<M & AttunedModel> {
+  checkCall(modelClass, idOrFolder);
+  checkOptions(options, 'attune');
+  const { session_options, ...rest } = options;
+  const transformers = withoutOurs(rest);
+  const host = await hostOf(modelClass);
+  const failed = (cause: unknown) => loadFailure(cause, { idOrFolder, options, env: host?.env ?? {} });
+  const load = async (session: object | undefined) => {
+    try {
+      return await modelClass.from_pretrained(idOrFolder, {
+        ...transformers,
+        session_options: session ?? {},
+      });
+    } catch (cause) {
+      throw await failed(cause);
+    }
+  };
+  const model = host
+    ? await withPendingSessions(host.runtime, session_options, load)
+    : await load(session_options);
+  const pending = Object.values(model.sessions).every((session) => session instanceof PendingSession);
+  try {
+    if (!host || !pending) return await wrap(model, idOrFolder, attachOptions(options));
+    return await attachPending(model, host.runtime, options);
+  } catch (error) {
+    // What went wrong matters more than that some sessions may be gone already.
+    await model.dispose().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The options of transformers.js alone. */
+function withoutOurs(options: LoadOptions): object {
+  const {
+    interventions,
+    prepare,
+    padding,
+    session,
+    runtime,
+    kernels,
+    untouchedRuns,
+    numLogitsToKeep,
+    ...rest
+  } = options;
+  return rest;
+}
+
+/** Those that matter when the model is there. */
+function attachOptions(options: LoadOptions): AttachOptions {
+  const { dtype, device, progress_callback, config, local_files_only, use_external_data_format, ...rest } =
+    options;
+  return rest;
+}
+
+/** @throws AttuneError ARGUMENT_INVALID saying what to write */
+function checkCall(modelClass: unknown, idOrFolder: unknown): void {
+  const isClass = typeof (modelClass as { from_pretrained?: unknown } | null)?.from_pretrained === 'function';
+  if (isClass && typeof idOrFolder === 'string' && idOrFolder !== '') return;
+  throw new AttuneError('ARGUMENT_INVALID', {
+    at: 'attune',
+    found: isClass
+      ? `${kindOf(idOrFolder)} as its second argument`
+      : `${kindOf(modelClass)} as its first argument`,
+    expected: isClass ? 'a Hub id or a folder' : 'a class of transformers.js',
+    hint: "Write attune(AutoModelForCausalLM, 'onnx-community/Qwen2.5-0.5B-Instruct', { dtype: 'q4' }).",
+  });
+}
+
+/** The sessions are still to be made: the hooked one from its edited graph, the others as transformers.js would have. */
+async function attachPending<M extends TransformersModel>(
+  model: M,
+  host: Runtime,
+  options: LoadOptions,
+): Promise<M & AttunedModel> {
+  const pending = { ...model.sessions } as Record<string, PendingSession>;
+  const hooked = hookedName(model, options.session);
+  const origins: Origins = {
+    host,
+    graph: async (name) => pending[name]!.source,
+    options: (name) => {
+      // Cached keys and values on the device are read back by what stands between: leave them where they are wanted.
+      const { preferredOutputLocation: _, ...settings } = pending[name]!.options;
+      return { ...settings, ...options.session_options };
+    },
+  };
+  for (const [name, { source, config }] of Object.entries(pending)) {
+    if (name === hooked) continue;
+    model.sessions[name] = Object.assign(await created(host, source, pending[name]!.options), { config });
+  }
+  return attach(model, hooked, origins, options);
+}
+
+/** @throws AttuneError SESSION_FAILED with ONNX Runtime's words */
+async function created(host: Runtime, source: string | Uint8Array, options: object): Promise<OrtSession> {
+  try {
+    return await host.InferenceSession.create(source, options);
+  } catch (cause) {
+    throw new AttuneError('SESSION_FAILED', {
+      at: typeof source === 'string' ? source : 'bytes',
+      found: (cause as Error).message,
+      hint: 'The file is loaded as it is, without edits. Check that the download is complete and that the device can run it.',
+      cause,
+    });
+  }
+}

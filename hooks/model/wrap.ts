@@ -1,0 +1,100 @@
+/** Putting attune behind a model that is loaded already, as by a pipeline. */
+import { AttuneError } from '../../errors.ts';
+import { inNode, type OrtSession, type Runtime } from '../session/index.ts';
+import { attach, hookedName, type Origins, type PlainSession, type TransformersModel } from './attach.ts';
+import { graphOfSession } from './files.ts';
+import { type HostEnvironment, hostOf } from './host.ts';
+import { folderOfModel } from './locate.ts';
+import type { AttunedModel } from './model.ts';
+import { type AttachOptions, checkOptions, kindOf } from './options.ts';
+
+/**
+ * Put attune behind a model that is loaded already. The hooked session is made anew from the file it came from.
+ *
+ * @param idOrFolder what the model was loaded from; may be left out where one folder below env.localModelPath or env.cacheDir has
+ *   the model's config.json
+ * @throws AttuneError MODEL_FOLDER_UNKNOWN, GRAPH_NOT_FOUND, WRAPPED_TWICE, and those of from_pretrained
+ */
+export async function wrap<M extends TransformersModel>(
+  model: M,
+  idOrFolder?: string | AttachOptions,
+  options: AttachOptions = {},
+): Promise<M & AttunedModel> {
+  if (typeof idOrFolder === 'object') return wrap(model, undefined, idOrFolder);
+  checkOptions(options, 'attune.wrap');
+  checkWrappable(model);
+  const hooked = hookedName(model, options.session);
+  const plain = model.sessions[hooked] as PlainSession;
+  const found = await hostOf(model.constructor as never);
+  const host = runtimeOf(plain, found?.runtime);
+  const env = found?.env ?? {};
+  const from = idOrFolder ?? (await folderOfModel(model.config, env));
+  const graph = (name: string) => {
+    const { config } = model.sessions[name] as PlainSession;
+    return graphOfSession(from, name, config?.dtype ?? 'fp32', fileOptions(options, env));
+  };
+  const origins: Origins = {
+    host,
+    graph,
+    options: () => ({
+      ...(plain.config?.device && { executionProviders: [plain.config.device] }),
+      ...options.session_options,
+    }),
+  };
+  await graph(hooked);
+  return attach(model, hooked, origins, options);
+}
+
+const fileOptions = (options: AttachOptions, env: HostEnvironment) => ({
+  subfolder: options.subfolder ?? 'onnx',
+  revision: options.revision ?? 'main',
+  cacheDir: options.cache_dir ?? env.cacheDir ?? null,
+  localModelPath: env.localModelPath ?? null,
+  modelFileName: options.model_file_name ?? null,
+});
+
+/** @throws AttuneError BROWSER_NOT_BUILT, ARGUMENT_INVALID, WRAPPED_TWICE */
+function checkWrappable(model: TransformersModel): void {
+  if (!inNode()) {
+    throw new AttuneError('BROWSER_NOT_BUILT', {
+      found: 'wrapping by folder in a browser',
+      hint: 'Open the graph as bytes with attune/onnx and make a session with attune/hooks createSession.',
+    });
+  }
+  if (typeof (model as { sessions?: unknown } | null)?.sessions !== 'object') {
+    throw new AttuneError('ARGUMENT_INVALID', {
+      at: 'attune.wrap',
+      found: kindOf(model),
+      expected: 'a model of transformers.js that is loaded',
+      hint: 'For a pipeline, wrap its model: attune.wrap(pipe.model).',
+    });
+  }
+  if (!('attune' in model)) return;
+  throw new AttuneError('WRAPPED_TWICE', {
+    at: 'attune.wrap',
+    found: 'a model that has attune behind it already',
+    hint: 'Use it as it is: model.use([…]).',
+  });
+}
+
+/** The runtime that made a session; `found` where the session is of it, because it also has the Tensor class. */
+function runtimeOf(session: OrtSession, found: Runtime | undefined): Runtime {
+  const InferenceSession = session.constructor as unknown as Runtime['InferenceSession'];
+  if (found && (found.InferenceSession === InferenceSession || typeof InferenceSession.create !== 'function'))
+    return found;
+  return { InferenceSession, Tensor: PlainTensor, backend: inNode() ? 'node' : 'web' };
+}
+
+/** What ONNX Runtime reads of a tensor that it is fed, where its class cannot be reached. */
+const PlainTensor: Runtime['Tensor'] = class {
+  readonly type: string;
+  readonly data: unknown;
+  readonly dims: readonly number[];
+  readonly location = 'cpu';
+
+  constructor(type: string, data: unknown, dims: readonly number[]) {
+    this.type = type;
+    this.data = data;
+    this.dims = dims;
+  }
+};

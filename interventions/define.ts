@@ -12,6 +12,7 @@ import {
   registerKind,
   type Variant,
 } from '../hooks/model/index.ts';
+import { specInvalid } from './parameters.ts';
 
 export interface Definition<S extends z.ZodType, V extends Variant = Variant>
   extends Omit<InterventionKind, 'knobs' | 'feed' | 'variant' | 'plan' | 'decoding' | 'run'> {
@@ -63,7 +64,7 @@ export function defineIntervention<S extends z.ZodType, V extends Variant = Vari
   };
   const make = (parameters: z.input<S>): Own => {
     const parsed = schema.safeParse(parameters);
-    if (!parsed.success) throw invalid(kind.name, parsed.error);
+    if (!parsed.success) throw specInvalid(kind.name, schema, parameters, parsed.error);
     const spec = deepFreeze(parsed.data);
     const toJSON = () => ({ intervention: kind.name, ...(spec as object) });
     const hash = createHash('sha256').update(canonicalJson(toJSON())).digest('hex');
@@ -90,6 +91,10 @@ export function interventionFromJSON(json: unknown): Intervention {
   return interventionNamed(intervention)(parameters);
 }
 
+/** Every kind that was defined, by its name in JSON. */
+// biome-ignore lint/suspicious/noExplicitAny: factories of all schemas share the registry
+export const definedKinds = (): ReadonlyMap<string, InterventionFactory<any>> => registry;
+
 /** @throws AttuneError INTERVENTION_UNKNOWN with the nearest names */
 // biome-ignore lint/suspicious/noExplicitAny: the schema is known to the factory alone
 export function interventionNamed(name: string): InterventionFactory<any> {
@@ -99,18 +104,6 @@ export function interventionNamed(name: string): InterventionFactory<any> {
     found: `intervention "${name}"`,
     expected: [...registry.keys()].join(', '),
     hint: `Nearest: ${nearest(name, registry.keys(), 1)[0] ?? 'none'}.`,
-  });
-}
-
-function invalid(name: string, error: z.ZodError): AttuneError {
-  const [issue] = error.issues;
-  const path =
-    issue?.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('') ?? '';
-  return new AttuneError('SPEC_INVALID', {
-    at: `${name}${path}`,
-    found: error.issues.map(({ message }) => message).join('; '),
-    hint: `See the schema of ${name}.`,
-    cause: error,
   });
 }
 

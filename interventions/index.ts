@@ -3,6 +3,7 @@ export { act } from './act.ts';
 export { beamSearch } from './beam-search.ts';
 export {
   canonicalJson,
+  definedKinds,
   defineIntervention,
   type InterventionFactory,
   interventionFromJSON,
@@ -14,6 +15,7 @@ export { headScale } from './head-scale.ts';
 export { imbalancedAttention } from './imbalanced-attention.ts';
 export { opera } from './opera.ts';
 export { pai } from './pai.ts';
+export { type Parameter, parameterLines, parametersOf } from './parameters.ts';
 export { pine } from './pine.ts';
 export {
   type PromptPieces,

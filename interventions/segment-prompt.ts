@@ -2,11 +2,12 @@
  * Prompts with documents from text. Every piece is encoded alone and the ids are joined, special tokens before the first
  * only: a document is then the same tokens wherever it stands, and no token lies across a border.
  */
-import { Tensor } from '@huggingface/transformers';
+import type { Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../errors.ts';
 
 /** The part of a transformers.js tokenizer that is used. */
 export interface PieceTokenizer {
+  (text: string): { readonly input_ids: Tensor };
   encode(text: string, options?: { add_special_tokens?: boolean }): number[];
 }
 
@@ -43,8 +44,10 @@ export function segmentPrompt(
     });
   });
   ids.push(...tokenizer.encode(suffix, { add_special_tokens: false }));
+  // The tensors of the tokenizer's own copy of transformers.js, which its models take.
+  const OwnTensor = tokenizer(prefix || documents[0]!).input_ids.constructor as typeof Tensor;
   const tensor = (values: readonly number[]) =>
-    new Tensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
+    new OwnTensor('int64', BigInt64Array.from(values, BigInt), [1, values.length]);
   return { input_ids: tensor(ids), attention_mask: tensor(ids.map(() => 1)), documents: spans };
 }
 

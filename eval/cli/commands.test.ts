@@ -44,6 +44,20 @@ test('the overview has every command that scripts rely on', async () => {
   expect((await run([])).code).toBe(1);
 });
 
+test('--version, and what may be named', async () => {
+  expect((await run(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  const all = (await run(['interventions'])).stdout;
+  expect(all).toMatch(/^zerotuning \(arXiv/m);
+  expect(all).toMatch(/^ {4}gamma: a number > 0 or .*; required\. γ > 0/m);
+  expect((await run(['interventions', 'act', '--json'])).stdout).toMatch(
+    /^\{"interventions":\[\{"name":"act"/,
+  );
+  await expect(run(['interventions', 'atc'])).rejects.toThrow(/INTERVENTION_UNKNOWN/);
+  expect((await run(['tasks'])).stdout.split('\n')).toContain('copa');
+  expect((await run(['completion'])).stdout).toMatch(/complete .*_attune attune/);
+  expect((await run(['eval', '--help', 'act'])).stdout).toMatch(/^act \(.*\n {4}\S+: /m);
+});
+
 test('a command that is none suggests the nearest', async () => {
   await expect(run(['evla'])).rejects.toMatchObject({
     code: 'COMMAND_UNKNOWN',
@@ -129,6 +143,9 @@ describe('--json', () => {
       argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'fused-mha'],
       keys: ['cases', 'notBuilt', 'passed', 'failed'],
     },
+    interventions: { argv: ['act'], keys: ['interventions'] },
+    tasks: { argv: [], keys: ['tasks'] },
+    completion: { argv: [], keys: ['script'] },
     demo: { argv: ['--limit', '2', '--workers', '1', '--out', path('demo')], keys: ['runs', 'report'] },
   };
 

@@ -35,6 +35,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'find heads and strengths of an intervention, and keep them as a profile',
     load: async () => (await import('./calibrate.ts')).calibrateCommand,
   },
+  interventions: {
+    summary: 'the interventions, or the parameters of one',
+    load: async () => (await import('./lists.ts')).interventionsCommand,
+  },
+  tasks: {
+    summary: 'the built-in tasks',
+    load: async () => (await import('./lists.ts')).tasksCommand,
+  },
+  completion: {
+    summary: 'a script that completes names in bash and zsh: eval "$(attune completion)"',
+    load: async () => (await import('./completion.ts')).completionCommand(Object.keys(COMMANDS)),
+  },
   verify: {
     summary: 'compare what this machine computes with golden values',
     load: async () => (await import('./verify.ts')).verifyCommand,
@@ -50,9 +62,13 @@ export async function runCommand(
   [name, ...argv]: readonly string[],
   commands: Readonly<Record<string, Command>> = COMMANDS,
 ): Promise<number> {
-  if (name === undefined || name === '--help' || name === 'help') {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(overview(commands));
     return name === undefined ? 1 : 0;
+  }
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(`${await ownVersion()}\n`);
+    return 0;
   }
   const command = commands[name];
   if (!command) {
@@ -66,6 +82,11 @@ export async function runCommand(
     });
   }
   return (await command.load())(argv);
+}
+
+async function ownVersion(): Promise<string> {
+  const { createRequire } = await import('node:module');
+  return (createRequire(import.meta.url)('attune/package.json') as { version: string }).version;
 }
 
 function overview(commands: Readonly<Record<string, Command>>): string {

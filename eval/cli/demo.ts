@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Profile, readProfile } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
 import { contentHash } from '../runner/content-hash.ts';
@@ -19,6 +18,7 @@ import { WORLD } from './eval.ts';
 import { commandLine, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { paintFor } from './paint.ts';
 import { type PlanToRun, runPlans, type ScoringWorld } from './run-plans.ts';
+import { shippedModel } from './shipped.ts';
 
 const USAGE: Usage = {
   command: 'demo',
@@ -36,10 +36,6 @@ const USAGE: Usage = {
   },
   examples: ['attune demo', 'attune demo --limit 60 --out runs/quick', 'attune demo --json > demo.json'],
 };
-
-const TESTBED = fileURLToPath(new URL('../../testbed', import.meta.url));
-const RESULTS = fileURLToPath(new URL('../../bench/results', import.meta.url));
-const profilePath = (name: string): string => join(RESULTS, 'profiles', `${name}.profile.json`);
 
 export interface DemoWorld extends ScoringWorld {
   readIntervention: typeof WORLD.readIntervention;
@@ -85,10 +81,20 @@ export async function demoCommand(
   const timed = runs.map((run, i) => ({ run, cost: costs[i]! }));
   const seconds = ((performance.now() - begin) / 1000).toFixed(0);
   world.stdout.write(
-    `\n${demoText(stages, timed, paintFor(world.stdout))}\n\n${NOTE}\n${seconds} s. Everything with intervals, curves and the items that changed: ${page}\n`,
+    `\n${demoText(stages, timed, paintFor(world.stdout))}\n\n${NOTE}\n${smallerFiles(stages)}${seconds} s. Everything with intervals, curves and the items that changed: ${page}\n`,
   );
   return 0;
 }
+
+/** What runs in another number type than float32. */
+const smallerFiles = (stages: readonly DemoStage[]): string =>
+  [...new Set(stages.map(({ model }) => model))]
+    .filter((model) => shippedModel(model).dtype !== 'fp32')
+    .map(
+      (model) =>
+        `${model}: decoder in 4 bits (${shippedModel(model).dtype}), the file that the package has.\n`,
+    )
+    .join('');
 
 /** Prompts of each task. */
 const HEAD_MAPS = 4;
@@ -101,7 +107,7 @@ async function stagePlan(
   { seed, limit }: { seed: number; limit: number },
   { readIntervention }: DemoWorld,
 ): Promise<Omit<PlanToRun, 'workers'>> {
-  const folder = join(TESTBED, 'models', model);
+  const { folder, dtype, profile: profilePath } = shippedModel(model);
   if (!existsSync(folder)) {
     throw new AttuneError('CHECKOUT_NEEDED', {
       at: folder,
@@ -128,7 +134,7 @@ async function stagePlan(
   );
   return {
     models: [relative(process.cwd(), folder)],
-    modelOptions: {},
+    modelOptions: dtype === 'fp32' ? {} : { dtype },
     tasks: planned,
     settings,
     profiles,

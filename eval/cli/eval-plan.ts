@@ -240,7 +240,9 @@ async function settingsOf(
   return { settings: [baseline, ...settings], profiles };
 }
 
+/** JSON, or the word default: every parameter at its default, or the error that names those without one. */
 function parametersOf(text = '{}'): Record<string, unknown> {
+  if (text === 'default') return {};
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -252,6 +254,6 @@ function parametersOf(text = '{}'): Record<string, unknown> {
   throw new AttuneError('ARGUMENT_INVALID', {
     at: '--params',
     found: text,
-    expected: 'a JSON object such as {"gamma":1.4}',
+    expected: 'a JSON object such as {"gamma":1.4}, or default',
   });
 }

@@ -148,7 +148,9 @@ export async function evalCommand(argv: readonly string[], given: EvalWorld = WO
   const world = { ...given, stdout: guarded(given.stdout), stderr: guarded(given.stderr) };
   const args = readArguments(USAGE, argv);
   if (args.flag('help')) {
-    world.stdout.write(`${helpText(USAGE)}\n${await namesText()}`);
+    const { interventionText } = await import('./lists.ts');
+    const named = args.positionals.map((name) => `\n${interventionText(name)}`);
+    world.stdout.write(named.join('') || `${helpText(USAGE)}\n${await namesText()}`);
     return 0;
   }
   const plan = await evalPlan(args, world.readIntervention);

@@ -1,4 +1,5 @@
 /** What PINE's specification takes and refuses, its baselines, what belongs to a cache, ties, and taps. */
+import { Tensor as OrtTensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   activation,
@@ -116,12 +117,13 @@ describe('markers', () => {
 });
 
 test('pieces are encoded one by one, with special tokens before the first', () => {
-  const tokenizer = {
-    encode: (text: string, { add_special_tokens = true } = {}) => [
-      ...(add_special_tokens ? [1] : []),
-      ...[...text].map((letter) => letter.charCodeAt(0)),
-    ],
-  };
+  const encode = (text: string, { add_special_tokens = true } = {}) => [
+    ...(add_special_tokens ? [1] : []),
+    ...[...text].map((letter) => letter.charCodeAt(0)),
+  ];
+  // Called, it gives tensors, as those of transformers.js do.
+  const call = () => ({ input_ids: new OrtTensor('int64', BigInt64Array.of(1n), [1, 1]) });
+  const tokenizer = Object.assign(call, { encode });
   const { input_ids, documents } = segmentPrompt(tokenizer, {
     prefix: '',
     documents: ['ab', 'c'],

@@ -53,7 +53,7 @@ async function loading(
     await (await AutoModelForCausalLM.from_pretrained(folder, given)).dispose();
   };
   const attuned = async () => {
-    const given = { dtype: 'q4', session_options, interventions };
+    const given = { dtype: 'q4' as const, session_options, interventions };
     await (await from_pretrained(AutoModelForCausalLM, folder, given)).dispose();
   };
   return measured(plain, attuned, options, 'from_pretrained of either');

@@ -3,7 +3,7 @@
  * dependency, the CommonJS beside the ES build); each has an `env` of its own and its own ONNX Runtime, and attune must use
  * those of the one it was given.
  */
-import { inNode, installedTransformers, type Runtime, runtimeBeside } from '../session/index.ts';
+import { inNode, type Runtime, runtimeBeside } from '../session/index.ts';
 
 /** The part of transformers.js's `env` that says where model files are. */
 export interface HostEnvironment {
@@ -37,23 +37,12 @@ export function hostOf(modelClass: LoadingClass): Promise<Host | undefined> {
 
 async function find(modelClass: LoadingClass): Promise<Host | undefined> {
   if (!inNode()) return undefined;
-  const peer = await peerModule();
-  if (peer && isFrom(peer.module, modelClass)) return hostAt(peer.module, peer.file);
   const file = await fileOf(modelClass);
   const module = file === undefined ? undefined : await importFile(file);
   return module && file !== undefined && isFrom(module, modelClass) ? hostAt(module, file) : undefined;
 }
 
 type Module = Readonly<Record<string, unknown>>;
-
-/** The copy that attune's own import finds; the application's, unless something keeps them apart. */
-async function peerModule(): Promise<{ module: Module; file: string } | undefined> {
-  try {
-    return { module: await import('@huggingface/transformers'), file: await installedTransformers() };
-  } catch {
-    return undefined;
-  }
-}
 
 async function hostAt(module: Module, file: string): Promise<Host> {
   return { env: module.env as HostEnvironment, runtime: await runtimeBeside(file) };

@@ -11,7 +11,8 @@ import {
 import { hostOf } from './host.ts';
 import { loadFailure } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';
-import { type AttachOptions, checkOptions, kindOf, type LoadOptions } from './options.ts';
+import { kindOf } from './kind-of.ts';
+import { type AttachOptions, checkOptions, type LoadOptions } from './options.ts';
 import { PendingSession, withPendingSessions } from './pending.ts';
 import { wrap } from './wrap.ts';
 

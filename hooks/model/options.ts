@@ -4,6 +4,7 @@ import type { KernelOptions } from '../compile/index.ts';
 import type { Runtime, RuntimeName } from '../session/index.ts';
 import { asDtype, type Dtype } from './files.ts';
 import type { Intervention, InterventionKind } from './intervention.ts';
+import { kindOf } from './kind-of.ts';
 import type { UntouchedRuns } from './live-session.ts';
 
 /** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */
@@ -208,21 +209,4 @@ function checkKind(one: unknown, at: string): void {
       ? 'Write its kind, which is a property of the function that makes it: prepare: [pine.kind].'
       : 'Write prepare: [pine.kind]; what stands in interventions is prepared without being named.',
   });
-}
-
-/** What a value is, in the words of someone who wrote it. */
-export function kindOf(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'function') {
-    const { kind } = value as { kind?: InterventionKind };
-    return kind
-      ? `the function that makes ${kind.name}, not called`
-      : `a function${value.name && ` (${value.name})`}`;
-  }
-  if (typeof value === 'string') return `the text ${JSON.stringify(value)}`;
-  if (typeof value !== 'object') return `${typeof value} ${String(value)}`;
-  const { kind } = value as { kind?: InterventionKind };
-  if (kind?.plan) return `one intervention (${kind.name})`;
-  return `an object with ${Object.keys(value).slice(0, 5).join(', ') || 'nothing in it'}`;
 }

@@ -4,7 +4,7 @@
  */
 import { AttuneError, nearest } from '../../errors.ts';
 import type { Intervention } from './intervention.ts';
-import { kindOf } from './options.ts';
+import { kindOf } from './kind-of.ts';
 
 type Make = (parameters: Readonly<Record<string, unknown>>) => Intervention;
 

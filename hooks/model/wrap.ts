@@ -6,7 +6,8 @@ import { graphOfSession } from './files.ts';
 import { type HostEnvironment, hostOf } from './host.ts';
 import { folderOfModel } from './locate.ts';
 import type { AttunedModel } from './model.ts';
-import { type AttachOptions, checkOptions, kindOf } from './options.ts';
+import { kindOf } from './kind-of.ts';
+import { type AttachOptions, checkOptions } from './options.ts';
 
 /**
  * Put attune behind a model that is loaded already. The hooked session is made anew from the file it came from.

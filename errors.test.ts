@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { AttuneError, isAttuneError, nearest } from './errors.ts';
+import { AttuneError, editDistance, isAttuneError, nearest } from './errors.ts';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 
@@ -47,4 +47,10 @@ test('the message is one sentence with place, finding, expectation and remedy', 
 
 test('nearest names come by edit distance', () => {
   expect(nearest('hook_patern', ['hook_z', 'hook_pattern', 'hook_q'], 1)).toEqual(['hook_pattern']);
+});
+
+test('two neighbouring letters swapped are one slip', () => {
+  expect(editDistance('dtpye', 'dtype')).toBe(1);
+  expect(editDistance('ab', 'ba')).toBe(1);
+  expect(editDistance('kitten', 'sitting')).toBe(3);
 });

@@ -45,9 +45,9 @@ async function load<M extends TransformersModel>(
   idOrFolder: string,
   options: LoadOptions & { readonly profile?: unknown } = {},
 ): Promise<M & AttunedModel> {
-  const { profile, ...rest } = options ?? {};
+  const profile = options?.profile;
   const chosen = profile === undefined ? undefined : await readProfile(profile);
-  const model = await from_pretrained(modelClass, idOrFolder, rest);
+  const model = await from_pretrained(modelClass, idOrFolder, options);
   if (chosen) await applyProfile(model, chosen);
   return model;
 }

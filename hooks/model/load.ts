@@ -9,10 +9,10 @@ import {
   type TransformersModelClass,
 } from './attach.ts';
 import { hostOf } from './host.ts';
+import { kindOf } from './kind-of.ts';
 import { loadFailure } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';
-import { kindOf } from './kind-of.ts';
-import { type AttachOptions, checkOptions, type LoadOptions } from './options.ts';
+import { type AttachOptions, checkOptions, type LoadOptions, NOT_THEIRS } from './options.ts';
 import { PendingSession, withPendingSessions } from './pending.ts';
 import { wrap } from './wrap.ts';
 
@@ -61,19 +61,8 @@ export async function from_pretrained<M extends TransformersModel>(
 }
 
 /** The options of transformers.js alone. */
-function withoutOurs(options: LoadOptions): object {
-  const {
-    interventions,
-    prepare,
-    padding,
-    session,
-    runtime,
-    kernels,
-    untouchedRuns,
-    numLogitsToKeep,
-    ...rest
-  } = options;
-  return rest;
+function withoutOurs(options: object): object {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !NOT_THEIRS.has(name)));
 }
 
 /** Those that matter when the model is there. */

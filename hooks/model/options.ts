@@ -107,6 +107,9 @@ const THEIRS = [
 /** Of index.ts. */
 const ABOVE = ['profile'] as const;
 
+/** What from_pretrained of transformers.js is not given. */
+export const NOT_THEIRS: ReadonlySet<string> = new Set([...OURS, ...ABOVE]);
+
 /**
  * @param at the call, for messages: 'attune', 'attune.wrap'
  * @throws AttuneError OPTION_UNKNOWN for a name near one that exists, OPTION_INVALID for a value of the wrong kind, DTYPE_UNKNOWN

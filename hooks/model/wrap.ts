@@ -4,9 +4,9 @@ import { inNode, type OrtSession, type Runtime } from '../session/index.ts';
 import { attach, hookedName, type Origins, type PlainSession, type TransformersModel } from './attach.ts';
 import { graphOfSession } from './files.ts';
 import { type HostEnvironment, hostOf } from './host.ts';
+import { kindOf } from './kind-of.ts';
 import { folderOfModel } from './locate.ts';
 import type { AttunedModel } from './model.ts';
-import { kindOf } from './kind-of.ts';
 import { type AttachOptions, checkOptions } from './options.ts';
 
 /**

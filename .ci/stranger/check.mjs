@@ -2,9 +2,11 @@
 // usage: node .ci/stranger/check.mjs <attune.tgz> <folder> [version of transformers.js] [--core]
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startHub } from './hub.mjs';
+import { install } from './install.mjs';
 
 const [tarball, folder, version = 'latest'] = process.argv.slice(2).filter((one) => !one.startsWith('--'));
 const core = process.argv.includes('--core');
@@ -13,11 +15,14 @@ const app = resolve(folder);
 let failed = 0;
 let passed = 0;
 
+/** @param work returns why it was not done, or nothing */
 async function check(name, work) {
+  const begun = performance.now();
   try {
-    await work();
-    passed++;
-    console.log(`  ok      ${name}`);
+    const reason = await work();
+    if (reason === undefined) passed++;
+    const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+    console.log(reason === undefined ? `  ok      ${name} (${seconds} s)` : `  skipped ${name}: ${reason}`);
   } catch (error) {
     failed++;
     console.log(
@@ -53,7 +58,11 @@ const wanted = [
   'typescript@5.9.3',
   '@types/node@20',
 ];
-run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', ...wanted]);
+const unreachable = install(app, wanted);
+if (unreachable !== undefined) {
+  console.log(`skipped: the stranger's project with transformers.js ${version}: ${unreachable}`);
+  process.exit(0);
+}
 const installed = join(app, 'node_modules', 'attune');
 const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
 const { version: theirs } = JSON.parse(
@@ -95,6 +104,9 @@ await check('importing loads no native library', () => {
 });
 
 await check('import of attune within 150 ms, the best of five', () => {
+  const [load] = loadavg();
+  const cores = availableParallelism();
+  if (load > cores) return `other work keeps the cores busy (load ${load.toFixed(1)} on ${cores})`;
   const clock = "const t = performance.now(); await import('attune'); console.log(performance.now() - t)";
   const times = Array.from({ length: 5 }, () => Number(run('node', ['--input-type=module', '-e', clock])));
   expect(Math.min(...times) <= 150, `${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
@@ -124,17 +136,17 @@ const readme = readFileSync(join(installed, 'README.md'), 'utf8');
 const [, snippet] = /```ts\n([\s\S]*?)```/.exec(readme);
 const [, id] = /const id = '([^']+)'/.exec(snippet);
 const hub = await startHub(
-  { [id]: join(models, 'worlds-lm') },
-  { 'onnx/model_q4.onnx': 'onnx/model.onnx', 'onnx/model_q4.onnx_data': 'onnx/model.onnx_data' },
+  { [id]: resolve(HERE, '../../testbed/models/worlds-lm') },
+  { 'onnx/model_q4.onnx': 'onnx/model_gqa_q4.onnx' },
 );
 cpSync(join(HERE, 'use-hub.mjs'), join(app, 'use-hub.mjs'));
 writeFileSync(join(app, 'readme.mjs'), snippet);
-await check("the README's first block as printed, by Hub id", () =>
-  runBeside('node', ['--import', './use-hub.mjs', 'readme.mjs'], {
+await check("the README's first block as printed, by Hub id", async () => {
+  await runBeside('node', ['--import', './use-hub.mjs', 'readme.mjs'], {
     HUB_ADDRESS: hub.address,
     CACHE_FOLDER: join(app, 'cache'),
-  }),
-);
+  });
+});
 await check(
   'by env.localModelPath, by folder, and in the layout of huggingface_hub: the same text as the model alone',
   () => {

@@ -62,7 +62,7 @@ export async function benchCommand(argv: readonly string[]): Promise<number> {
     if (name !== 'kernels') {
       throw new AttuneError('ARGUMENT_INVALID', { at: '--write-costs', found: name, expected: 'kernels' });
     }
-    process.stderr.write(`wrote ${writeCosts(report)}\n`);
+    process.stderr.write(`wrote ${await writeCosts(report)}\n`);
   }
   if (args.flag('keep')) process.stderr.write(`kept in ${keep(report, `attune bench ${argv.join(' ')}`)}\n`);
   process.stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : reportText(report));

@@ -11,12 +11,6 @@ export {
   type HeadValue,
 } from './lowerings/expanded.ts';
 export {
-  type FusedOptions,
-  type FusedSite,
-  fusedAttention,
-  type Length,
-} from './lowerings/fused.ts';
-export {
   type GroupQuerySite,
   type OpenedSite,
   openGroupQueryAttention,

@@ -41,6 +41,27 @@ describe('attune inspect', () => {
     expect(document.points).toContain('blocks.1.attn.hook_pattern');
   });
 
+  test('lowerings are those the compiler takes, by method, and refusals are sentences', async () => {
+    const { stdout } = await attune('inspect', llama, '--json');
+    const { sites, methodsRefused } = JSON.parse(stdout);
+    const [{ lowerings }] = sites;
+    // A head scale is a product behind the operator: nothing inside it is written out.
+    expect(lowerings['head-scale']).toMatchObject({
+      lowering: 'keep-operator',
+      why: 'the only one that can',
+    });
+    expect(lowerings.act).toMatchObject({
+      lowering: 'expand',
+      why: 'the only one that can',
+      besides: ['decode-step'],
+    });
+    expect(lowerings.pine.besides).toEqual(['documents']);
+    expect(lowerings.zerotuning.ruledOut).toEqual([
+      { lowering: 'at-pattern', reason: expect.stringContaining('keeps inside') },
+    ]);
+    expect(methodsRefused.var).toMatch(/INTERVENTION_REFUSED/);
+  });
+
   test('a file without attention exits 0 with the reason', async () => {
     const { code, stdout } = await attune(
       'inspect',

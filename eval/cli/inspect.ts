@@ -6,7 +6,7 @@ import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { findGraph, findGraphs } from './graphs.ts';
 import { inspectPage } from './inspect-page.ts';
-import { type Inspection, inspect, inspectionJson, lowerings } from './inspection.ts';
+import { type Inspection, inspect, inspectionJson, type Lowered, loweringsOf } from './inspection.ts';
 
 const USAGE: Usage = {
   command: 'inspect',
@@ -81,7 +81,7 @@ function mainGraph(target: string): string | undefined {
 }
 
 function inspectionText(inspection: Inspection, show: { points: boolean; explain: boolean }): string {
-  const { file, producer, opset, irVersion, nodeCount, config, recognition, points, ep } = inspection;
+  const { file, producer, opset, irVersion, nodeCount, config, recognition, points } = inspection;
   const lines = [
     file,
     `  producer ${producer || 'unknown'} · IR ${irVersion} · opset ${opset ?? '?'} · ${nodeCount} nodes` +
@@ -90,7 +90,7 @@ function inspectionText(inspection: Inspection, show: { points: boolean; explain
   ];
   if (recognition.sites.length === 0) lines.push('No attention sites.');
   else lines.push(...siteTable(recognition.sites));
-  lines.push(...loweringTable(recognition.sites, ep, opset));
+  lines.push(...loweringTable(inspection));
   const available = points.filter(({ source }) => source.from !== 'nowhere');
   lines.push('', ...pointSummary(available, points.length));
   if (show.points) {
@@ -152,17 +152,35 @@ function siteTable(sites: readonly Site[]): string[] {
   ];
 }
 
-/** Sites of one form choose alike and share a paragraph. */
-function loweringTable(sites: readonly Site[], ep: string, opset: number | undefined): string[] {
-  const byForm = new Map(sites.map((site) => [site.form, site]));
-  return [...byForm].flatMap(([form, site]) => [
-    '',
-    `Lowerings of ${form} on ${ep}, ratios to the untouched operator while decoding and for prompts:`,
-    ...Object.entries(lowerings(site, ep, opset)).map(([method, { lowering, why, measured }]) => {
-      const ratios = measured.map((one) => `${one.lowering} ${times(one.decode)}/${times(one.prefill)}`);
-      return `  ${method.padEnd(20)} ${lowering.padEnd(13)} ${[why, ...ratios].join(' · ')}`;
-    }),
-  ]);
+/** Sites that choose alike share a paragraph. */
+function loweringTable(inspection: Inspection): string[] {
+  const { bySite, refused } = loweringsOf(inspection);
+  const paragraphs = new Map<string, { sites: Site[]; lines: string[] }>();
+  for (const [site, methods] of bySite) {
+    const lines = Object.entries(methods).map(
+      ([method, taken]) => `  ${method.padEnd(20)} ${loweringLine(taken)}`,
+    );
+    const key = `${site.form}\n${lines.join('\n')}`;
+    const known = paragraphs.get(key) ?? { sites: [], lines };
+    known.sites.push(site);
+    paragraphs.set(key, known);
+  }
+  const told = [...paragraphs.values()].filter(({ lines }) => lines.length > 0);
+  return [
+    ...told.flatMap(({ sites, lines }) => [
+      '',
+      `Lowerings of ${sites[0]!.form} on ${inspection.ep} (${sites.length} of ${bySite.size} sites); ratios to the untouched operator, decoding/prompts:`,
+      ...lines,
+    ]),
+    ...Object.entries(refused).map(([method, reason]) => `  ${method.padEnd(20)} refused: ${reason}`),
+  ];
+}
+
+function loweringLine(taken: Lowered): string {
+  if ('refused' in taken) return `refused: ${taken.refused}`;
+  const { lowering, why, besides, measured } = taken;
+  const ratios = measured.map((one) => `${one.lowering} ${times(one.decode)}/${times(one.prefill)}`);
+  return `${[lowering, ...besides].join(' + ').padEnd(24)} ${[why, ...ratios].join(' · ')}`;
 }
 
 function times(ratio: number): string {

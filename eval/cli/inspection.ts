@@ -1,5 +1,14 @@
 /** What `attune inspect` finds out about a file, and its `--json` document. */
-import { choiceAt, METHODS } from '../../hooks/compile/index.ts';
+import { isAttuneError } from '../../errors.ts';
+import {
+  type Choice,
+  checkCapability,
+  chooseLowering,
+  editsBySite,
+  withTwins,
+} from '../../hooks/compile/index.ts';
+import { modelFacts } from '../../hooks/model/index.ts';
+import { definedKinds } from '../../interventions/index.ts';
 import { type OnnxFile, opsetVersion } from '../../onnx/index.ts';
 import { type Recognition, recognise, type Site } from '../../sites/index.ts';
 import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
@@ -7,6 +16,7 @@ import { readConfig } from './graphs.ts';
 
 export interface Inspection {
   readonly file: string;
+  readonly onnx: OnnxFile;
   readonly producer: string;
   readonly opset: number | undefined;
   readonly irVersion: number;
@@ -24,6 +34,7 @@ export function inspect(file: OnnxFile, graph: string, ep = 'cpu'): Inspection {
   const recognition = recognise(model, { source, ...(config ? { config } : {}) });
   return {
     file: graph,
+    onnx: file,
     producer: `${model.producerName} ${model.producerVersion}`.trim(),
     opset: opsetVersion(model),
     irVersion: model.irVersion,
@@ -40,7 +51,9 @@ function nodeLabel(node: { name: string; outputs: readonly string[] }): string {
 }
 
 /** The document of `--json`. */
-export function inspectionJson({ file, producer, opset, recognition, points, ep }: Inspection) {
+export function inspectionJson(inspection: Inspection) {
+  const { file, producer, opset, recognition, points } = inspection;
+  const lowerings = loweringsOf(inspection);
   const available = points.filter(({ source }) => source.from !== 'nowhere');
   const missing = points.filter(({ source }) => source.from === 'nowhere');
   return {
@@ -66,9 +79,10 @@ export function inspectionJson({ file, producer, opset, recognition, points, ep 
       past: site.past && { k: site.past.k, v: site.past.v },
       present: site.present && { k: site.present.k, v: site.present.v },
       nodes: site.nodes.map(nodeLabel),
-      lowerings: lowerings(site, ep, opset),
+      lowerings: lowerings.bySite.get(site) ?? {},
     })),
     refused: recognition.refused.map(({ node, reason, code, level }) => ({ node, reason, code, level })),
+    methodsRefused: lowerings.refused,
     points: available.map(({ name }) => name),
     unavailable: missing.map(({ name, source }) => ({
       name,
@@ -77,9 +91,52 @@ export function inspectionJson({ file, producer, opset, recognition, points, ep 
   };
 }
 
-/** How each method is computed at a site, and why so. */
-export function lowerings(site: Site, ep: string, opset = 0) {
-  return Object.fromEntries(
-    METHODS.map((method) => [method, choiceAt(site, method, { ep, opset })] as const),
-  );
+/** What one method takes at a site: a lowering and why, or why it cannot be had. */
+export type Lowered = Choice | { readonly refused: string };
+
+/**
+ * What the compiler would take at each site for each method, asked of the function that it asks itself; methods that refuse
+ * the model are left out of the sites and listed.
+ */
+export function loweringsOf({ onnx, recognition, config, ep, opset = 0 }: Inspection): Lowerings {
+  const bySite = new Map<Site, Record<string, Lowered>>(recognition.sites.map((site) => [site, {}]));
+  const refused: Record<string, string> = {};
+  if (recognition.sites.length === 0) return { bySite, refused };
+  const facts = modelFacts(onnx, config ?? {}, recognition);
+  const { graph } = recognition.model;
+  for (const [name, { kind: { plan } }] of [...definedKinds()].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const edits = answered(() => plan(facts).edits ?? []);
+    if (typeof edits === 'string') {
+      refused[name] = edits;
+      continue;
+    }
+    const own = editsBySite(edits.flatMap((edit) => withTwins(edit, recognition.sites)));
+    for (const [site, some] of own) {
+      const { node, attribute } = site.scope.at(-1) ?? {};
+      const inner = node?.attributes.find((one) => one.name === attribute)?.g;
+      const choice = answered(() => {
+        for (const edit of some) checkCapability(edit);
+        return chooseLowering(site, some, { ep, opset, graph: inner ?? graph });
+      });
+      const lowerings = bySite.get(site);
+      if (lowerings) lowerings[name] = typeof choice === 'string' ? { refused: choice } : choice;
+    }
+  }
+  return { bySite, refused };
+}
+
+export interface Lowerings {
+  readonly bySite: ReadonlyMap<Site, Readonly<Record<string, Lowered>>>;
+  /** Sentence by method. */
+  readonly refused: Readonly<Record<string, string>>;
+}
+
+/** The answer, or the sentence of the refusal. */
+function answered<T>(ask: () => T): T | string {
+  try {
+    return ask();
+  } catch (error) {
+    if (isAttuneError(error)) return error.message;
+    throw error;
+  }
 }

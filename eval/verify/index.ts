@@ -1,3 +1,3 @@
 /** Verification against golden values. */
 export { type EndToEndOptions, verifyEndToEnd } from './end-to-end.ts';
-export { reportOf, type VerifiedCase, type VerifyReport } from './report.ts';
+export { type CaseState, reportOf, type VerifiedCase, type VerifyReport } from './report.ts';

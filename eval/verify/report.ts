@@ -1,8 +1,15 @@
 /** What verification yields, whether of kernels against vectors or of a whole model against a golden run. */
 
+/**
+ * 'product': what ships computed it, as it does for a user. 'reference': the float64 reference agrees with the golden values,
+ * and no code that ships computes it. What nothing here computes is no case: it is listed as not built.
+ */
+export type CaseState = 'product' | 'reference';
+
 export interface VerifiedCase {
   readonly family: string;
   readonly case: string;
+  readonly state: CaseState;
   /** Graph form or kernel lowering that computed it. */
   readonly lowering: string;
   /** Execution provider: cpu, wasm, webgpu. */

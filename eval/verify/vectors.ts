@@ -4,7 +4,7 @@ import { columnMeans, sinkShare } from '../../calibration/statistics/sinks.ts';
 import { massiveActivations } from '../../kernels/detect/index.ts';
 import type { GoldenCase } from '../../kernels/golden/index.ts';
 import { block, build, type Tensor, tensor } from '../../kernels/reference/tensor.ts';
-import type { VerifyOptions } from '../../kernels/verify.ts';
+import type { VerifyOptions } from './golden-vectors.ts';
 
 type Checks = NonNullable<ReturnType<NonNullable<VerifyOptions['others']>>>;
 type Comparisons = Awaited<Checks>;

@@ -5,9 +5,10 @@
  * as one: edits apply to both, and a tap becomes an output of both branches and so of the If.
  */
 import { AttuneError } from '../../errors.ts';
-import type { LoweringChoice } from '../../kernels/costs/choose.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
+import type { LoweringName } from '../../kernels/lowerings/lowering.ts';
 import type { Edit, Knob, Plan } from '../../kernels/plan.ts';
+import { ATTENTION_MASK } from '../../kernels/site/bias.ts';
 import { PREFIX } from '../../onnx/emitter.ts';
 import {
   changeModel,
@@ -41,9 +42,12 @@ export interface Compiled {
 
 /** How attention is computed, where there is a choice. */
 export interface KernelOptions {
-  /** How attention with something in front of its softmax is computed; default by the cost table. */
-  readonly lowering?: LoweringChoice | undefined;
-  /** Rows of a block under 'fused-blocks'. Default BLOCK_ROWS. */
+  /**
+   * How attention is computed wherever it is edited; default the lowering measured cheapest at each site. Refused where a site
+   * cannot have it.
+   */
+  readonly lowering?: LoweringName | undefined;
+  /** Rows of a block under 'keep-in-blocks'. Default BLOCK_ROWS. */
   readonly blockRows?: number | undefined;
   /** Bytes of scores that attention written out holds at a time. Default BLOCK_BYTES, 16 MiB. */
   readonly scoreBytes?: number | undefined;
@@ -54,12 +58,9 @@ export interface CompileOptions extends KernelOptions {
   readonly ep?: string | undefined;
 }
 
-/** Name of the [B,T] mask of real tokens in Hub exports. */
-const ATTENTION_MASK = 'attention_mask';
-
 /**
  * @throws AttuneError SITE_LACKS, POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
- *   OPSET_TOO_OLD
+ *   LOWERING_UNAVAILABLE, OPSET_TOO_OLD
  */
 export function compile(
   { model, sites }: Pick<Recognition, 'model' | 'sites'>,
@@ -98,7 +99,7 @@ const TAKES: { readonly [kind in Edit['kind']]?: Capability } = {
 };
 
 /** @throws AttuneError SITE_LACKS before anything is built, with the operator's option that stands against it */
-function checkCapability(edit: Edit): void {
+export function checkCapability(edit: Edit): void {
   const capability = TAKES[edit.kind];
   if (edit.kind === 'write' || edit.kind === 'after' || capability === undefined) return;
   const reason = edit.site.lacks?.[capability];
@@ -124,7 +125,7 @@ function scopeOf(edit: Edit): readonly ScopeStep[] {
 }
 
 /** The edit, and the same edit for the twins of its site in other branches. */
-function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
+export function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
   if (edit.kind === 'write') {
     return [edit, ...(edit.point.twins ?? []).map((point) => ({ ...edit, point }))];
   }

@@ -1,8 +1,8 @@
 /** Plans of taps, knobs and edits, compiled into graphs. */
 
-export { choiceAt } from '../../kernels/costs/at-site.ts';
-export { type Choice, type LoweringChoice, METHODS, type Method } from '../../kernels/costs/choose.ts';
 export { changesCache, remembers } from '../../kernels/lowerings/at-site.ts';
+export { type Choice, chooseLowering, editsBySite } from '../../kernels/lowerings/choose.ts';
+export { LOWERINGS, type LoweringName } from '../../kernels/lowerings/lowering.ts';
 export type {
   Edit,
   EditContext,
@@ -15,5 +15,13 @@ export type {
 export { queryPlace } from '../../kernels/site/query-scale.ts';
 export { MASKED_BELOW } from '../../kernels/site/read-point.ts';
 export type { Emit, Length } from '../../onnx/emitter.ts';
-export { type Compiled, type CompileOptions, compile, type KernelOptions, type Tap } from './compile.ts';
+export {
+  type Compiled,
+  type CompileOptions,
+  checkCapability,
+  compile,
+  type KernelOptions,
+  type Tap,
+  withTwins,
+} from './compile.ts';
 export { withKeptLogits, withLogitRows } from './logit-rows.ts';

@@ -15,8 +15,11 @@ export interface ModelFacts {
 }
 
 /** @throws AttuneError NO_ATTENTION with the recogniser's reasons */
-export function modelFacts(file: OnnxFile, config: Readonly<Record<string, unknown>>): ModelFacts {
-  const recognition = recognise(file.model, { source: file.source, config });
+export function modelFacts(
+  file: OnnxFile,
+  config: Readonly<Record<string, unknown>>,
+  recognition = recognise(file.model, { source: file.source, config }),
+): ModelFacts {
   if (recognition.sites.length === 0) {
     throw new AttuneError('NO_ATTENTION', {
       at: file.source.name,

@@ -1,6 +1,7 @@
 /** Every edit's equation on numbers worked out by hand, and every edit in every lowering against its equation. */
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { solveCompiled, WAYS } from '../../eval/verify/compiled.ts';
 import { DataType, makeGraph, makeValueInfo } from '../../onnx/index.ts';
 import { knobsOf } from '../lowerings/edits.ts';
 import { editedPattern } from '../lowerings/pattern.ts';
@@ -9,7 +10,7 @@ import { at, attention, maxAbsError, type Tensor, tensor } from '../reference/in
 import { solve } from '../reference/solve.ts';
 import { solveExpanded } from '../verify/expanded.ts';
 import { asTensor, feed } from '../verify/feeds.ts';
-import { operatorTakes, solveFused } from '../verify/fused.ts';
+import { formTakes } from '../verify/one-site.ts';
 import { knobFeeds, planOf } from '../verify/plan.ts';
 import { problemOf, recipes } from '../verify/random-problem.ts';
 import { createRunner } from '../verify/runner.ts';
@@ -128,6 +129,9 @@ describe('equations, by hand', () => {
   });
 });
 
+/** Through the product's compiler. */
+const KEPT = WAYS.find(({ name }) => name === 'gqa keep-operator')!;
+
 /** Ways to compute an edit, each of those that have its forms. */
 const LOWERINGS: Readonly<
   Record<
@@ -149,9 +153,7 @@ const LOWERINGS: Readonly<
   'operator kept': {
     has: ({ bias, outputs }) => (bias ?? outputs) !== undefined,
     run: async (problem) =>
-      operatorTakes('GroupQueryAttention', problem)
-        ? { output: (await solveFused(cpu, 'GroupQueryAttention', problem)).output }
-        : {},
+      formTakes('gqa', problem) ? { output: (await solveCompiled(cpu, problem, KEPT)).output } : {},
   },
   'at the pattern': { has: ({ pattern }) => pattern !== undefined, run: atPattern },
 };

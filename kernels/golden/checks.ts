@@ -38,3 +38,37 @@ export function checkGolden(golden: GoldenCase, solve: Solve): Promise<Compariso
       return undefined;
   }
 }
+
+/**
+ * Who computes a case: 'graph', the product compiles it into an attention; 'code', a function of the product that needs no
+ * graph; 'reference', the float64 reference alone, which no intervention stands behind; 'nothing' here (texts, decoding rules).
+ */
+export function computedBy(golden: GoldenCase): 'graph' | 'code' | 'reference' | 'nothing' {
+  switch (golden.family) {
+    case 'act':
+    case 'pine':
+    case 'tempscale':
+      return 'graph';
+    case 'zerotuning':
+      // A scaled key needs the logits it gives, which no intervention asks for.
+      return golden.content.kind === 'zerotuning' ? 'graph' : 'reference';
+    case 'var':
+      // The detector of the product is part of its graph (interventions/sink-tokens.ts).
+      return golden.content.kind === 'attention' ? 'graph' : 'reference';
+    case 'vhr': {
+      const { kind } = golden.content;
+      if (kind === 'scores') return 'reference';
+      // The product leaves the stream without the image as it is.
+      return kind === 'layers' && golden.content.params.reinforce_reference ? 'reference' : 'graph';
+    }
+    case 'imbalanced':
+      return golden.content.kind === 'tokens' ? 'code' : 'graph';
+    case 'streamingllm':
+    case 'recycled_attention':
+      return 'reference';
+    case 'retrieval_heads':
+      return golden.content.kind === 'compensation' ? 'reference' : 'nothing';
+    default:
+      return 'nothing';
+  }
+}

@@ -100,8 +100,8 @@ test('edits of one site go together, beside edits of other kinds', async () => {
 });
 
 test.each([
-  ['bert-fused', {}, /LOWERING_LACKS_OPERATOR.*projections inside/],
-  ['llama-eager', { edits: [headScale.with()] }, /LOWERING_LACKS_EDIT.*'head-scale'.*probabilities/],
+  ['bert-fused', {}, /LOWERING_UNAVAILABLE.*projections inside/],
+  ['llama-eager', { edits: [headScale.with()] }, /LOWERING_UNAVAILABLE.*'head-scale'.*probabilities/],
   ['llama-gqa', { edits: [headScale.with()] }, /KNOB_MISSING.*head_scale/],
   ['llama-gqa', { edits: [logitBias.with(), logitBias.with()] }, /EDIT_TWICE.*'logit-bias'/],
 ])('%s with %j is refused', async (name, parts, reason) => {

@@ -11,16 +11,19 @@ import { type Emit, emitter, opsetsFor } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { pointName } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
-import type { Kept, Edit as KernelEdit, RowCall, RowForm } from '../edits/edit.ts';
+import type { Kept, Edit as KernelEdit, RowForm } from '../edits/edit.ts';
 import type { EditContext, ExpandEdit, Plan } from '../plan.ts';
+import { decoderLengths } from '../site/bias.ts';
 import { choose, joined, type Part, renamed } from '../site/fragment.ts';
 import { operandsOf, rowsOf } from '../site/operands.ts';
+import { decodeStep } from './decode-step.ts';
 import { checkEdits, knobsOf, statesOf } from './edits.ts';
 import { expandedAttention } from './expanded.ts';
 import { ownPositions } from './group-query-attention.ts';
 import type { State } from './lowered.ts';
+import type { LoweringContext } from './lowering.ts';
 import { editedPattern } from './pattern.ts';
-import { attendRow, editRow, type RowPlace, rowPlace, takesRow } from './row.ts';
+import { attendRow, editRow, type RowPlace, takesRow } from './row.ts';
 
 export interface Expansion {
   /** Unique in the model; prefix of everything emitted and of the states. */
@@ -41,25 +44,19 @@ export interface Expansion {
   readonly row: (RowForm & RowPlace) | undefined;
 }
 
-export interface Lengths {
-  /** Rows of a call and keys with the cache, int64 [1]: the same values for all layers they are the same for. */
-  readonly S: string;
-  readonly T: string;
-}
-
 /**
  * All edits of one site together.
- * @param lengths where they are known before the site's own values are
  * @param operator the site's, with its inputs as they are after all other edits
  */
-export function expansionOf(
-  context: EditContext,
+export function expansionAt(
+  context: LoweringContext,
   site: Site,
   edits: readonly ExpandEdit[],
-  lengths: Lengths | undefined,
   operator: Node,
 ): Expansion {
-  const { emit, attentionMask } = context;
+  const { emit, attentionMask, target, scoreBytes } = context;
+  // Where the graph's inputs tell them, all layers share them.
+  const lengths = decoderLengths(emit, target.graph, site);
   const active = edits.map((edit) => edit.active?.(context, site));
   const all = edits.flatMap((edit) => edit.edits);
   const given: Record<string, string> = Object.assign({}, ...edits.map((edit) => edit.values(context, site)));
@@ -72,7 +69,8 @@ export function expansionOf(
     edits: all,
     values,
     positions: lengths && sharedPositions(context, site, operator, lengths.S),
-    row: call && rowForm({ ...call, values }, all, operator),
+    row: call && decodeStep.lower({ ...call, values }, all, operator),
+    scoreBytes,
     active: active.includes(undefined)
       ? undefined
       : active.reduce((a, b) => emit.op('Or', [a!, b!], 'active')),
@@ -95,13 +93,6 @@ function sharedPositions(
     emit.add(...counting.nodes);
     return positions;
   });
-}
-
-/** A short form for one row exists for one edit at a time. */
-function rowForm(call: RowCall, edits: readonly KernelEdit[], operator: Node): Expansion['row'] {
-  const [edit, ...others] = edits;
-  const form = others.length === 0 ? edit?.row.row?.(edit.options, call) : undefined;
-  return form && { ...form, ...rowPlace(call.context, call.site, operator, call.T) };
 }
 
 export interface ExpandedPart extends Part {

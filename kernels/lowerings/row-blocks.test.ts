@@ -1,15 +1,15 @@
 /** The operator called block by block gives what one call gives: output, cache, positions. */
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { changeNode, DataType, floatTensor, type Node } from '../../onnx/index.ts';
-import type { Edit } from '../edits/edit.ts';
-import { logWeights } from '../edits/log-weights.ts';
+import { emitter } from '../../onnx/emitter.ts';
+import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { maxAbsError } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Feed } from '../verify/runner.ts';
-import { fusedAttention } from './fused.ts';
-import type { Lowered } from './lowered.ts';
+import { attendBiased } from './biased.ts';
+import { floatKnob, type Lowered, lowered } from './lowered.ts';
 import { D, feeds, gqa, H, OPSET, run } from './packed-gqa.test-support.ts';
+import { planRowBlocks } from './row-blocks.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');
@@ -18,31 +18,17 @@ afterAll(async () => {
   await wasm[Symbol.asyncDispose]();
 });
 
-const edits: Edit[] = [logWeights.with({ keys: 'first' })];
-
-/** With ln γ per head, or none. */
-function site(node: Node, blockRows: number, logWeight?: number[]): Lowered {
-  const lowered = fusedAttention(
-    {
-      name: 'site',
-      opset: OPSET,
-      elemType: DataType.FLOAT,
-      H,
-      node,
-      S: [{ value: 'packed', axis: 1 }],
-      T: [{ scalar: 'total' }],
-      z: { value: 'z', layout: 'BS(ND)' },
-    },
-    edits,
-    { blockRows },
-  );
-  if (!logWeight) return lowered;
-  const knobs = lowered.knobs.map((knob) =>
-    knob.name.endsWith('log_weight')
-      ? { ...knob, neutral: floatTensor('', logWeight, [1, logWeight.length]) }
-      : knob,
-  );
-  return { ...lowered, knobs };
+/** With ln γ per head on the first key, or one that is neutral. */
+function site(node: Node, blockRows: number, logWeight: number[] = [0]): Lowered {
+  const emit = emitter(OPSET, 'site.');
+  const S = emit.dim('packed', 1);
+  const T = emit('Reshape', [emit.cast('total', DataType.INT64), emit.ints(1)]);
+  const first = emit.cast(emit('Equal', [emit.range(T), emit.int(0)]), DataType.FLOAT); // [T]
+  const bias = emit('Mul', [emit('Unsqueeze', ['site.log_weight', emit.ints(2, 3)]), first]); // [1, H|1, 1, T]
+  const blocks = blockRows > 0 ? planRowBlocks(emit, { S, size: blockRows }) : undefined;
+  attendBiased(emit, { node, position: 10, elemType: DataType.FLOAT, S, bias, blocks });
+  const knob = floatKnob('site.log_weight', ['B', 'H'], logWeight, [1, logWeight.length], 'ln γ');
+  return lowered(emit, { knobs: [knob] });
 }
 
 const shapes = fc.record({

@@ -69,8 +69,8 @@ describe.each([
     const plan = planOf(recognition.sites.filter(({ attention }) => attention === 'self'));
     const [plain, whole, blocks] = [
       await start({}, {}),
-      await start(plan, { lowering: 'fused' }),
-      await start(plan, { lowering: 'fused-blocks', blockRows: 2 }),
+      await start(plan, { lowering: 'keep-operator' }),
+      await start(plan, { lowering: 'keep-in-blocks', blockRows: 2 }),
     ];
     const run = async (session: HookedSession, feeds: Feeds, weight: number) => {
       if (session !== plain) session.setKnob(KNOB, { dims: [1, 1, 1, 1], data: Float32Array.of(weight) });

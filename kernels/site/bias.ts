@@ -4,7 +4,7 @@ import type { Emit } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Graph, type Node } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 import { attendBiased } from '../lowerings/biased.ts';
-import { planRowBlocks, type RowBlocks } from '../lowerings/row-blocks.ts';
+import { BLOCK_ROWS } from '../lowerings/row-blocks.ts';
 import type { EditContext } from '../plan.ts';
 
 /**
@@ -51,17 +51,17 @@ export interface FrontBias {
 
 /**
  * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
- * @param node as it is after all edits @param shared plans of this graph by the rows they depend on
+ * @param node as it is after all edits @param once memo of the graph
  */
 export function attendInFront(
   emit: Emit,
   node: Node,
   { site, own, bias, rows }: FrontBias,
-  shared: Map<string, RowBlocks>,
-  blockRows: number | undefined,
+  once: EditContext['once'],
+  blockRows = BLOCK_ROWS,
 ): void {
-  const blocks = shared.get(rows) ?? planRowBlocks(emit, { S: rows, size: blockRows });
-  shared.set(rows, blocks);
+  const oneRow = once(`blocks: one row of ${rows}`, () => emit('Equal', [rows, emit.ints(1)]));
+  const blocks = { S: rows, size: blockRows, oneRow };
   const position = site.biasInput!;
   const elemType = site.elemType ?? DataType.FLOAT;
   const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };
@@ -86,16 +86,30 @@ export function sequenceLength(emit: Emit, graph: Graph, site: Site): string {
 export function decoderLengths(
   emit: Emit,
   graph: Graph,
-  { tower, attention }: Site,
-  attentionMask: string | undefined,
+  site: Site,
 ): { readonly S: string; readonly T: string } | undefined {
-  const ids = graph.inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
-  const mask = graph.inputs.some(({ name }) => name === attentionMask) ? attentionMask : undefined;
+  const told = lengthsTold(graph, site);
+  return told && { S: emit.dim(told.ids, 1), T: emit.dim(told.mask, 1) };
+}
+
+/** Whether decoderLengths finds them. */
+export function tellsLengths(graph: Graph, site: Site): boolean {
+  return lengthsTold(graph, site) !== undefined;
+}
+
+function lengthsTold(
+  { inputs }: Graph,
+  { tower, attention }: Site,
+): { readonly ids: string; readonly mask: string } | undefined {
+  const ids = inputs.find(({ name }) => name === 'input_ids' || name === 'inputs_embeds');
+  const mask = inputs.find(({ name }) => name === ATTENTION_MASK);
   // A file of one tower has no name for it.
   const decodes = tower === 'decoder' || tower === '';
-  if (!ids || !mask || !decodes || attention !== 'self') return undefined;
-  return { S: emit.dim(ids.name, 1), T: emit.dim(mask, 1) };
+  return ids && mask && decodes && attention === 'self' ? { ids: ids.name, mask: mask.name } : undefined;
 }
+
+/** Name of the [B, T] mask of real tokens in Hub exports. */
+export const ATTENTION_MASK = 'attention_mask';
 
 export function withInput(node: Node, position: number, value: string): Node {
   const inputs = [...node.inputs];

@@ -1,0 +1,94 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { WAYS } from './compiled.ts';
+import { verifyVectors } from './golden-vectors.ts';
+
+const golden = fileURLToPath(new URL('../../testbed/golden', import.meta.url));
+
+/** Where a machine has other work as well. */
+const MINUTES = 900_000;
+
+/** Families of attention, and in how many ways at least the product computes each. */
+const PRODUCT = { act: 3, zerotuning: 4, pine: 1, var: 3, vhr: 3, imbalanced: 2, tempscale: 2 };
+
+test.each(['cpu', 'wasm'] as const)(
+  'every golden vector passes in every way that expresses it, on %s',
+  { timeout: MINUTES },
+  async (ep) => {
+    const { cases, notBuilt, failed } = await verifyVectors({ golden: [golden], ep });
+    expect(cases.filter(({ pass }) => !pass)).toEqual([]);
+    expect(failed).toBe(0);
+    for (const [family, ways] of Object.entries(PRODUCT)) {
+      const own = cases.filter((one) => one.family === family && one.state === 'product');
+      const through = new Set(own.map(({ lowering }) => lowering));
+      through.delete('none');
+      expect(through.size, family).toBeGreaterThanOrEqual(ways);
+    }
+    const taken = new Set(cases.map(({ lowering }) => lowering));
+    expect(taken).toEqual(new Set([...WAYS.map(({ name }) => name), 'none']));
+    const missing = new Set(notBuilt.map(({ family }) => family));
+    for (const family of ['chair', 'pope', 'opera'] as const) expect(missing).toContain(family);
+    for (const family of ['act', 'pine', 'var', 'vhr'] as const) expect(missing).not.toContain(family);
+  },
+);
+
+test('what no code that ships computes is told apart from what is proven', async () => {
+  const { cases } = await verifyVectors({ golden: [golden], lowerings: ['gqa keep-operator'] });
+  const states = (family: string) =>
+    new Set(cases.filter((one) => one.family === family).map(({ state }) => state));
+  expect(states('streamingllm')).toEqual(new Set(['reference']));
+  expect(states('recycled_attention')).toEqual(new Set(['reference']));
+  expect(states('retrieval_heads')).toEqual(new Set(['reference']));
+  const reinforced = cases.filter(({ family, case: id }) => family === 'vhr' && /reinforced/.test(id));
+  expect(new Set(reinforced.map(({ state }) => state))).toEqual(new Set(['reference']));
+});
+
+test('tolerances are relative where values are large', async () => {
+  const value = 1.5e8;
+  const of = (actual: number) => async () => {
+    const at = (data: number) => ({ shape: [1], data: Float64Array.of(data) });
+    return [{ name: 'log-probability', actual: at(actual), expected: at(value) }];
+  };
+  const judged = async (actual: number) => {
+    const report = await verifyVectors({
+      golden: [golden],
+      lowerings: ['gqa keep-operator'],
+      others: of(actual),
+    });
+    return report.cases[0]!.pass;
+  };
+  expect(await judged(value + 16)).toBe(true); // one step of float32 at this size
+  expect(await judged(value * 1.001)).toBe(false);
+  expect(await judged(Number.NaN)).toBe(false);
+});
+
+test('float16 stays within its tolerance', { timeout: MINUTES }, async () => {
+  const report = await verifyVectors({ golden: [golden], precision: 'float16' });
+  expect(report.cases.filter(({ pass }) => !pass)).toEqual([]);
+});
+
+test('a wrong expectation is a failed case with the quantity named', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'golden-'));
+  try {
+    const document = JSON.parse(await readFile(join(golden, 'zerotuning.json'), 'utf8'));
+    document[1].expected.output.data[0][0][3][0] += 0.01;
+    await writeFile(join(folder, 'zerotuning.json'), JSON.stringify(document));
+    const { cases, failed } = await verifyVectors({ golden: [folder], lowerings: ['gqa expand'] });
+    expect(failed).toBe(1);
+    const wrong = cases.find(({ pass }) => !pass)!;
+    expect(wrong).toMatchObject({ family: 'zerotuning', case: 'zt-prefill', worst: 'output' });
+    expect(wrong.maxAbsError).toBeCloseTo(0.01, 4);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('an unknown lowering and an empty folder are refused', async () => {
+  await expect(verifyVectors({ golden: [golden], lowerings: ['magic'] })).rejects.toThrow(
+    /LOWERING_UNKNOWN.*magic/,
+  );
+  await expect(verifyVectors({ golden: ['no-such-folder'] })).rejects.toThrow(/GOLDEN_NOT_FOUND/);
+});

@@ -5,7 +5,7 @@
 
 import type { Emit, Output } from '../../onnx/emitter.ts';
 import { DataType, type Node } from '../../onnx/index.ts';
-import { attendInBlocks, canTakeBlocks, type RowBlocks } from './row-blocks.ts';
+import { attendInBlocks, type RowBlocks } from './row-blocks.ts';
 
 export interface BiasedOperator {
   readonly node: Node;
@@ -13,14 +13,12 @@ export interface BiasedOperator {
   readonly position: number;
   /** DataType of its activations, which the bias must have. */
   readonly elemType: number;
-  /** Rows of the call, int64 [1]. */
-  readonly S: string;
   /** float32 [B|1, H|1, S|1, T]. */
   readonly bias: string;
-  /** Head size, where known. */
-  readonly D?: number | undefined;
-  /** For a GroupQueryAttention: take long calls whose bias is not neutral in blocks. */
-  readonly blocks?: RowBlocks | undefined;
+  /** int64 [4]: 1, 1, S, 1. */
+  readonly tall: string;
+  /** For a GroupQueryAttention of this head size: take long calls whose bias is not neutral in blocks. */
+  readonly blocks?: (RowBlocks & { readonly D: number }) | undefined;
 }
 
 /** Emits the operator; its outputs keep their names. A bias of zeros leaves them bit for bit. */
@@ -33,35 +31,25 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
   }
   const wanted = [0, 1, 2].filter((output) => node.outputs[output]);
   const pick = (outputs: readonly string[]): Output[] => wanted.map((output) => [outputs[output]!, elemType]);
-  const either = (e: Emit, condition: string, ...sides: [typeof whole, typeof whole]): Output[] =>
-    e.either(condition, ...sides).map((value) => [value, elemType]);
   const whole = (e: Emit) => pick(e.copy(node, wholeInputs(e, operator, typed), 3));
   const inBlocks = (e: Emit) =>
-    pick(attendInBlocks(e, node, blocks, elemType, blockBias(operator, typed), operator.D));
-  const several = (e: Emit): Output[] =>
-    either(
-      e,
-      e('GreaterOrEqual', [blocks.S, e.ints(2 * blocks.size)]),
-      (long) => {
-        const largest = long('ReduceMax', [long('Abs', [bias])], { keepdims: 0 });
-        const loud = long('Greater', [largest, long.float(0)]);
-        return either(long, long('And', [loud, canTakeBlocks(long, node)]), inBlocks, whole);
-      },
-      whole,
-    );
-  // Decoding pays for what stands before the operator at every token: of one row the bias has all rows already.
-  const one = (e: Emit) => pick(e.copy(node, inputsWith(e, operator, typed), 3));
+    pick(attendInBlocks(e, node, blocks, elemType, blockBias(operator, typed), blocks.D));
+  const loud = (e: Emit) => e('Greater', [e('ReduceL1', [bias], { keepdims: 0 }), e.float(0)]);
+  // Decoding pays for what stands before the operator at every token.
   emit.either(
-    blocks.oneRow,
-    one,
-    several,
+    blocks.long,
+    (long) => long.either(loud(long), inBlocks, whole).map((value) => [value, elemType]),
+    whole,
     wanted.map((output) => node.outputs[output]!),
   );
 }
 
+/** int64 [4], what a bias of one row is expanded to. @param S rows of the call, int64 [1] */
+export const tallShape = (emit: Emit, S: string): string =>
+  emit('Concat', [emit.ints(1, 1), S, emit.ints(1)], { axis: 0 });
+
 function wholeInputs(emit: Emit, operator: BiasedOperator, typed: string): string[] {
-  const tall = emit('Concat', [emit.ints(1, 1), operator.S, emit.ints(1)], { axis: 0 });
-  return inputsWith(emit, operator, emit('Expand', [typed, tall]));
+  return inputsWith(emit, operator, emit('Expand', [typed, operator.tall]));
 }
 
 /** @param rows the bias with all rows of the call */
@@ -75,17 +63,13 @@ function inputsWith(emit: Emit, { node, position }: BiasedOperator, rows: string
   return inputs;
 }
 
-/** Rows [from, to) and keys [0, end) of the bias; a bias of one row has it at every place. */
+/** Of the bias what a block reads; a bias of one row has it at every place. */
 function blockBias({ node, position }: BiasedOperator, typed: string) {
-  return (emit: Emit, from: string, to: string, end: string) => {
-    const height = emit.dim(typed, 2);
-    const first = emit('Min', [from, emit('Sub', [height, emit.ints(1)])]);
-    const rows = emit.slice(emit.slice(typed, 2, first, emit('Min', [to, height])), 3, emit.ints(0), end);
-    const tall = emit('Concat', [emit.ints(1, 1), emit('Sub', [to, from]), end], { axis: 0 });
-    const piece = emit('Expand', [rows, tall]);
+  return (emit: Emit, starts: string, ends: string, shape: string) => {
+    const piece = (x: string) => emit('Slice', [x, starts, ends, emit.ints(2, 3)]);
     const own = node.inputs[position];
-    if (!own) return piece;
-    return emit('Add', [emit.slice(emit.slice(own, 2, from, to), 3, emit.ints(0), end), piece]);
+    if (own) return emit('Add', [piece(own), piece(typed)]);
+    return emit('Expand', [piece(typed), shape]);
   };
 }
 

@@ -6,7 +6,7 @@ import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { maxAbsError } from '../reference/index.ts';
 import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Feed } from '../verify/runner.ts';
-import { attendBiased } from './biased.ts';
+import { attendBiased, tallShape } from './biased.ts';
 import { floatKnob, type Lowered, lowered } from './lowered.ts';
 import { D, feeds, gqa, H, OPSET, run } from './packed-gqa.test-support.ts';
 import { planRowBlocks } from './row-blocks.ts';
@@ -25,8 +25,9 @@ function site(node: Node, blockRows: number, logWeight: number[] = [0]): Lowered
   const T = emit('Reshape', [emit.cast('total', DataType.INT64), emit.ints(1)]);
   const first = emit.cast(emit('Equal', [emit.range(T), emit.int(0)]), DataType.FLOAT); // [T]
   const bias = emit('Mul', [emit('Unsqueeze', ['site.log_weight', emit.ints(2, 3)]), first]); // [1, H|1, 1, T]
-  const blocks = blockRows > 0 ? planRowBlocks(emit, { S, size: blockRows }) : undefined;
-  attendBiased(emit, { node, position: 10, elemType: DataType.FLOAT, S, bias, blocks });
+  const plan = blockRows > 0 && planRowBlocks(emit, (_key, make) => make(), { node, S, size: blockRows });
+  const blocks = plan ? { ...plan, D } : undefined;
+  attendBiased(emit, { node, position: 10, elemType: DataType.FLOAT, tall: tallShape(emit, S), bias, blocks });
   const knob = floatKnob('site.log_weight', ['B', 'H'], logWeight, [1, logWeight.length], 'ln γ');
   return lowered(emit, { knobs: [knob] });
 }

@@ -3,8 +3,8 @@
 import type { Emit } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Graph, type Node } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
-import { attendBiased } from '../lowerings/biased.ts';
-import { BLOCK_ROWS } from '../lowerings/row-blocks.ts';
+import { attendBiased, tallShape } from '../lowerings/biased.ts';
+import { BLOCK_ROWS, planRowBlocks } from '../lowerings/row-blocks.ts';
 import type { EditContext } from '../plan.ts';
 
 /**
@@ -60,12 +60,11 @@ export function attendInFront(
   once: EditContext['once'],
   blockRows = BLOCK_ROWS,
 ): void {
-  const oneRow = once(`blocks: one row of ${rows}`, () => emit('Equal', [rows, emit.ints(1)]));
-  const blocks = { S: rows, size: blockRows, oneRow };
-  const position = site.biasInput!;
   const elemType = site.elemType ?? DataType.FLOAT;
-  const operator = { node: withInput(node, position, own), position, elemType, D: site.headDim };
-  attendBiased(emit, { ...operator, S: rows, bias, blocks });
+  const position = site.biasInput!;
+  const tall = once(`tall ${rows}`, () => tallShape(emit, rows));
+  const blocks = { ...planRowBlocks(emit, once, { node, S: rows, size: blockRows }), D: site.headDim };
+  attendBiased(emit, { node: withInput(node, position, own), position, elemType, tall, bias, blocks });
 }
 
 /** int64 [1]: S of a fused site. */

@@ -44,6 +44,7 @@ export const zeroTuning = defineIntervention({
       kind: 'bias' as const,
       site,
       build: (context: EditContext, here: Site) => spanBias(context, here, layer, model.decoder.length),
+      multipleOf: LOG_GAMMA,
     })),
   }),
   knobs: ({ gamma, layers, heads, tokens }, model) => {

@@ -34,6 +34,8 @@ export type Edit =
       readonly site: Site;
       /** It does nothing but hide padding, which attention that is written out hides by itself. */
       readonly hidesPadding?: boolean;
+      /** The knob that it is a multiple of: where that is 0 everywhere, it does nothing at any site. */
+      readonly multipleOf?: string;
       build(context: EditContext, site: Site): string;
     }
   /** Multiply the queries, and with them the logits before mask and bias. The value is float32 [1|B, 1|H]. */

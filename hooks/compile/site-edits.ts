@@ -13,7 +13,7 @@ import type {
 import { REGISTRY } from '../../kernels/lowerings/registry.ts';
 import type { SegmentsPart } from '../../kernels/lowerings/segments/at-site.ts';
 import type { Edit, SegmentsEdit } from '../../kernels/plan.ts';
-import { type FrontBias, sequenceLength, withBias, withInput } from '../../kernels/site/bias.ts';
+import { anyLoud, type FrontBias, sequenceLength, withBias, withInput } from '../../kernels/site/bias.ts';
 import { fromBHST } from '../../kernels/site/layout.ts';
 import { queryPlace, scaleQueries, takeOutBias } from '../../kernels/site/query-scale.ts';
 import { DataType } from '../../onnx/index.ts';
@@ -27,6 +27,8 @@ interface Collected {
   readonly choice: Choice;
   readonly biases: string[];
   readonly beyondPadding: string[];
+  /** Of each bias a value that is 0 everywhere only where the bias is. */
+  readonly scales: string[];
   readonly factors: string[];
   lowered: boolean;
 }
@@ -56,7 +58,7 @@ export class SiteEdits {
   apply(edits: readonly Edit[], forced: LoweringName | undefined): void {
     for (const [site, own] of editsBySite(edits)) {
       const choice = chooseLowering(site, own, this.#context.target, forced);
-      const empty = { biases: [], beyondPadding: [], factors: [], lowered: false };
+      const empty = { biases: [], beyondPadding: [], scales: [], factors: [], lowered: false };
       this.#sites.set(site, { edits: own, choice, ...empty });
     }
     for (const edit of edits) this.#apply(edit);
@@ -78,6 +80,7 @@ export class SiteEdits {
     if (edit.kind === 'bias') {
       const value = edit.build(this.#context, site);
       own.biases.push(value);
+      own.scales.push(edit.multipleOf ?? value);
       if (!edit.hidesPadding) own.beyondPadding.push(value);
     } else if (edit.kind === 'query-scale') {
       this.#scaleQueries(site, own, edit.build(this.#context, site));
@@ -124,7 +127,7 @@ export class SiteEdits {
    * What is added to the logits: among the operator's inputs, or on scores that are a value.
    * @returns of a fused site, for lowerings that put it in front of the operator otherwise
    */
-  #addBias(site: Site, { biases }: Collected): FrontBias | undefined {
+  #addBias(site: Site, { biases, scales }: Collected): FrontBias | undefined {
     const bias = this.#sum(biases);
     if (bias === undefined) return undefined;
     const { emit, once, target } = this.#context;
@@ -138,7 +141,14 @@ export class SiteEdits {
     const rows = sequenceLength(emit, target.graph, site);
     const node = this.#rewiring.current(site.anchor);
     this.#rewiring.change(site.anchor, withBias(this.#context, site, node, typed, rows));
-    return { site, own: node.inputs[site.biasInput!] ?? '', bias, rows };
+    return { site, own: node.inputs[site.biasInput!] ?? '', bias, rows, loud: () => this.#loud(scales) };
+  }
+
+  /** bool of one element: some of the values are not 0. */
+  #loud(values: readonly string[]): string {
+    const { emit, once } = this.#context;
+    const loud = [...new Set(values)].map((value) => once(`loud ${value}`, () => anyLoud(emit, value)));
+    return once(`any of ${loud}`, () => loud.reduce((a, b) => emit.op('Or', [a, b], 'loud')));
   }
 
   /** factor: float32 [1|B, 1|H]. */

@@ -17,8 +17,8 @@ export interface BiasedOperator {
   readonly bias: string;
   /** int64 [4]: 1, 1, S, 1. */
   readonly tall: string;
-  /** For a GroupQueryAttention of this head size: take long calls whose bias is not neutral in blocks. */
-  readonly blocks?: (RowBlocks & { readonly D: number }) | undefined;
+  /** For a GroupQueryAttention of this head size: how it is taken in blocks, and whether, bool of one element. */
+  readonly blocks?: { readonly plan: RowBlocks; readonly taken: string; readonly D: number } | undefined;
 }
 
 /** Emits the operator; its outputs keep their names. A bias of zeros leaves them bit for bit. */
@@ -33,12 +33,10 @@ export function attendBiased(emit: Emit, operator: BiasedOperator): void {
   const pick = (outputs: readonly string[]): Output[] => wanted.map((output) => [outputs[output]!, elemType]);
   const whole = (e: Emit) => pick(e.copy(node, wholeInputs(e, operator, typed), 3));
   const inBlocks = (e: Emit) =>
-    pick(attendInBlocks(e, node, blocks, elemType, blockBias(operator, typed), blocks.D));
-  const loud = (e: Emit) => e('Greater', [e('ReduceL1', [bias], { keepdims: 0 }), e.float(0)]);
-  // Decoding pays for what stands before the operator at every token.
+    pick(attendInBlocks(e, node, blocks.plan, elemType, blockBias(operator, typed), blocks.D));
   emit.either(
-    blocks.long,
-    (long) => long.either(loud(long), inBlocks, whole).map((value) => [value, elemType]),
+    blocks.taken,
+    inBlocks,
     whole,
     wanted.map((output) => node.outputs[output]!),
   );

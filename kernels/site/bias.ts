@@ -47,7 +47,13 @@ export interface FrontBias {
   readonly bias: string;
   /** S, int64 [1]. */
   readonly rows: string;
+  /** bool of one element: whether it does anything, worked out when asked for. */
+  readonly loud: () => string;
 }
+
+/** bool []: some value is not 0. */
+export const anyLoud = (emit: Emit, values: string): string =>
+  emit.op('Greater', [emit.op('ReduceL1', [values], 'size', { keepdims: 0 }), emit.float(0)], 'loud');
 
 /**
  * The operator with its bias, long prompts in blocks of rows (kernels/lowerings/row-blocks.ts).
@@ -56,14 +62,17 @@ export interface FrontBias {
 export function attendInFront(
   emit: Emit,
   node: Node,
-  { site, own, bias, rows }: FrontBias,
+  { site, own, bias, rows, loud }: FrontBias,
   once: EditContext['once'],
   blockRows = BLOCK_ROWS,
 ): void {
   const elemType = site.elemType ?? DataType.FLOAT;
   const position = site.biasInput!;
   const tall = once(`tall ${rows}`, () => tallShape(emit, rows));
-  const blocks = { ...planRowBlocks(emit, once, { node, S: rows, size: blockRows }), D: site.headDim };
+  const plan = planRowBlocks(emit, once, { node, S: rows, size: blockRows });
+  const told = loud();
+  const taken = once(`${plan.long} and ${told}`, () => emit('And', [plan.long, told]));
+  const blocks = { plan, taken, D: site.headDim };
   attendBiased(emit, { node: withInput(node, position, own), position, elemType, tall, bias, blocks });
 }
 

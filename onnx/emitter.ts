@@ -166,7 +166,11 @@ type Basics = Pick<
   'op' | 'many' | 'as' | 'copy' | 'call' | 'add' | 'insert' | 'fresh' | 'opset' | 'nodes' | 'functions'
 >;
 
-function scopeEmitter(shared: Shared): Emit {
+/**
+ * @param around constants of the scope a sub-graph stands in: it reads them there, once however many sub-graphs there
+ *   are, since ONNX Runtime resolves every copy while it loads
+ */
+function scopeEmitter(shared: Shared, around?: Constants): Emit {
   const basics = nodeWriter(shared);
   const known = new Map<string, string>();
   /** What is the same however often it is asked for, in this scope. */
@@ -175,11 +179,12 @@ function scopeEmitter(shared: Shared): Emit {
     known.set(key, value);
     return value;
   };
-  const constants = constantWriter(shared, basics, once);
+  const own = constantWriter(shared, basics, once);
+  const constants: Constants = around ? { ...around, cast: own.cast, initializers: [] } : own;
   const shapes = shapeWriter(basics, constants, once);
   const emit = (op: string, inputs: readonly string[], attributes?: Attributes) =>
     basics.op(op, inputs, shortName(op), attributes);
-  return Object.assign(emit, basics, constants, shapes, subgraphWriter(shared, basics));
+  return Object.assign(emit, basics, constants, shapes, subgraphWriter(shared, basics, constants));
 }
 
 type Once = (key: string, make: () => string) => string;
@@ -302,9 +307,13 @@ function shapeWriter({ opset, op, fresh, add }: Basics, { ints, int }: Constants
   };
 }
 
-function subgraphWriter(shared: Shared, { fresh, add }: Basics): Pick<Emit, 'graph' | 'either'> {
+function subgraphWriter(
+  shared: Shared,
+  { fresh, add }: Basics,
+  constants: Constants,
+): Pick<Emit, 'graph' | 'either'> {
   const graph: Emit['graph'] = (inputs, body) => {
-    const inner = scopeEmitter(shared);
+    const inner = scopeEmitter(shared, constants);
     const names = inputs.map(() => fresh('input'));
     const outputs = body(inner, names);
     return makeGraph(fresh('body'), {

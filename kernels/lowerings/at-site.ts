@@ -18,7 +18,7 @@ import { choose, joined, type Part, renamed } from '../site/fragment.ts';
 import { operandsOf, rowsOf } from '../site/operands.ts';
 import { decodeStep } from './decode-step.ts';
 import { checkEdits, knobsOf, statesOf } from './edits.ts';
-import { expandedAttention } from './expanded.ts';
+import { type ExpandedOptions, expandedAttention } from './expanded.ts';
 import { ownPositions } from './group-query-attention.ts';
 import type { State } from './lowered.ts';
 import type { LoweringContext } from './lowering.ts';
@@ -161,7 +161,9 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
   const rows: Rows = (emit) => rowsOf(emit, site);
   const outputs = outputsOf(site);
   const types = { ...outputs.types, ...stateTypes(states, name) };
-  const main = withStates(expansion, states, types, rows, attend(site, expansion, false));
+  const lean = writtenRow(site, expansion);
+  const written = attend(site, expansion, { rowElsewhere: lean !== undefined });
+  const main = withStates(expansion, states, types, rows, written);
   const part = gated(expansion, types, main, () => {
     const own = Object.entries(outputs.values).map(([key, value]) => [value, `${name}.own.${key}`] as const);
     const rename = new Map(own);
@@ -173,7 +175,6 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
     return joined([unchanged], { ...Object.fromEntries(results), ...idleStates(expansion, states) });
   });
   const { row } = expansion;
-  const lean = writtenRow(site, expansion);
   const every = row && lean ? oneRow(expansion, row, states, types, lean, part) : part;
   const final = renamed(every, finalNames(every, outputs.values, states, name));
   const opsets = opsetsFor(opset);
@@ -183,7 +184,7 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
     states,
     { pattern: DataType.FLOAT },
     rows,
-    attend(site, expansion, true),
+    attend(site, expansion, { tapPattern: true }),
   );
   const results = { ...final.results, pattern: beside.results.pattern! };
   return { ...joined([final, beside], results), states, opsets };
@@ -276,7 +277,7 @@ function finalNames(
 function attend(
   site: Site,
   { opset, attentionMask, scoreBytes, positions }: Expansion,
-  tapPattern: boolean,
+  { tapPattern = false, rowElsewhere = false }: Pick<ExpandedOptions, 'tapPattern' | 'rowElsewhere'>,
 ): Write {
   return (name, edits, values) => {
     const operands = operandsOf(site, { name, opset, keys: attentionMask, positions });
@@ -294,7 +295,7 @@ function attend(
         present: cached,
         z: { value: `${name}.output`, layout: operands.zLayout },
       },
-      { edits, tapPattern, blockBytes: scoreBytes },
+      { edits, tapPattern, blockBytes: scoreBytes, rowElsewhere },
     );
     const taps = new Map(attention.taps.map((one) => [one.name, one.value]));
     const results = {

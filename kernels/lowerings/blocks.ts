@@ -1,10 +1,10 @@
 /**
  * Attention in blocks of query rows. Scores of all rows at once need B·H·S·T numbers; a block of rows needs a budget's
- * worth, stays in cache, and under a causal mask reads only the keys its rows can see. Short calls are one block and take the
- * plain branch of an If, calls of a single row a branch with fewer nodes still; long ones run a Loop whose last block may overlap the one before it.
+ * worth, stays in cache, and under a causal mask reads only the keys its rows can see. A Loop runs them, one for a short call;
+ * the last may overlap the one before it. Calls of a single row take a branch with fewer nodes.
  */
 
-import type { Emit, Output } from '../../onnx/emitter.ts';
+import type { Emit } from '../../onnx/emitter.ts';
 import { DataType } from '../../onnx/index.ts';
 
 /** Bytes of scores per block: about a last-level cache. Measured best at 8 to 16 MB for 32 heads of 64. */
@@ -199,17 +199,6 @@ function joinRows(emit: Emit, stacked: string, { count, rows }: Blocks, { S }: E
   const head = emit.slice(joined, 2, emit.ints(0), last);
   const tail = emit.slice(joined, 2, emit('Add', [last, overlap]), total);
   return emit('Concat', [head, tail], { axis: 2 });
-}
-
-/** The plain branch where one block is enough, else the other; both return the same outputs. */
-export function oneOrMore(
-  emit: Emit,
-  blocks: Blocks,
-  one: (emit: Emit) => readonly Output[],
-  more: (emit: Emit) => readonly Output[],
-): string[] {
-  const single = emit('Equal', [emit('Squeeze', [blocks.count]), emit.int(1)]);
-  return emit.either(single, one, more);
 }
 
 /** Iteration number and condition of a Loop body. */

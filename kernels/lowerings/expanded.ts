@@ -7,15 +7,7 @@
  */
 
 import { AttuneError } from '../../errors.ts';
-import {
-  DOMAIN,
-  type Emit,
-  emitter,
-  type Output,
-  type Primitive,
-  primitive,
-  toFloat,
-} from '../../onnx/emitter.ts';
+import { DOMAIN, type Emit, emitter, type Primitive, primitive, toFloat } from '../../onnx/emitter.ts';
 import { DataType, makeNode } from '../../onnx/index.ts';
 import type { Edit } from '../edits/edit.ts';
 import {
@@ -28,7 +20,6 @@ import {
   MOST_ROWS,
   mapAndSumBlocks,
   mapBlocks,
-  oneOrMore,
   wholeBlock,
 } from './blocks.ts';
 import { composeSteps } from './compose.ts';
@@ -78,6 +69,8 @@ export interface ExpandedOptions {
   readonly tapPattern?: boolean | undefined;
   /** Bytes of scores a block of rows may take. Default BLOCK_BYTES. */
   readonly blockBytes?: number | undefined;
+  /** Calls of one row after others go another way: no branch is made for them. */
+  readonly rowElsewhere?: boolean | undefined;
 }
 
 /**
@@ -87,7 +80,7 @@ export interface ExpandedOptions {
  */
 export function expandedAttention(
   site: ExpandedSite,
-  { edits: given, tapPattern = false, blockBytes = BLOCK_BYTES }: ExpandedOptions,
+  { edits: given, tapPattern = false, blockBytes = BLOCK_BYTES, rowElsewhere = false }: ExpandedOptions,
 ): Lowered {
   checkEdits(site, given);
   const edits = inOrder(given);
@@ -140,7 +133,10 @@ export function expandedAttention(
     outputs.push(['pattern', `${site.name}.pattern`], ['pattern_edited', `${site.name}.pattern_edited`]);
   }
 
-  const { definition, nested } = attentionFunction(site, edits, inputs, outputs, tapPattern)(site.opset);
+  const { definition, nested } = attentionFunction(site, edits, inputs, outputs, {
+    tapPattern,
+    rowElsewhere,
+  })(site.opset);
   const functions = new Map([...emit.functions, ...nested, [definition.name, definition]]);
   const call = makeNode(
     `${DOMAIN}.${definition.name}`,
@@ -181,7 +177,11 @@ function bnsd(emit: Emit, { value, layout }: HeadValue, N: number): string {
 }
 
 /** The function's name says what is in it: sites that differ only in numbers share it. */
-function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: boolean): string {
+function functionName(
+  site: ExpandedSite,
+  edits: readonly Edit[],
+  { tapPattern, rowElsewhere }: Pick<ExpandedOptions, 'tapPattern' | 'rowElsewhere'>,
+): string {
   const form = [
     site.causal ? 'Causal' : 'Full',
     site.window ? 'Window' : '',
@@ -193,7 +193,9 @@ function functionName(site: ExpandedSite, edits: readonly Edit[], tapPattern: bo
   const parts = edits.map(({ row, options }) =>
     [row.kind.replaceAll('-', ''), ...Object.values(options)].join('_'),
   );
-  return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : ''].filter(Boolean).join('_');
+  return [`${form}Attention`, ...parts, tapPattern ? 'tapped' : '', rowElsewhere ? 'rows' : '']
+    .filter(Boolean)
+    .join('_');
 }
 
 function attentionFunction(
@@ -201,12 +203,12 @@ function attentionFunction(
   edits: readonly Edit[],
   inputs: readonly [string, string][],
   outputs: readonly [string, string][],
-  tapPattern: boolean,
+  { tapPattern, rowElsewhere }: Pick<ExpandedOptions, 'tapPattern' | 'rowElsewhere'>,
 ): Primitive {
   const names = new Set(inputs.map(([name]) => name));
   const doc = `Attention of q [B, H, S, D] over k, v [B, K, T, ·] with ${edits.map(({ row }) => row.kind).join(', ') || 'no edits'}.`;
   const signature = {
-    name: functionName(site, edits, tapPattern),
+    name: functionName(site, edits, { tapPattern, rowElsewhere }),
     inputs: inputs.map(([name]) => name),
     outputs: outputs.map(([name]) => name),
     doc,
@@ -266,19 +268,17 @@ function attentionFunction(
       const { before, edited, results } = whole(emit, prepare(emit));
       values = [...results.map(([value]) => value), before, edited];
     } else {
-      const typed = (outputs: readonly string[]) => outputs.map((value): Output => [value, DataType.FLOAT]);
       const several = (e: Emit) => {
         const prepared = prepare(e);
         const scores = [e.dim('q', 0), e.dim('q', 1), prepared.extent.T];
         const blocks = countBlocks(e, 'budget', scores, S, site.causal ? MOST_ROWS : undefined);
-        const one = (inner: Emit) => whole(inner, prepared).results;
-        return typed(oneOrMore(e, blocks, one, (inner) => inBlocks(inner, prepared, blocks)));
+        // A short call is one block: a branch of its own would gain nothing but nodes to load.
+        return inBlocks(e, prepared, blocks);
       };
-      values = emit.either(
-        emit('Equal', [S, emit.ints(1)]),
-        (e) => whole(e, prepare(e, true), true).results,
-        several,
-      );
+      const one = (e: Emit) => whole(e, prepare(e, true), true).results;
+      values = rowElsewhere
+        ? several(emit).map(([value]) => value)
+        : emit.either(emit('Equal', [S, emit.ints(1)]), one, several);
     }
     for (const [i, [name]] of outputs.entries()) emit.as(name, 'Identity', [values[i]!]);
   });

@@ -17,7 +17,8 @@ export const keepInBlocks: Lowering = {
     const kept = keepOperator.supports(site, edits, target);
     if (kept !== true) return kept;
     if (site.operator !== 'com.microsoft.GroupQueryAttention') return 'is for GroupQueryAttention';
-    if (!site.anchor.inputs[3] || !site.anchor.inputs[4]) return 'needs a cache among the inputs of the operator';
+    if (!site.anchor.inputs[3] || !site.anchor.inputs[4])
+      return 'needs a cache among the inputs of the operator';
     if (!edits.some(({ kind }) => kind === 'bias')) return 'has nothing to gain without a bias';
     if (!BLOCKWISE.includes(target.ep)) {
       return `needs an operator that takes several rows and a cache, which ${target.ep} was not found to have`;

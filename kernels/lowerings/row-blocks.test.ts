@@ -4,8 +4,8 @@ import { afterAll, expect, test } from 'vitest';
 import { emitter } from '../../onnx/emitter.ts';
 import { changeNode, DataType, type Node } from '../../onnx/index.ts';
 import { maxAbsError } from '../reference/index.ts';
-import { asTensor } from '../verify/feeds.ts';
 import { anyLoud } from '../site/bias.ts';
+import { asTensor } from '../verify/feeds.ts';
 import { createRunner, type Feed } from '../verify/runner.ts';
 import { attendBiased, tallShape } from './biased.ts';
 import { floatKnob, type Lowered, lowered } from './lowered.ts';
@@ -29,7 +29,14 @@ function site(node: Node, blockRows: number, logWeight: number[] = [0]): Lowered
   const plan = blockRows > 0 && planRowBlocks(emit, (_key, make) => make(), { node, S, size: blockRows });
   const taken = plan && emit('And', [plan.long, anyLoud(emit, bias)]);
   const blocks = plan && taken ? { plan, taken, D } : undefined;
-  attendBiased(emit, { node, position: 10, elemType: DataType.FLOAT, tall: tallShape(emit, S), bias, blocks });
+  attendBiased(emit, {
+    node,
+    position: 10,
+    elemType: DataType.FLOAT,
+    tall: tallShape(emit, S),
+    bias,
+    blocks,
+  });
   const knob = floatKnob('site.log_weight', ['B', 'H'], logWeight, [1, logWeight.length], 'ln γ');
   return lowered(emit, { knobs: [knob] });
 }

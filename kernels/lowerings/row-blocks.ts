@@ -48,7 +48,7 @@ export function planRowBlocks(
     const plan = makePlan(emit, node, S, size);
     return [plan.long, plan.blocks, plan.seqlens, plan.totals, plan.rows, plan.positions];
   });
-  const [long, blocks, seqlens, totals, rows, positions] = values as [string, string, string, string, string, string];
+  const [long = '', blocks = '', seqlens = '', totals = '', rows = '', positions = ''] = values;
   return { long, blocks, seqlens, totals, rows, positions };
 }
 

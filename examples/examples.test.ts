@@ -1,9 +1,10 @@
 /** Every example runs from start to end and prints what it promises. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Bundle, bundle } from '../testbed/bundle.ts';
 
 const FOLDER = dirname(fileURLToPath(import.meta.url));
 
@@ -29,6 +30,12 @@ const PROMISES: Record<string, RegExp[]> = {
   ],
 };
 
+let programs: Bundle;
+beforeAll(async () => {
+  programs = await bundle(...Object.keys(PROMISES).map((name) => `examples/${name}`));
+});
+afterAll(() => programs[Symbol.dispose]());
+
 test('every example has its promises, and README links it', () => {
   const examples = readdirSync(FOLDER).filter((name) => /^\d.*\.ts$/.test(name));
   expect(examples.sort()).toEqual(Object.keys(PROMISES).sort());
@@ -38,7 +45,7 @@ test('every example has its promises, and README links it', () => {
 
 test.each(Object.entries(PROMISES))('%s', async (name, promises) => {
   const output = await new Promise<string>((done, fail) => {
-    execFile(process.execPath, ['--import', 'tsx', join(FOLDER, name)], (error, stdout, stderr) => {
+    execFile(process.execPath, programs.argv(basename(name, '.ts')), (error, stdout, stderr) => {
       if (error) fail(new Error(`${error.message}\n${stderr}`));
       else done(stdout);
     });

@@ -1,5 +1,5 @@
 /** attune calibrate as a user runs it, on a tiny model with random weights. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readProfile } from '../../calibration/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { uniformIntegers } from '../statistics/random.ts';
+import { type AttuneProcess, attuneProcess } from '../testing/attune-process.ts';
 import { calibrateCommand } from './calibrate.ts';
 import { evalCommand } from './eval.ts';
 
@@ -130,22 +132,27 @@ describe('what comes out', () => {
   });
 });
 
+let attune: AttuneProcess;
 const child = (out: string) =>
-  spawn(
-    process.execPath,
-    ['--import', 'tsx', 'eval/cli/main.ts', 'calibrate', ...flags(out), '--batch-tokens', '12'],
-    { cwd: repository, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
+  spawn(process.execPath, [...attune.argv, 'calibrate', ...flags(out), '--batch-tokens', '12'], {
+    cwd: repository,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
 const lines = (name: string) =>
   existsSync(path(name)) ? readFileSync(path(name), 'utf8').split('\n').length - 1 : 0;
 const reaching = async (name: string, count: number) => {
   while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
-/** Kills of one calibration; a longer run: ATTUNE_KILLS=100. */
-const KILLS = Number(process.env.ATTUNE_KILLS ?? 3);
+/** Kills of one calibration. */
+const KILLS = cases(3);
 
 describe('cut short', () => {
+  beforeAll(async () => {
+    attune = await attuneProcess();
+  });
+  afterAll(() => attune[Symbol.dispose]());
+
   test(`kill -9 at ${KILLS} random points, a second owner, Ctrl-C, and a last run: byte for byte the profile of an undisturbed one`, async () => {
     const whole = child('whole.json');
     expect(await new Promise((resolve) => whole.once('exit', resolve))).toBe(0);
@@ -222,13 +229,9 @@ describe('what is refused, before anything is measured', () => {
     await expect(calibrated('--intervention', 'act')).rejects.toThrow(/ARGUMENT_MISSING.*--model/);
   });
 
-  test('--help has examples', () => {
-    const { stdout, status } = spawnSync(
-      process.execPath,
-      ['--import', 'tsx', 'eval/cli/main.ts', 'calibrate', '--help'],
-      { cwd: repository, encoding: 'utf8' },
-    );
-    expect(status).toBe(0);
+  test('--help has examples', async () => {
+    const { stdout, code } = await calibrated('--help');
+    expect(code).toBe(0);
     expect(stdout).toMatch(/Examples:[\s\S]*attune calibrate --model/);
   });
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { attuneProcess } from '../testing/attune-process.ts';
 import { COMMANDS, runCommand } from './commands.ts';
 import { paintFor } from './paint.ts';
 
@@ -180,8 +181,8 @@ test('colour is for terminals, and NO_COLOR takes it from them', () => {
 });
 
 test('a reader that has seen enough is no error', async () => {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'eval/cli/main.ts', 'eval', '--help'], {
-    cwd: repository,
+  using attune = await attuneProcess();
+  const child = spawn(process.execPath, [...attune.argv, 'eval', '--help'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   child.stdout.destroy();

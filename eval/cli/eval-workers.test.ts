@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Bundle, bundle } from '../../testbed/bundle.ts';
 import { onlyWhere } from '../../testbed/only-where.test-support.ts';
 import { contentHash } from '../runner/content-hash.ts';
+import { attuneProcess } from '../testing/attune-process.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const root = mkdtempSync(join(tmpdir(), 'attune-workers-'));
@@ -94,16 +95,16 @@ test.each([
   expect(run('bad', ['--workers', '2', ...more]).stderr).toMatch(message);
 });
 
-test('a model of the testbed: the same report from two processes of one thread as from one of two', () => {
+test('a model of the testbed: the same report from two processes of one thread as from one of two', async () => {
+  using attune = await attuneProcess();
   const argv = (name: string, more: readonly string[]) => [
-    ...['--import', 'tsx', 'eval/cli/main.ts', 'eval', '--model', 'testbed/models/worlds-lm', '--task'],
-    ...['worlds-documents', '--limit', '10', '--intervention', 'zerotuning', '--params', '{"gamma":1.5}'],
+    ...['eval', '--model', 'testbed/models/worlds-lm', '--task', 'worlds-documents', '--limit', '5'],
+    ...['--intervention', 'zerotuning', '--params', '{"gamma":1.5}'],
     ...['--resamples', '100', '--out', path(name), ...more],
   ];
-  const real = (name: string, more: readonly string[]) =>
-    spawnSync(process.execPath, argv(name, more), { cwd: repository, encoding: 'utf8' });
-  expect(real('one', ['--threads', '2']).stderr).not.toContain('Error');
-  expect(real('two', ['--workers', '2']).stderr).not.toContain('Error');
+  const real = (name: string, more: readonly string[]) => attune.run(...argv(name, more));
+  expect(await real('one', ['--threads', '2'])).toMatchObject({ code: 0 });
+  expect(await real('two', ['--workers', '2'])).toMatchObject({ code: 0 });
   expect(report('two')).toBe(report('one'));
   const content = (name: string) =>
     rows(name)

@@ -1,23 +1,20 @@
 /** attune inspect and attune tap as a user runs them. */
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { type AttuneProcess, attuneProcess } from '../testing/attune-process.ts';
 
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'attune-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function attune(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((done) => {
-    execFile(process.execPath, ['--import', 'tsx', MAIN, ...argv], (error, stdout, stderr) => {
-      done({ code: error ? Number(error.code) : 0, stdout, stderr });
-    });
-  });
-}
+let command: AttuneProcess;
+beforeAll(async () => {
+  command = await attuneProcess();
+});
+afterAll(() => command[Symbol.dispose]());
+const attune = (...argv: string[]) => command.run(...argv);
 
 const llama = loadFixture('llama-gqa').folder;
 

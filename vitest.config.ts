@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests lie beside their source. Workers are few because ONNX Runtime sessions bring threads of their own. */
+/**
+ * Tests lie beside their source. Two workers, because ONNX Runtime sessions bring threads of their own. The files of a worker share
+ * its modules, whose loading would otherwise take as long as many of the tests: a test undoes what it changes of them.
+ */
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
@@ -11,5 +14,6 @@ export default defineConfig({
     hookTimeout: 1_800_000,
     maxWorkers: 2,
     pool: 'forks',
+    isolate: false,
   },
 });

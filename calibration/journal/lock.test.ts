@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { bundle } from '../../testbed/bundle.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { takeLock } from './lock.ts';
 import { lifeOf, thisProcess } from './owner.ts';
 
@@ -80,8 +81,8 @@ test('what a process says of itself is that it runs', () => {
   expect(lifeOf({ ...thisProcess(), boot: 'another' })).not.toBe('running');
 });
 
-/** How many times the lock changes hands; a longer run: ATTUNE_LOCK_RACES=5000. */
-const RACES = Number(process.env.ATTUNE_LOCK_RACES ?? 200);
+/** How many times the lock changes hands. */
+const RACES = cases(200);
 const PROCESSES = 4;
 
 /**

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Bundle, bundle } from '../../testbed/bundle.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { uniformIntegers } from '../statistics/random.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -74,7 +75,7 @@ const reaching = async (name: string, count: number) => {
   while (lines(name) < count) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
-const KILLS = 50;
+const KILLS = cases(12);
 
 /**
  * Kills at times drawn evenly over a whole run: while it starts, reads, scores, writes a row, writes the report. What was left
@@ -108,7 +109,7 @@ test(`kill -9 at ${KILLS} random times: the report of an undisturbed run, no row
   }
   // Runs were cut in many places, and more than one was brought to its end.
   expect(reached.size).toBeGreaterThan(KILLS / 4);
-  expect(folder).toBeGreaterThan(2);
+  expect(folder).toBeGreaterThan(1);
 }, 600_000);
 
 test('a disk that is full in the middle of a row: a typed error, and the next run goes on', async () => {

@@ -17,6 +17,7 @@ test.each([
   ['repeated kv heads', 'B H S D', ['B', 4, 'S', 8], ['B', 2, 2, 'S', 8], 'B K G S D'],
   ['one channel a head', 'B S H D', ['B', 'S', 2, 1], ['B', 'S', 2], 'B S HD'],
   ['heads joined to the positions', 'B S HD', ['B', 'S', 32], ['B', '2*S', 16], 'B SH D'],
+  ['an axis of 1 beside heads joined to the batch', 'BH S D', ['4*B', 'S', 8], [1, '4*B', 'S', 8], ' BH S D'],
   ['positions first', 'S BH D', ['S', '4*B', 8], ['S', 'B', 32], 'S B HD'],
 ])('before a Reshape: %s', (_, after, shape, from, before) => {
   expect(beforeReshape(after.split(' '), shape, from)).toEqual(before.split(' '));

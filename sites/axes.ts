@@ -119,9 +119,12 @@ export function beforeReshape(
 
 /** Letters for a run of axes; axes of size 1 go without when there are not enough letters. */
 function labelled(letters: string, run: readonly Dim[], known: ReadonlyMap<string, Dim>): Axes | undefined {
-  const direct = spread(letters, run, known);
-  if (direct) return direct;
   const kept = run.flatMap((dim, i) => (dim === 1 ? [] : [i]));
+  // A size that is a symbol has the batch in it: an axis of 1 beside it is none.
+  const whole = kept.length === 1 && letters.length > 1 ? known.get(letters) : undefined;
+  const merged = typeof whole === 'string' && whole === run[kept[0]!];
+  const direct = merged ? undefined : spread(letters, run, known);
+  if (direct) return direct;
   const fewer = spread(
     letters,
     kept.map((i) => run[i]!),

@@ -288,13 +288,19 @@ describe('P6: less common parts', () => {
     const parts = projected();
     const { s, q, k, v, x } = parts;
     const sinks = s.op('Expand', [s.op('Reshape', [s.weight(H), s.ints(1, H, 1, 1)]), s.ints(1, H, 9, 1)]);
-    const joined = s.op('Concat', [s.op('MatMul', [q, turned(s, k)]), sinks], { axis: -1 });
+    const scores = s.op('MatMul', [q, turned(s, k)]);
+    const joined = s.op('Concat', [scores, sinks], { axis: -1 });
     const stable = s.op('Sub', [joined, s.op('ReduceMax', [joined, s.ints(-1)])]);
     const pattern = s.op('Softmax', [stable], { axis: -1 });
     const kept = s.op('Slice', [pattern, s.ints(0), s.ints(-1), s.ints(3)]);
     const z = s.op('Transpose', [s.op('MatMul', [kept, v])], { perm: [0, 2, 1, 3] });
     s.output(s.op('Add', [x, s.op('MatMul', [s.op('Reshape', [z, s.ints(0, 0, X)]), s.weight(X, X)])]));
-    expect(only(s)).toMatchObject({ headSink: sinks, masks: [], patternOperand: { value: kept } });
+    expect(only(s)).toMatchObject({
+      headSink: sinks,
+      masks: [],
+      scores: { value: scores },
+      patternOperand: { value: kept },
+    });
   });
 
   test('projections between QuantizeLinear and DequantizeLinear', () => {

@@ -119,7 +119,7 @@ function describe(
     k: kStages,
     v: vStages,
     scoresRaw: scorePlace(scope, raw, scoreAxes.out),
-    scores: scorePlace(scope, node.inputs[0]!, scoreAxes.out),
+    scores: scorePlace(scope, path.unsunk ?? node.inputs[0]!, scoreAxes.out),
     pattern: scorePlace(scope, node.outputs[0]!, scoreAxes.out),
     patternOperand: scorePlace(
       scope,

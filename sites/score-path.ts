@@ -32,6 +32,8 @@ export interface ScorePath {
   readonly masks: readonly MaskUse[];
   /** A value joined to the scores on the key axis: learned sinks. */
   readonly sink: string | undefined;
+  /** What the Softmax is given but for the sinks, where nothing but a shift of all logits comes after they are joined. */
+  readonly unsunk: string | undefined;
 }
 
 const PRODUCTS: ReadonlySet<string> = new Set(['MatMul', 'com.microsoft.FusedMatMul', 'Einsum']);
@@ -72,6 +74,7 @@ interface Walk {
   scaled: boolean;
   capped: boolean;
   sink: string | undefined;
+  unsunk: string | undefined;
 }
 
 export function scorePath(scope: Scope, softmaxInput: string): ScorePath | undefined {
@@ -83,6 +86,7 @@ export function scorePath(scope: Scope, softmaxInput: string): ScorePath | undef
     scaled: false,
     capped: false,
     sink: undefined,
+    unsunk: undefined,
   };
   const dead = new Set<string>();
   const found = walk(scope, softmaxInput, start, LONGEST, dead);
@@ -101,6 +105,7 @@ export function scorePath(scope: Scope, softmaxInput: string): ScorePath | undef
     softcap: end.capped ? end.after : undefined,
     masks: end.masks,
     sink: end.sink,
+    unsunk: end.unsunk,
   };
 }
 
@@ -157,8 +162,13 @@ function through(scope: Scope, node: Node, so: Walk, left: number, dead: Set<str
     case 'Min':
     case 'Clip':
       return on(a);
-    case 'Concat':
-      return so.sink === undefined ? (on(a, { sink: b }) ?? on(b, { sink: a })) : undefined;
+    case 'Concat': {
+      if (so.sink !== undefined) return undefined;
+      const final = so.masks.length === 0 && !so.scaled && !so.capped;
+      const joined = (scores: string, sink: string) =>
+        on(scores, { sink, unsunk: final ? scores : undefined });
+      return joined(a, b) ?? joined(b, a);
+    }
     default:
       return undefined;
   }

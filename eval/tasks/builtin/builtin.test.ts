@@ -61,7 +61,13 @@ const COUNTS: Record<string, number> = {
 /** Tasks of files; those of the worlds are in worlds.test.ts, those with pictures in pictures.test.ts. */
 const fromFiles = [...builtinTasks.values()].filter(({ source, image }) => 'file' in source && !image);
 
-const load = async (name: string) => loadItems(builtinTasks.get(name)!, { root });
+const loaded = new Map<string, ReturnType<typeof loadItems>>();
+/** All items of a task, which are read and rendered once. */
+function load(name: string): ReturnType<typeof loadItems> {
+  const items = loaded.get(name) ?? loadItems(builtinTasks.get(name)!, { root });
+  loaded.set(name, items);
+  return items;
+}
 
 test('every built-in task has a count to be checked against', () => {
   expect(fromFiles.map(({ name }) => name).sort()).toEqual(Object.keys(COUNTS).sort());
@@ -172,7 +178,7 @@ onlyBeside('data').describe('with the data', () => {
   });
 
   test('nq-open-10: ten passages, the answering one at the place that is said', async () => {
-    const { items } = await loadItems(builtinTasks.get('nq-open-10')!, { root, limit: 60 });
+    const items = (await load('nq-open-10')).items.slice(0, 60);
     const { items: oracle } = await load('nq-open-oracle');
     const passageOf = (at: string) => {
       const item = oracle.find((one) => one.at === at);
@@ -214,7 +220,7 @@ onlyBeside('data').describe('with the data', () => {
   });
 
   test('function-vectors: five solved pairs of the same function before the one asked for', async () => {
-    const { items } = await loadItems(builtinTasks.get('function-vectors-abstractive')!, { root, limit: 40 });
+    const items = (await load('function-vectors-abstractive')).items.slice(0, 40);
     for (const item of items) {
       if (item.output !== 'loglikelihood') throw new Error(item.output);
       const [asked, ...examples] = item.context.split('\n\n').reverse();

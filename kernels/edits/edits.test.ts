@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { solveCompiled, WAYS } from '../../eval/verify/compiled.ts';
 import { DataType, makeGraph, makeValueInfo } from '../../onnx/index.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { knobsOf } from '../lowerings/edits.ts';
 import { editedPattern } from '../lowerings/pattern.ts';
 import type { Problem } from '../problem.ts';
@@ -225,7 +226,7 @@ async function proves(row: EditRow, lowering: string): Promise<number> {
         compared++;
       }
     }),
-    { numRuns: 12 },
+    { numRuns: cases(12) },
   );
   return compared;
 }

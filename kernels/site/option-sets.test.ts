@@ -1,16 +1,17 @@
 /**
  * Over the options of the fused operators' schemas: the pattern that is shown is what multiplies V, its rows sum to one
  * (less where a sink takes part), and reading it leaves the operator's result bit for bit. What ONNX Runtime itself
- * refuses is no set. ATTUNE_OPTION_SETS=600 tries more.
+ * refuses is no set.
  */
 import { expect, test } from 'vitest';
 import { createSession, loadRuntime } from '../../hooks/session/index.ts';
 import { assemble, encodeModel, openModel } from '../../onnx/index.ts';
 import { recognise } from '../../sites/index.ts';
 import { locatePoints } from '../../sites/points/index.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { type OptionSet, optionSet } from './option-sets.test-support.ts';
 
-const SETS = Number(process.env.ATTUNE_OPTION_SETS ?? 48);
+const SETS = cases(48);
 const runtime = await loadRuntime('node');
 const nothing = { size: 0, name: 'nothing', read: async () => new Uint8Array(0), close() {} };
 

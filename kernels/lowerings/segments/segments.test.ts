@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
+import { cases } from '../../../testbed/long.test-support.ts';
 import { documents, segmentsOf } from '../../edits/documents.ts';
 import type { Problem } from '../../problem.ts';
 import { block, build, maxAbsError, rePosition, rope, tensor } from '../../reference/index.ts';
@@ -66,8 +67,8 @@ function decided({ q, k, edits }: Problem): boolean {
 }
 
 test.each([
-  { runner: cpu, runs: 120 },
-  { runner: wasm, runs: 20 },
+  { runner: cpu, runs: cases(32) },
+  { runner: wasm, runs: cases(8) },
 ] satisfies { runner: Runner; runs: number }[])(
   'PINE equals the reference on $runner.ep, $runs layouts',
   async ({ runner, runs }) => {

@@ -3,6 +3,7 @@ import { AutoModelForCausalLM, Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { zeroTuning } from '../../interventions/index.ts';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from './index.ts';
 
 type Outputs = { logits: Tensor } & Record<string, Tensor>;
@@ -79,7 +80,9 @@ describe.each(['llama-eager', 'llama-sdpa', 'llama-gqa', 'gpt2'])('%s with ZeroT
   });
 });
 
-test('switching interventions 1,000 times in one session leaks nothing', async () => {
+const SWITCHES = cases(400);
+
+test(`switching interventions ${SWITCHES} times in one session leaks nothing`, async () => {
   const model = await load('llama-gqa');
   const feed = inputs([loadFixture('llama-gqa').greedy!.single.prompt]);
   const settings = [[], [zeroTuning({ gamma: 0.5 })], [zeroTuning({ gamma: [1, 2, 0.5, 1.1] })]];
@@ -92,8 +95,8 @@ test('switching interventions 1,000 times in one session leaks nothing', async (
     globalThis.gc?.();
     return process.memoryUsage().rss;
   };
-  const warm = await switchTimes(400);
-  const after = await switchTimes(1000);
+  const warm = await switchTimes(200);
+  const after = await switchTimes(SWITCHES);
   expect(model.sessions.model).toBe(session);
   expect(after / warm).toBeLessThan(1.05);
 });

@@ -2,6 +2,7 @@
 import { BaseStreamer, InterruptableStoppingCriteria, type Tensor } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { act, beamSearch, headScale, pine, tempScale, zeroTuning } from '../../interventions/index.ts';
+import { cases } from '../../testbed/long.test-support.ts';
 import { batch, load, logits, prompt, type TestModel } from './attuned.test-support.ts';
 import type { Intervention } from './index.ts';
 
@@ -237,13 +238,16 @@ describe('states belong to caches', () => {
   }, 600_000);
 });
 
-test('1,000 short requests with switches, padded batches, aborts and callbacks that throw', async () => {
+/** Short requests, eight at a time. */
+const REQUESTS = 8 * cases(40);
+
+test(`${REQUESTS} short requests with switches, padded batches, aborts and callbacks that throw`, async () => {
   const model = await fresh();
   // Of two kinds that remember, each in one variant: as many sessions as are kept.
-  const cases = CASES.filter(({ name }) => !['ACT, frozen', 'PINE, four', 'beams'].includes(name));
-  for (const each of cases) await run(model, each, 2);
+  const chosen = CASES.filter(({ name }) => !['ACT, frozen', 'PINE, four', 'beams'].includes(name));
+  for (const each of chosen) await run(model, each, 2);
   const short = new Map<string, string>();
-  for (const each of cases) short.set(each.name, await run(model, each, 2));
+  for (const each of chosen) short.set(each.name, await run(model, each, 2));
   class Throwing extends BaseStreamer {
     override put() {
       throw new Error('from a callback');
@@ -258,11 +262,11 @@ test('1,000 short requests with switches, padded batches, aborts and callbacks t
   let thrown = 0;
   let left = 0;
   let before = 0;
-  for (let i = 0; i < 1000; i += 8) {
-    if (i === 200) before = memory();
+  for (let i = 0; i < REQUESTS; i += 8) {
+    if (i === 80) before = memory();
     await Promise.all(
       Array.from({ length: 8 }, async (_, k) => {
-        const each = cases[(i + 3 * k) % cases.length]!;
+        const each = chosen[(i + 3 * k) % chosen.length]!;
         if (k === 5) {
           const failing = run(model, each, 2).then(() =>
             written(model, each.rows, 2, { ...each, streamer: new Throwing() }),
@@ -285,7 +289,7 @@ test('1,000 short requests with switches, padded batches, aborts and callbacks t
     left = Math.max(left, model.attune.sessions);
   }
   model.use([]);
-  expect({ wrong, thrown }).toEqual({ wrong: 0, thrown: 125 });
+  expect({ wrong, thrown }).toEqual({ wrong: 0, thrown: REQUESTS / 8 });
   // Two that rest, and those of the requests under way.
   expect(left).toBeLessThanOrEqual(10);
   expect(model.attune.sessions).toBeLessThanOrEqual(2);

@@ -54,8 +54,8 @@ test('what a method is told of a model was read off that model, on other items',
 test('the table shows the numbers of the report, and the page lies beside it', async () => {
   let stdout = '';
   const out = join(root, 'out');
-  // The language model alone: commands.test.ts runs all of it.
-  const stages = STAGES.slice(0, 2);
+  // The language model with one method a stage: commands.test.ts runs all of it.
+  const stages = STAGES.slice(0, 2).map((stage) => ({ ...stage, methods: stage.methods.slice(0, 1) }));
   const world = {
     loadModel: loadEvalModel,
     readIntervention,

@@ -141,7 +141,7 @@ describe('--json', () => {
       keys: ['profile', 'heldOut', 'search'],
     },
     verify: {
-      argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'fused-mha'],
+      argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'mha keep-operator'],
       keys: ['cases', 'notBuilt', 'passed', 'failed'],
     },
     interventions: { argv: ['act'], keys: ['interventions'] },

@@ -104,7 +104,8 @@ export function loweringsOf({ onnx, recognition, config, ep, opset = 0 }: Inspec
   if (recognition.sites.length === 0) return { bySite, refused };
   const facts = modelFacts(onnx, config ?? {}, recognition);
   const { graph } = recognition.model;
-  for (const [name, { kind: { plan } }] of [...definedKinds()].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const kinds = [...definedKinds().values()].map(({ kind }) => kind);
+  for (const { name, plan } of kinds.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const edits = answered(() => plan(facts).edits ?? []);
     if (typeof edits === 'string') {
       refused[name] = edits;

@@ -8,6 +8,7 @@ import { type Emit, emitter, opsetsFor } from '../../../onnx/emitter.ts';
 import { exclusiveRegion } from '../../../onnx/exclusive-region.ts';
 import {
   changeGraph,
+  changeNode,
   DataType,
   executionOrder,
   type FunctionDef,
@@ -263,6 +264,8 @@ export function aroundDocuments(
   const added: Node[] = [];
   /** Results that stay outside, since nodes that stay use them: by the names they get there. */
   const apart = new Map<string, string>();
+  /** Of these the keys and values. Whoever reads head outputs reads those of the If: what is read changes nothing. */
+  const caches = new Map<string, string>();
   for (const part of parts) {
     const { region, stays } = regionOf(index, part, elsewhere);
     const own = region.map((position) => graph.nodes[position]!);
@@ -272,14 +275,22 @@ export function aroundDocuments(
         return !results.has(name) && (index.isOutput(name) || leaves(index, name, region));
       }),
     );
-    for (const value of stays) apart.set(value, `attune.own/${value}`);
+    for (const value of stays) {
+      apart.set(value, `attune.own/${value}`);
+      if (value !== part.outputs.z) caches.set(value, `attune.own/${value}`);
+    }
     const extra = new Map(leaving.map((name) => [name, standIn(name, states)]));
     added.push(...part.around(own, extra, apart));
     for (const position of region) moved.add(position);
   }
   const gone = new Set([...moved].flatMap((position) => graph.nodes[position]!.outputs));
   const staying = graph.nodes.filter((_, position) => !moved.has(position));
-  const nodes = [...renamedThrough(staying, apart), ...added];
+  const kept = staying.map((node) =>
+    changeNode(renamedThrough([node], caches)[0]!, {
+      outputs: node.outputs.map((value) => apart.get(value) ?? value),
+    }),
+  );
+  const nodes = [...kept, ...added];
   const valueInfos = graph.valueInfos.filter(({ name }) => !gone.has(name));
   const whole = changeGraph(graph, { nodes, valueInfos });
   const order = executionOrder(new GraphIndex(whole));

@@ -4,7 +4,7 @@
  */
 import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface/transformers';
 import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
-import type { OrtSession } from '../../hooks/session/index.ts';
+import { loadRuntime, type OrtSession, type Runtime } from '../../hooks/session/index.ts';
 import { act, pine, zeroTuning } from '../../interventions/index.ts';
 import type { DecoderConfig } from '../../testbed/builders/decoder-config.ts';
 import type { Player } from '../lockstep.ts';
@@ -39,26 +39,30 @@ export class Contestant {
 
   private constructor(model: PreTrainedModel) {
     this.#model = model;
-    const sessions = model.sessions as unknown as Record<string, OrtSession>;
-    sessions.model = withDoor(sessions.model!, () => this.#door());
   }
 
   static async plain(shape: Shape, clock: Clock): Promise<Contestant> {
     const folder = await shape.folder();
     const options = { dtype: 'q4', session_options: sessionOptions(clock) } as const;
-    return new Contestant(await AutoModelForCausalLM.from_pretrained(folder, options));
+    const model = await AutoModelForCausalLM.from_pretrained(folder, options);
+    const contestant = new Contestant(model);
+    const sessions = model.sessions as unknown as Record<string, OrtSession>;
+    sessions.model = withDoor(sessions.model!, () => contestant.#door());
+    return contestant;
   }
 
   static async attuned(shape: Shape, clock: Clock, variant: Variant): Promise<Contestant> {
-    return new Contestant(
-      await from_pretrained(AutoModelForCausalLM, await shape.folder(), {
-        dtype: 'q4',
-        // The same runtime on both sides: bench/native compares runtimes.
-        runtime: 'onnxruntime',
-        session_options: sessionOptions(clock) as Record<string, unknown>,
-        interventions: interventionsOf(shape, variant),
-      }),
-    );
+    let open = async () => {};
+    const model = await from_pretrained(AutoModelForCausalLM, await shape.folder(), {
+      dtype: 'q4',
+      // The same ONNX Runtime on both sides: bench/native compares runtimes.
+      runtime: await doorRuntime(() => open()),
+      session_options: sessionOptions(clock) as Record<string, unknown>,
+      interventions: interventionsOf(shape, variant),
+    });
+    const contestant = new Contestant(model);
+    open = () => contestant.#door();
+    return contestant;
   }
 
   /** Greedy generation from a prompt of `context` tokens; one step per new token, the first one the prefill. */
@@ -101,6 +105,14 @@ export function withDoor(session: OrtSession, open: () => Promise<void>): OrtSes
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
+}
+
+/** onnxruntime-node with a door at each session: those of a model with attune are made when they are needed. */
+export async function doorRuntime(open: () => Promise<void>): Promise<Runtime> {
+  const { InferenceSession, Tensor } = await loadRuntime('node');
+  const create: Runtime['InferenceSession']['create'] = async (...args) =>
+    withDoor(await InferenceSession.create(...args), open);
+  return { InferenceSession: { create }, Tensor };
 }
 
 /** A table in which neighbouring heads and layers differ, around 1 as searches find them. */

@@ -8,7 +8,7 @@ import { type AttunedModel, type Intervention, wrap } from '../../hooks/model/in
 import type { OrtSession } from '../../hooks/session/index.ts';
 import type { Player } from '../lockstep.ts';
 import { qwenInt4Folder } from '../models/qwen-int4.ts';
-import { sessionOptions, withDoor } from '../overhead/models.ts';
+import { doorRuntime, sessionOptions, withDoor } from '../overhead/models.ts';
 import type { Clock } from '../paired.ts';
 
 /** A token id of the vocabulary that text below does not use. */
@@ -23,18 +23,25 @@ export class Contestant {
 
   private constructor(model: PreTrainedModel) {
     this.#model = model;
-    const sessions = model.sessions as unknown as Record<string, OrtSession>;
-    sessions.model = withDoor(sessions.model!, () => this.#door());
   }
 
   static async plain(clock: Clock): Promise<Contestant> {
-    return new Contestant(await load(clock));
+    const model = await load(clock);
+    const contestant = new Contestant(model);
+    const sessions = model.sessions as unknown as Record<string, OrtSession>;
+    sessions.model = withDoor(sessions.model!, () => contestant.#door());
+    return contestant;
   }
 
   static async attuned(clock: Clock, interventions: readonly Intervention[]): Promise<Contestant> {
     const model = await load(clock);
     const session_options = sessionOptions(clock) as Record<string, unknown>;
-    return new Contestant(await wrap(model, await qwenInt4Folder(), { interventions, session_options }));
+    let open = async () => {};
+    const runtime = await doorRuntime(() => open());
+    const options = { interventions, session_options, runtime };
+    const contestant = new Contestant(await wrap(model, await qwenInt4Folder(), options));
+    open = () => contestant.#door();
+    return contestant;
   }
 
   /** What the last prompt's intervention reported. */

@@ -114,6 +114,8 @@ describe.skipIf(!native)(`a process lives and ends in peace${WHY_NOT}`, () => {
           (a) => (a[6][0].output = 50),
           (a) => (a[6][0].total = 4_000_000_000),
           (a) => (a[6][0].total = -1),
+          (a) => a[6].push(a[6][0]),
+          (a) => a[6].push({ ...a[6][1], output: a[6][0].output }),
           (a) => (a[6] = 'nonsense'),
           (a) => (a[7] = {}),
         ];

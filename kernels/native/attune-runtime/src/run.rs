@@ -153,6 +153,9 @@ impl Run {
         let Some(Input { element, dims, fed, .. }) = self.inputs.get(input) else {
             return fault("NATIVE_TENSOR", format!("cache {input} of {} feeds", self.inputs.len()));
         };
+        if self.appended.iter().any(|one| one.input == input || one.output == output) {
+            return fault("NATIVE_TENSOR", format!("cache {input} is shared twice"));
+        }
         let (Some(width), &[batch, heads, from, size]) = (width(*element), dims.as_slice()) else {
             return fault("NATIVE_TENSOR", format!("a cache of element type {element}, {dims:?}"));
         };

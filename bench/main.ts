@@ -1,4 +1,4 @@
-/** The attune command of a checkout: that of the package, and `bench`. */
+/** The attune command of a checkout: that of the package, `bench` and `fuzz`. */
 import { COMMANDS } from '../eval/cli/commands.ts';
 import { start } from '../eval/cli/start.ts';
 
@@ -7,5 +7,9 @@ start({
   bench: {
     summary: 'measure speed against bounds',
     load: async () => (await import('./cli.ts')).benchCommand,
+  },
+  fuzz: {
+    summary: 'mutated model files: a right answer or a typed error for each',
+    load: async () => (await import('./fuzz/command.ts')).fuzzCommand,
   },
 });

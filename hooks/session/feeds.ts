@@ -95,8 +95,12 @@ function implied(
       return make([], [0]);
   }
   if (/^past/.test(input.name) && input.shape) {
-    const dims = input.shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? batch : 0));
-    return make(dims, []);
+    const dims = input.shape.map((dim, axis) => {
+      if (typeof dim === 'number' && dim >= 0) return dim;
+      return axis === 0 ? batch : 0;
+    });
+    // A cache of a fixed length is not empty, and what it holds does not follow from the other inputs.
+    if (dims.includes(0)) return make(dims, []);
   }
   throw new AttuneError('INPUT_MISSING', {
     found: `no value for input "${input.name}"`,

@@ -3,9 +3,15 @@
  * a real decoder that answers at once. It is what the wrapper adds to a token at most, and can be measured to the
  * microsecond where whole tokens are noisy.
  */
-import { isPadded } from '../../hooks/model/padding.ts';
+
 import { RequestTracker } from '../../hooks/model/request.ts';
-import { type Feeds, HookedSession, loadRuntime, type OrtTensor } from '../../hooks/session/index.ts';
+import {
+  type Feeds,
+  HookedSession,
+  isPadded,
+  loadRuntime,
+  type OrtTensor,
+} from '../../hooks/session/index.ts';
 import { QWEN_05B } from '../models/qwen-int4.ts';
 import { median } from '../statistics.ts';
 import type { Measurement } from '../suite.ts';

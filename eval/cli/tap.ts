@@ -2,9 +2,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import { checkFeeds } from '../../hooks/model/index.ts';
 import {
   completeFeeds,
   createSession,
+  isPadded,
   loadRuntime,
   type Nested,
   type OrtTensor,
@@ -92,7 +94,9 @@ export async function tapCommand(argv: readonly string[]): Promise<number> {
     const runtime = await loadRuntime('node');
     const given = { ...readInputs(args.list('input')), ...(await tokenise(args.text('text'), path)) };
     const feeds = completeFeeds(file.model.graph, given, runtime);
-    await using session = await createSession(file, recognition, { taps }, { runtime });
+    checkFeeds(feeds, file.model.graph, config);
+    const options = { runtime, padding: isPadded(feeds) };
+    await using session = await createSession(file, recognition, { taps }, options);
     const written: Record<string, OrtTensor> = {};
     session.listen((values) => {
       for (const [name, tensor] of values) written[name] = tensor;

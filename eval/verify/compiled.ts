@@ -10,7 +10,7 @@ import {
   type Knob,
   type LoweringName,
 } from '../../hooks/compile/index.ts';
-import { paddingPlan } from '../../hooks/model/padding.ts';
+import { paddingPlan } from '../../hooks/session/index.ts';
 import { segmentsOf } from '../../kernels/edits/documents.ts';
 import { headScale, temperature } from '../../kernels/edits/index.ts';
 import { BEYOND } from '../../kernels/lowerings/blocks.ts';

@@ -7,6 +7,7 @@ import { AttuneError } from '../../errors.ts';
 import { openModel } from '../../onnx/index.ts';
 import { chooseRuntime, type OrtSession, providersOf, type Runtime } from '../session/index.ts';
 import type { NativeMethods } from './call.ts';
+import { imageToken } from './check-inputs.ts';
 import { ContrastStreams } from './decoding/index.ts';
 import { type ModelFacts, modelFacts } from './facts.ts';
 import { FileIdentity } from './file-identity.ts';
@@ -133,10 +134,4 @@ export async function attach<M extends TransformersModel>(
 function cachesStay({ file }: ModelFacts): object {
   const names = file.model.graph.outputs.map(({ name }) => name).filter((name) => name.startsWith('present'));
   return { preferredOutputLocation: Object.fromEntries(names.map((name) => [name, 'gpu-buffer'])) };
-}
-
-/** Token that stands for image features; transformers spells it in two ways. */
-function imageToken(config: Readonly<Record<string, unknown>>): number | undefined {
-  const token = config.image_token_id ?? config.image_token_index;
-  return typeof token === 'number' ? token : undefined;
 }

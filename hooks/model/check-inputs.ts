@@ -1,6 +1,6 @@
 /** What a model is called with, checked before anything runs, in the caller's words. Letters: B rows, S new tokens, P cached, T = P + S. */
 import { AttuneError } from '../../errors.ts';
-import type { ValueInfo } from '../../onnx/index.ts';
+import type { Graph, ValueInfo } from '../../onnx/index.ts';
 import type { ModelFacts } from './facts.ts';
 
 interface Tensorish {
@@ -59,6 +59,28 @@ export function checkInputs(inputs: Inputs, { config, declared, imageToken }: Ch
   const P = checkCache(inputs.past_key_values, B, declared);
   const mask = tensorOf(inputs.attention_mask);
   if (mask) checkMask(mask, B, S, P, name);
+}
+
+/**
+ * What a bare session is fed, caches under the names of its inputs.
+ * @throws as checkInputs
+ */
+export function checkFeeds(
+  feeds: Inputs,
+  { inputs }: Pick<Graph, 'inputs'>,
+  config: CheckedModel['config'] = {},
+): void {
+  // Of cross-attention a cache is as long as the other sequence.
+  const cached = Object.entries(feeds).filter(([name]) => /^past/.test(name) && !/encoder|cross/.test(name));
+  const declared = new Map(inputs.map((input) => [input.name, input]));
+  const model = { config, declared, imageToken: imageToken(config) };
+  checkInputs({ ...feeds, past_key_values: Object.fromEntries(cached) }, model);
+}
+
+/** Token that stands for image features; transformers spells it in two ways. */
+export function imageToken(config: Readonly<Record<string, unknown>>): number | undefined {
+  const token = config.image_token_id ?? config.image_token_index;
+  return typeof token === 'number' ? token : undefined;
 }
 
 const tensorOf = (value: unknown): Tensorish | undefined =>

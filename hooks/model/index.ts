@@ -2,6 +2,7 @@
 
 export { type Activation, ActivationCache } from './activation.ts';
 export type { TransformersModel, TransformersModelClass } from './attach.ts';
+export { checkFeeds } from './check-inputs.ts';
 export type {
   Contrast,
   ContrastContext,

@@ -4,9 +4,8 @@
  */
 import type { HookPoint } from '../../sites/points/index.ts';
 import type { Edit, Knob, KnobValue, Plan } from '../compile/index.ts';
-import type { Feeds, PassResults, TapListener } from '../session/index.ts';
+import { type Feeds, type PassResults, paddingPlan, type TapListener } from '../session/index.ts';
 import type { ModelFacts } from './facts.ts';
-import { paddingPlan } from './padding.ts';
 import { STAGES } from './report.ts';
 import type { PlacedKind } from './stack.ts';
 

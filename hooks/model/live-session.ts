@@ -9,6 +9,7 @@ import {
   executionProviderOf,
   type Feeds,
   type HookedSession,
+  isPadded,
   type OrtTensor,
   type PassResults,
   type RunSettings,
@@ -21,7 +22,6 @@ import type { ModelFacts } from './facts.ts';
 import type { FileIdentity } from './file-identity.ts';
 import type { InterventionKind, Pass } from './intervention.ts';
 import { LiveGraph, memoryOf } from './live-graph.ts';
-import { isPadded } from './padding.ts';
 import type { RequestState } from './request.ts';
 import { CallScope, type Scope } from './scope.ts';
 import { SessionPool } from './session-pool.ts';

@@ -2,8 +2,8 @@
 import { AutoModelForCausalLM, Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadFixture } from '../../testbed/fixtures/load.ts';
+import { isPadded } from '../session/index.ts';
 import { from_pretrained, type TransformersModel } from './index.ts';
-import { isPadded } from './padding.ts';
 
 const { folder, greedy } = loadFixture('llama-gqa');
 const rows = greedy!.batch!;

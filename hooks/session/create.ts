@@ -11,6 +11,7 @@ import {
 } from '../../onnx/index.ts';
 import type { Recognition } from '../../sites/site.ts';
 import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
+import { paddingPlan } from './padding.ts';
 import { executionProviderOf } from './provider.ts';
 import { isWeb, loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
@@ -30,13 +31,19 @@ export interface SessionOptions {
   readonly weights?: 'reference' | 'copy';
   /** How attention is computed; by default the lowering measured cheapest, in 16 MiB of scores. */
   readonly kernels?: KernelOptions | undefined;
+  /**
+   * Correct left padding on GroupQueryAttention exports, about 4 % of a prefill. Without it such a session refuses padded feeds
+   * (PADDING_UNCORRECTED): the operator would attend to padding, and miss as many of the newest keys.
+   */
+  readonly padding?: boolean;
   /** States of caches, to be shared by the sessions of one model. */
   readonly states?: StateStore;
 }
 
 /**
  * @param recognition what `recognise` found in the file
- * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile
+ * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile; its runs
+ *   PADDING_UNCORRECTED
  */
 export async function createSession(
   file: OnnxFile,
@@ -46,7 +53,13 @@ export async function createSession(
 ): Promise<HookedSession> {
   const runtime = options.runtime ?? (await loadRuntime());
   const ep = executionProviderOf(runtime, options.session);
-  return startSession(file, compile(recognition, plan, { ...options.kernels, ep }), { ...options, runtime });
+  const hasMask = file.model.graph.inputs.some(({ name }) => name === 'attention_mask');
+  const { edits: correction = [] } = paddingPlan(recognition.sites, hasMask);
+  const whole = options.padding ? { ...plan, edits: [...correction, ...(plan.edits ?? [])] } : plan;
+  const compiled = compile(recognition, whole, { ...options.kernels, ep });
+  const session = await startSession(file, compiled, { ...options, runtime });
+  if (!options.padding && correction.length > 0) session.refusePadding();
+  return session;
 }
 
 /** The session of a graph that was compiled already. */

@@ -7,6 +7,8 @@ import { loadRuntime } from './runtime.ts';
 const runtime = await loadRuntime('node');
 const withCache = (shape: (string | number)[]) =>
   makeGraph('decoder', {
+    nodes: [],
+    outputs: [],
     inputs: [
       makeValueInfo('input_ids', DataType.INT64, ['B', 'S']),
       makeValueInfo('past_key_values.0.key', DataType.FLOAT, shape),

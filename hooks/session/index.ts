@@ -15,6 +15,7 @@ export {
   type NativeRuntime,
   type NativeSession,
 } from './native/index.ts';
+export { isPadded, paddingPlan } from './padding.ts';
 export { executionProviderOf } from './provider.ts';
 export {
   type Backend,

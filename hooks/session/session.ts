@@ -5,6 +5,7 @@
 import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
 import { dataTypeName } from '../../onnx/index.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
+import { isPadded } from './padding.ts';
 import {
   type Feeds,
   type Fetches,
@@ -66,6 +67,7 @@ export class HookedSession implements OrtSession {
   readonly #store: StateStore;
   #feeder: KnobFeeder | undefined;
   #settings: Settings | undefined;
+  #refusesPadding = false;
   #runs = 0;
   /** Ends when the last run has ended and the session is released. */
   #released: Promise<void> | undefined;
@@ -148,6 +150,11 @@ export class HookedSession implements OrtSession {
     this.#settings = settings;
   }
 
+  /** Refuse feeds whose mask hides tokens, for a graph that would read them as text. */
+  refusePadding(): void {
+    this.#refusesPadding = true;
+  }
+
   /** Whether anyone is handed the taps. */
   get listening(): boolean {
     return this.#listeners.size > 0;
@@ -165,7 +172,7 @@ export class HookedSession implements OrtSession {
 
   /**
    * A run under other settings, with other knob values, or with reports.
-   * @throws AttuneError SESSION_RELEASED, STATE_MISMATCH, KNOB_SHAPE, RUN_FAILED with ONNX Runtime's words
+   * @throws AttuneError SESSION_RELEASED, PADDING_UNCORRECTED, STATE_MISMATCH, KNOB_SHAPE, RUN_FAILED with ONNX Runtime's words
    */
   async pass(
     feeds: Feeds,
@@ -176,6 +183,7 @@ export class HookedSession implements OrtSession {
     if (this.#released) {
       throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
     }
+    if (this.#refusesPadding && isPadded(feeds)) throw uncorrected();
     this.#runs++;
     try {
       return await this.#pass(feeds, options, fetchesOrOptions, runOptions);
@@ -339,3 +347,11 @@ function ortType(elemType: number): string {
   const name = dataTypeName(elemType);
   return ORT_TYPES[name] ?? name;
 }
+
+const uncorrected = (): AttuneError =>
+  new AttuneError('PADDING_UNCORRECTED', {
+    at: 'attention_mask',
+    found: 'padding, on an export whose attention counts real tokens and takes them for the first',
+    expected: 'a session that corrects it',
+    hint: 'Create the session with { padding: true }.',
+  });

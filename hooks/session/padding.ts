@@ -5,14 +5,14 @@
  * depends on differences of positions only, so shifted rows need nothing else.
  * ORT contrib operators, GroupQueryAttention: inputs 5 (seqlens_k), 10 (attention_bias).
  *
- * The bias costs about 4 % of a prefill (docs/performance.md), so the correction is compiled in when the first padded
- * batch comes.
+ * The bias costs about 4 % of a prefill (docs/performance.md), so models have the correction compiled in when the first padded
+ * batch comes; a bare session is made with it (`padding: true`), or refuses padded feeds.
  */
 
 import { DataType } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 import type { EditContext, Plan } from '../compile/index.ts';
-import type { Feeds } from '../session/index.ts';
+import type { Feeds } from './runtime.ts';
 
 /** Finite, so that a padded query row, which sees padding only, stays finite too; exp of it is 0 in any float. */
 const MASKED = -1e9;

@@ -4,7 +4,8 @@
  */
 import type { State } from '../../kernels/lowerings/lowered.ts';
 import type { LoweringContext, LoweringName, SiteFragment } from '../../kernels/lowerings/lowering.ts';
-import { aroundDocuments, SharedParts } from '../../kernels/lowerings/segments/at-site.ts';
+import { aroundDocuments } from '../../kernels/lowerings/segments/around.ts';
+import { SharedParts } from '../../kernels/lowerings/segments/shared-parts.ts';
 import type { Carried, Edit, EditContext } from '../../kernels/plan.ts';
 import { type Emit, graphEmitter, opsetsFor } from '../../onnx/emitter.ts';
 import {

@@ -11,7 +11,7 @@ import type {
   SiteWork,
 } from '../../kernels/lowerings/lowering.ts';
 import { REGISTRY } from '../../kernels/lowerings/registry.ts';
-import type { SegmentsPart } from '../../kernels/lowerings/segments/at-site.ts';
+import type { SegmentsPart } from '../../kernels/lowerings/segments/around.ts';
 import type { Edit, SegmentsEdit } from '../../kernels/plan.ts';
 import { anyLoud, type FrontBias, sequenceLength, withBias, withInput } from '../../kernels/site/bias.ts';
 import { fromBHST } from '../../kernels/site/layout.ts';

@@ -6,7 +6,8 @@
 import type { Site } from '../../sites/site.ts';
 import type { SegmentsEdit } from '../plan.ts';
 import type { CompanionName, LoweringContext, SiteWork, Supports } from './lowering.ts';
-import { type SegmentsPart, segmentsContext, segmentsOf } from './segments/at-site.ts';
+import type { SegmentsPart } from './segments/around.ts';
+import { segmentsContext, segmentsOf } from './segments/at-site.ts';
 
 export const documents = {
   name: 'documents',

@@ -9,7 +9,7 @@ import type { Edit, EditContext } from '../plan.ts';
 import type { FrontBias } from '../site/bias.ts';
 import type { Part } from '../site/fragment.ts';
 import type { State } from './lowered.ts';
-import type { SharedParts } from './segments/at-site.ts';
+import type { SharedParts } from './segments/shared-parts.ts';
 
 /** Ways of computing every call of a site. */
 export const LOWERINGS = ['keep-operator', 'keep-in-blocks', 'expand', 'at-pattern'] as const;

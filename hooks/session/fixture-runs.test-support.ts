@@ -11,7 +11,7 @@ import {
   type GoldenTensor,
   integers,
 } from '../../testbed/fixtures/load.ts';
-import { completeFeeds, createSession, loadRuntime, type Nested, type OrtTensor } from './index.ts';
+import { completeFeeds, createSession, isPadded, loadRuntime, type Nested, type OrtTensor } from './index.ts';
 
 export const runtime = await loadRuntime('node');
 
@@ -107,7 +107,12 @@ export async function run(
   feeds: Feeds,
   session: Readonly<Record<string, unknown>> = {},
 ): Promise<{ outputs: Record<string, OrtTensor>; tapped: ReadonlyMap<string, OrtTensor> }> {
-  const hooked = await createSession(file, recognition, { taps }, { runtime, session });
+  const hooked = await createSession(
+    file,
+    recognition,
+    { taps },
+    { runtime, session, padding: isPadded(feeds) },
+  );
   let tapped: ReadonlyMap<string, OrtTensor> = new Map();
   hooked.listen((delivered) => {
     tapped = delivered;

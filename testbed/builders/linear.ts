@@ -62,12 +62,18 @@ function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0]! : new Uint8Array(Buffer.concat(parts));
 }
 
+/** Columns that are read together, so that a line of the cache is used whole. */
+const TILE = 16;
+
 /** [rows, columns] → [columns, rows] */
 function transpose(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(matrix.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      result[column * rows + row] = matrix[row * columns + column]!;
+  for (let from = 0; from < columns; from += TILE) {
+    const to = Math.min(from + TILE, columns);
+    for (let row = 0; row < rows; row++) {
+      for (let column = from; column < to; column++) {
+        result[column * rows + row] = matrix[row * columns + column]!;
+      }
     }
   }
   return result;

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { AttuneError } from '../../errors.ts';
 import type { DecoderConfig } from '../builders/decoder-config.ts';
+import { halfSplit } from '../builders/half-split.ts';
 
 export interface Checkpoint {
   readonly config: DecoderConfig;
@@ -78,21 +79,4 @@ export function readCheckpoint(path: string): Checkpoint {
   parameters.set('model.norm.weight', take(dim));
   // freq_cis_real and freq_cis_imag follow: cos and sin of position · frequency.
   return { config, parameters };
-}
-
-/**
- * Rows of a projection from interleaved rotary pairs (2i, 2i+1) to half-split pairs (i, i + D/2): within every
- * head the even rows first, then the odd ones.
- */
-function halfSplit(weights: Float32Array, heads: number, headDim: number): Float32Array {
-  const columns = weights.length / (heads * headDim);
-  const result = new Float32Array(weights.length);
-  for (let head = 0; head < heads; head++) {
-    for (let i = 0; i < headDim; i++) {
-      const source = i < headDim / 2 ? 2 * i : 2 * i - headDim + 1;
-      const from = (head * headDim + source) * columns;
-      result.set(weights.subarray(from, from + columns), (head * headDim + i) * columns);
-    }
-  }
-  return result;
 }

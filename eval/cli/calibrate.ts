@@ -17,7 +17,7 @@ import { type Progress, progress } from '../runner/progress.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 import { calibrationItem, estimateBy, searchMetric } from './calibration-items.ts';
 import { planTask, required } from './eval-plan.ts';
-import { MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
+import { CHAT_FLAGS, chatOf, MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 import { indices, number, numbers } from './number-list.ts';
 
 const USAGE: Usage = {
@@ -101,6 +101,7 @@ const USAGE: Usage = {
     },
     margin: { type: 'string', value: '<x>', description: 'act: a head is kept if it gains more; default 0' },
     ...MODEL_FLAGS,
+    ...CHAT_FLAGS,
     'batch-tokens': {
       type: 'string',
       value: '<n>',
@@ -146,7 +147,7 @@ export async function calibrateCommand(
   const samples = args.integer('samples', 1) ?? 500;
   const heldOut = args.integer('held-out', 1) ?? 500;
   const batchTokens = args.integer('batch-tokens', 1);
-  const modelOptions = modelOptionsOf(args);
+  const modelOptions = { ...modelOptionsOf(args), ...chatOf(args) };
   const tasks: Awaited<ReturnType<typeof planTask>>[] = [];
   for (const task of required(args, 'task', 'calibrate')) {
     const split = args.text('split') ?? (task.startsWith('worlds-') ? 'calibration' : undefined);

@@ -4,7 +4,7 @@ import { AttuneError } from '../../errors.ts';
 import { type MetricName, termsOf } from '../metrics/index.ts';
 import { type Item, outputRow } from '../outputs/index.ts';
 import { compare, measure } from '../runner/measure.ts';
-import { encodePair } from '../scoring/encode.ts';
+import { encodeOption } from '../scoring/encode.ts';
 import type { LanguageModel, TokenRequest } from '../scoring/language-model.ts';
 import type { Task } from '../tasks/definition.ts';
 
@@ -62,7 +62,7 @@ function requestsOf(language: LanguageModel, item: Item, metric: MetricName | un
   const { calibration, answered } = outputRow(item.output);
   const asked = calibration?.requests(item, metric) ?? (answered ? [answered(item)] : []);
   if (!calibration && !asked[0]?.context) throw noPrompt(item, 'running text');
-  return asked.map(({ context, continuation }) => encodePair(language, context, continuation));
+  return asked.map((one) => encodeOption(language, one, { shots: item.shots }));
 }
 
 const noPrompt = ({ at }: Item, found: string): AttuneError =>

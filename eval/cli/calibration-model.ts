@@ -11,6 +11,7 @@ import {
 } from '../../hooks/model/index.ts';
 import { loading, type ModelOptions } from '../models/load.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
+import { chatTemplate } from '../scoring/chat-template.ts';
 import type { LanguageModel } from '../scoring/language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
 
@@ -25,7 +26,7 @@ export interface CalibrationModel extends AsyncDisposable {
 /** @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN, NO_ATTENTION */
 export async function loadCalibrationModel(
   idOrFolder: string,
-  { dtype, device = 'cpu', modelFile, runtime }: ModelOptions = {},
+  { dtype, device = 'cpu', modelFile, runtime, chat }: ModelOptions = {},
 ): Promise<CalibrationModel> {
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
@@ -49,9 +50,11 @@ export async function loadCalibrationModel(
       model_file_name: modelFile ?? null,
     }),
   );
+  const language = causalLanguageModel(model as unknown as CausalModel, tokenizer);
+  const template = chat && chatTemplate(tokenizer, chat, idOrFolder);
   return {
     model,
-    language: causalLanguageModel(model as unknown as CausalModel, tokenizer),
+    language: template ? { ...language, renderChat: template.render } : language,
     tokenizer,
     session: { executionProviders: [device] },
     async [Symbol.asyncDispose]() {

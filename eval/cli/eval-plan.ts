@@ -17,7 +17,7 @@ import { findTask } from '../tasks/find.ts';
 import { type LoadOptions, loadItems, sourceNames } from '../tasks/items.ts';
 import { localTask } from '../tasks/local-task.ts';
 import type { Arguments } from './arguments.ts';
-import { modelOptionsOf } from './model-flags.ts';
+import { chatOf, modelOptionsOf } from './model-flags.ts';
 
 export type ReadIntervention = (
   json: Record<string, unknown>,
@@ -73,7 +73,7 @@ export async function evalPlan(args: Arguments, readIntervention: ReadInterventi
       gate,
       tasks.map((task) => ({ task, settings })),
     );
-  const modelOptions = modelOptionsOf(args);
+  const modelOptions = { ...modelOptionsOf(args), ...chatOf(args) };
   const identity = [
     models,
     modelOptions,

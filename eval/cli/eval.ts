@@ -9,7 +9,7 @@ import { guarded } from '../terminal.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
 import { type EvalPlan, evalPlan, type ReadIntervention } from './eval-plan.ts';
-import { MODEL_FLAGS } from './model-flags.ts';
+import { CHAT_FLAGS, MODEL_FLAGS } from './model-flags.ts';
 import { runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
@@ -111,6 +111,7 @@ const USAGE: Usage = {
       description: 'of each process; default with workers: those of the machine shared among them',
     },
     ...MODEL_FLAGS,
+    ...CHAT_FLAGS,
     'skip-bad': { type: 'boolean', description: 'count bad records instead of stopping at the first' },
     'dry-run': { type: 'boolean', description: 'show what would be run and the first prompt of each task' },
     json: { type: 'boolean', description: 'one JSON document on stdout' },
@@ -121,6 +122,7 @@ const USAGE: Usage = {
     '    --intervention zerotuning --params \'{"gamma":1.4}\' --out runs/zerotuning',
     'attune eval --model models/tiny --task my-reviews.task.json --data reviews/ --skip-bad --json > report.json',
     'attune eval --model models/tiny --task hellaswag --limit 5 --dry-run',
+    'attune eval --model models/SmolLM2-135M-Instruct --task boolq --chat --system "Answer yes or no."',
     'attune eval --model testbed/models/worlds-lm --task worlds-documents --split validation --workers 2',
     'attune eval --model models/tiny --task copa --intervention zerotuning --gate "acc>=0.60" --gate "delta.acc>=-0.01@p95"',
   ],

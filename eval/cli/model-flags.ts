@@ -23,6 +23,30 @@ export const MODEL_FLAGS = {
   },
 } as const satisfies Record<string, Flag>;
 
+/** How prompts are put to the model, in the commands that score. */
+export const CHAT_FLAGS = {
+  chat: {
+    type: 'boolean',
+    description: "prompts as chats by the model's template, examples as turns; default: as plain text",
+  },
+  system: {
+    type: 'string',
+    value: '<text>',
+    description: 'with --chat: the system turn; default: what the template writes by itself',
+  },
+} as const satisfies Record<string, Flag>;
+
+/** @throws AttuneError ARGUMENT_INVALID for a system turn outside a chat */
+export function chatOf(args: Arguments): Pick<ModelOptions, 'chat'> {
+  const system = args.text('system');
+  if (args.flag('chat')) return { chat: system === undefined ? {} : { system } };
+  if (system === undefined) return {};
+  throw new AttuneError('ARGUMENT_INVALID', {
+    found: '--system without --chat',
+    expected: '--chat, whose first turn it is',
+  });
+}
+
 /** @throws AttuneError ARGUMENT_INVALID for a runtime that is none */
 export function modelOptionsOf(args: Arguments): ModelOptions {
   const modelFile = args.text('model-file')?.replace(/\.onnx$/, '');

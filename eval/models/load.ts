@@ -29,6 +29,7 @@ import {
 import { type RuntimeName, runtimeVersion } from '../../hooks/session/index.ts';
 import { interventionFromJSON } from '../../interventions/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
+import { type ChatOptions, chatTemplate } from '../scoring/chat-template.ts';
 import type { EncodedPrompt } from '../scoring/encode.ts';
 import type { Cost, LanguageModel, TokenRequest } from '../scoring/language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
@@ -65,6 +66,8 @@ export interface ModelOptions {
   device?: string | undefined;
   /** What runs it; default native where the addon was built, else onnxruntime, which give the same bytes. */
   runtime?: RuntimeName | undefined;
+  /** Prompts are put as chats by the model's template; default as plain text. */
+  chat?: ChatOptions | undefined;
   /** Threads that an operator may use; default the runtime's choice. No part of a fingerprint. */
   threads?: number | undefined;
 }
@@ -85,7 +88,7 @@ interface Instance {
  * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
-  const { device = 'cpu', modelFile, threads, runtime } = options;
+  const { device = 'cpu', modelFile, threads, runtime, chat } = options;
   const dtype = asDtype(options.dtype ?? 'fp32');
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
@@ -108,6 +111,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
       expected: 'none: a vision-language model has a file for each of its sessions',
     });
   }
+  const template = chat && chatTemplate(tokenizer, chat, idOrFolder);
   const types = pictures && local ? sessionTypes(path, dtype) : dtype;
   const Class = pictures ? AutoModelForImageTextToText : AutoModelForCausalLM;
   const kept = new KeptRuns();
@@ -160,6 +164,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
           device,
           ...(modelFile ? [modelFile] : []),
           ...(runtime === 'wasm' ? [runtime] : []),
+          ...(chat && template ? [JSON.stringify([template.source, chat.system ?? null])] : []),
         ].join('/'),
       )
       .digest('hex'),
@@ -173,6 +178,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
     language: {
       ...baseline.language,
       ...(encodeImagePrompt && { encodeImagePrompt }),
+      ...(template && { renderChat: template.render }),
       async logLikelihoods(requests) {
         const tokens = Math.max(
           ...requests.map(({ context, continuation }) => context.length + continuation.length - 1),

@@ -81,8 +81,9 @@ export const pairwise = defineOutput({
 
   answered: ({ orders: [given] }) => given!.options[given!.gold]!,
 
-  async score(model, { orders }, names) {
-    const [given, swapped] = [await rankOptions(model, orders[0]!), await rankOptions(model, orders[1]!)];
+  async score(model, { orders, shots }, names) {
+    const ranked = (order: Order) => rankOptions(model, { ...order, shots });
+    const [given, swapped] = [await ranked(orders[0]!), await ranked(orders[1]!)];
     const outcomes = [given.outcome, swapped.outcome];
     const pair = pairOutcome(outcomes);
     return {

@@ -5,7 +5,7 @@ import { type Asked, encodeOptions } from '../scoring/encode.ts';
 import type { Cost, LanguageModel } from '../scoring/language-model.ts';
 import type { Option } from '../tasks/item.ts';
 
-export interface Question extends Pick<Asked, 'segments' | 'picture'> {
+export interface Question extends Pick<Asked, 'segments' | 'picture' | 'shots'> {
   options: readonly Option[];
   gold: number;
   right?: readonly number[] | undefined;

@@ -9,6 +9,7 @@ export function configuration({ document, command }: ReadableReport): Markup {
   return html`<pre>${command}</pre>
 <dl>${models.map(({ name, fingerprint }) => html`<dt>model</dt><dd>${name}<br><code>${fingerprint}</code></dd>`)}
 <dt>number type, device</dt><dd>${modelOptions.dtype ?? 'fp32'}, ${modelOptions.device ?? 'cpu'}${modelOptions.modelFile && `, onnx/${modelOptions.modelFile}`}</dd>
+${modelOptions.chat && html`<dt>chat</dt><dd>by the model’s template, ${modelOptions.chat.system === undefined ? 'no system turn of our own' : `system turn ${JSON.stringify(modelOptions.chat.system)}`}</dd>`}
 <dt>sample</dt><dd>${limit === undefined ? 'the items that each task names below' : `${limit} items of each task`}${sampleIds && `, of the ids ${sampleIds.join(', ')}`}; seed ${seed}${skipBad && '; bad records are counted and left out'}</dd>
 <dt>bootstrap</dt><dd>${resamples} resamples, seed ${seed}; level ${level}</dd>
 <dt>software</dt><dd>${Object.entries(software)

@@ -54,7 +54,11 @@ export function inProcess(model: EvalModel): Scorer {
 
 /** What fits the model; an item with documents or a picture is taken whole. */
 async function promptTokens({ language }: EvalModel, item: Item): Promise<EncodedPrompt> {
-  const prompt = await encodePrompt(language, { ...promptOf(item), picture: item.picture });
+  const prompt = await encodePrompt(language, {
+    ...promptOf(item),
+    picture: item.picture,
+    shots: item.shots,
+  });
   const whole = prompt.documents ?? prompt.picture;
   return whole ? prompt : { tokens: prompt.tokens.slice(0, language.maxLength) };
 }

@@ -8,6 +8,7 @@
  * prefill looks at later rows use `share: false`, which runs each request whole, equal ones once.
  */
 import { AttuneError } from '../../errors.ts';
+import type { ChatTokenizer } from './chat-template.ts';
 import { writeGreedily } from './greedy.ts';
 import type { Cost, EncodedPicture, LanguageModel, TokenRequest, TokenScore } from './language-model.ts';
 import { type CausalModel, Pass, type PassResult } from './pass.ts';
@@ -16,7 +17,7 @@ import { groupByPrefix, groupEqual, type PrefixGroup } from './shared-prefix.ts'
 import { tokenLogProbabilities } from './token-log-probability.ts';
 
 /** The part of a transformers.js tokenizer that is used here. */
-export interface CausalTokenizer {
+export interface CausalTokenizer extends ChatTokenizer {
   encode(text: string, options?: { add_special_tokens?: boolean }): number[];
   decode(ids: number[], options?: { skip_special_tokens?: boolean }): string;
   readonly bos_token_id?: number | null | undefined;

@@ -7,15 +7,21 @@
  * A prompt in segments is encoded piece by piece, each alone and special tokens before the first only, as PINE's own code does: a
  * document is then the same tokens wherever it stands, and no token lies across a border. It is done so in every setting,
  * the baseline included, so that settings are compared on the same tokens.
+ *
+ * Where prompts are put as chats (chat.ts) the text is the chat's. Templates write BOS themselves or leave it to the tokenizer;
+ * either way it stands there once.
  */
 import { AttuneError } from '../../errors.ts';
 import type { ItemPicture } from '../data/pictures.ts';
-import type { Prompt, Segments } from '../tasks/item.ts';
+import type { Example, Prompt, Segments } from '../tasks/item.ts';
+import { asChat, reply } from './chat.ts';
 import type { EncodedPicture, LanguageModel, TokenRequest, TokenSpan, Written } from './language-model.ts';
 
 /** What an answer stands after: words, and what they are about besides. */
 export interface Asked extends Prompt {
   picture?: ItemPicture | undefined;
+  /** Solved examples that the words begin with. */
+  shots?: readonly Example[] | undefined;
 }
 
 export interface EncodedPrompt {
@@ -26,30 +32,44 @@ export interface EncodedPrompt {
 }
 
 /** A prompt to write after. @throws AttuneError SCORE_NO_VISION, SCORE_EMPTY */
-export async function encodePrompt(
-  model: LanguageModel,
-  { context, segments, picture }: Asked,
-): Promise<EncodedPrompt> {
-  if (segments) {
-    const { tokens, documents } = encodeSegments(model, segments);
-    return { tokens, documents };
+export async function encodePrompt(model: LanguageModel, asked: Asked): Promise<EncodedPrompt> {
+  const { picture, shots } = asked;
+  if (picture && !asked.segments) {
+    const image = await imagePrompt(model, asked.context, picture);
+    return { tokens: model.encode(image.text), picture: image.picture };
   }
-  if (!picture) return { tokens: model.encode(context) };
-  const image = await imagePrompt(model, context, picture);
-  return { tokens: model.encode(image.text), picture: image.picture };
+  const { context, segments } = model.renderChat ? asChat(model.renderChat, asked, shots) : asked;
+  if (!segments) return { tokens: model.encode(context) };
+  const { tokens, documents } = encodeSegments(model, segments);
+  return { tokens, documents };
 }
 
 /** Options to score, of one prompt where there is a picture. @throws AttuneError SCORE_NO_VISION, SCORE_EMPTY */
 export async function encodeOptions(
   model: LanguageModel,
   options: readonly { context: string; continuation: string }[],
-  { segments, picture }: Pick<Asked, 'segments' | 'picture'> = {},
+  { segments, picture, shots }: Omit<Asked, 'context'> = {},
 ): Promise<TokenRequest[]> {
-  const image = picture && (await imagePrompt(model, options[0]!.context, picture));
-  return options.map(({ context, continuation }) => ({
-    ...encodePair(model, image?.text ?? context, continuation, segments),
-    ...(image && { picture: image.picture }),
+  if (!picture) return options.map((option) => encodeOption(model, option, { segments, shots }));
+  const image = await imagePrompt(model, options[0]!.context, picture);
+  return options.map(({ continuation }) => ({
+    ...encodePair(model, image.text, continuation, segments),
+    picture: image.picture,
   }));
+}
+
+/**
+ * One option of a prompt of text. Without a prompt there is no chat: the answer stands alone.
+ * @throws AttuneError SCORE_EMPTY, MODEL_CHAT
+ */
+export function encodeOption(
+  model: LanguageModel,
+  { context, continuation }: { context: string; continuation: string },
+  { segments, shots }: Pick<Asked, 'segments' | 'shots'> = {},
+): TokenRequest {
+  if (!model.renderChat || context === '') return encodePair(model, context, continuation, segments);
+  const chat = asChat(model.renderChat, { context, segments }, shots);
+  return encodePair(model, chat.context, reply(continuation), chat.segments);
 }
 
 /** What the model writes after a prompt, greedily. @throws AttuneError SCORE_NO_VISION, SCORE_TOO_LONG, MODEL_OUTPUT */

@@ -1,6 +1,7 @@
 /** What scoring asks of a model: text to tokens, and the log-likelihood of tokens after tokens. */
 
 import type { ItemPicture } from '../data/pictures.ts';
+import type { RenderChat } from './chat.ts';
 
 /** A picture as the model takes it. */
 export interface EncodedPicture {
@@ -79,6 +80,8 @@ export interface LanguageModel {
    * own text. `specialTokens: false`: none.
    */
   encode(text: string, options?: { specialTokens?: boolean }): number[];
+  /** Turns written out by the model's template; present where prompts are put as chats. */
+  renderChat?: RenderChat | undefined;
   /**
    * A prompt about a picture, with what the model's chat puts around it and the picture's places written out; absent in a
    * model of text.

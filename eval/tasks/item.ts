@@ -18,6 +18,15 @@ export interface ItemCommon {
   position?: number;
   /** What the prompt is about, besides its words. */
   picture?: ItemPicture;
+  /** Solved examples that its prompts begin with, as text. */
+  shots?: readonly Example[];
+}
+
+/** Another item with its right answer. */
+export interface Example {
+  context: string;
+  /** With its delimiter. */
+  continuation: string;
 }
 
 /** A prompt cut at the borders of its interchangeable parts: `prefix + parts.join('') + suffix` is the whole. */

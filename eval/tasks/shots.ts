@@ -5,9 +5,9 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { type Item, outputRow } from '../outputs/index.ts';
+import { shotsText } from '../scoring/chat.ts';
 import { uniformIntegers } from '../statistics/random.ts';
-
-const SEPARATOR = '\n\n';
+import type { Example } from './item.ts';
 
 /**
  * @param items those that get examples, out of `all`.
@@ -29,7 +29,7 @@ export function withShots(items: readonly Item[], all: readonly Item[], n: numbe
       const one = pool[index(pool.length)]!;
       if (!sameRecord(one, item)) chosen.add(one);
     }
-    return prepended(item, [...chosen].map((one) => solved(one) + SEPARATOR).join(''));
+    return prepended(item, [...chosen].map(solved));
   });
 }
 
@@ -51,14 +51,17 @@ function refuseTooFew(item: Item, pool: readonly Item[], n: number): void {
 const sameRecord = (a: Item, b: Item): boolean =>
   a.id === b.id || (a.record !== undefined && a.record === b.record);
 
-function solved(item: Item): string {
+function solved(item: Item): Example {
   const { context, continuation } = outputRow(item.output).answered!(item);
-  return context + continuation;
+  return { context, continuation };
 }
 
-const prepended = (item: Item, examples: string): Item =>
-  outputRow(item.output).withPrompts(item, (prompt) => ({
+function prepended(item: Item, shots: readonly Example[]): Item {
+  const examples = shotsText(shots);
+  const changed = outputRow(item.output).withPrompts(item, (prompt) => ({
     ...prompt,
     context: examples + prompt.context,
     ...(prompt.segments && { segments: { ...prompt.segments, prefix: examples + prompt.segments.prefix } }),
   }));
+  return { ...changed, shots };
+}

@@ -7,7 +7,7 @@ import { sourceSchema } from '../data/source.ts';
 import type { ModelOptions } from '../models/load.ts';
 import type { EvalIntervention } from '../models/needs.ts';
 import { needsDocuments } from '../models/needs.ts';
-import { hasDocuments } from '../outputs/index.ts';
+import { hasDocuments, outputRow } from '../outputs/index.ts';
 import { contentHash, fileHash } from '../runner/content-hash.ts';
 import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { RunTask } from '../runner/run.ts';
@@ -62,9 +62,9 @@ export async function evalPlan(args: Arguments, readIntervention: ReadInterventi
   for (const name of names) {
     const images = args.text('images');
     const allowOutside = args.flag('allow-outside');
-    tasks.push(
-      await planTask(name, args.text('data'), { limit, seed, skipBad, split, images, allowOutside }),
-    );
+    const options = { limit, seed, skipBad, split, images, allowOutside };
+    const planned = await planTask(name, args.text('data'), options);
+    tasks.push({ ...planned, task: withMetrics(planned.task, args.list('metric')) });
   }
   refuseWithoutDocuments(tasks, settings);
   pick(tasks, sampleIds);
@@ -131,6 +131,19 @@ function pick(tasks: EvalPlan['tasks'], ids: readonly string[]): void {
       expected: 'at least one of each task',
     });
   }
+}
+
+/** The task with more metrics. @throws AttuneError ARGUMENT_INVALID for one that its output type has not, or that it lacks an entry for */
+function withMetrics(task: Task, names: readonly string[]): Task {
+  const { schema, check } = outputRow(task.output);
+  const possible = schema.shape.metrics.def.element.options as readonly string[];
+  const refuse = (found: string, expected: string) => {
+    throw new AttuneError('ARGUMENT_INVALID', { at: `--metric, task ${task.name}`, found, expected });
+  };
+  for (const name of names) if (!possible.includes(name)) refuse(name, possible.join(', '));
+  const more = { ...task, metrics: [...new Set([...task.metrics, ...names])] } as Task;
+  if (names.length > 0) check?.(more as never, (_, message) => refuse(names.join(', '), message));
+  return more;
 }
 
 export function required(args: Arguments, flag: string, command = 'eval'): readonly string[] {

@@ -64,6 +64,12 @@ const USAGE: Usage = {
       multiple: true,
       description: 'what attune calibrate found for this model, compared likewise; repeatable',
     },
+    metric: {
+      type: 'string',
+      value: '<name>',
+      multiple: true,
+      description: 'measured besides each task’s own metrics (docs/evaluation.md); repeatable',
+    },
     limit: { type: 'string', value: '<n>', description: 'a sample of n items of each task; default: all' },
     split: {
       type: 'string',

@@ -3,11 +3,13 @@ import { acc } from './acc.ts';
 import { accBytes } from './acc-bytes.ts';
 import { accMutualInfo } from './acc-mutual-info.ts';
 import { accNorm } from './acc-norm.ts';
+import { accWritten } from './acc-written.ts';
 import { amberChair } from './amber-chair.ts';
 import { bitsPerByte } from './bits-per-byte.ts';
 import { bytePerplexity } from './byte-perplexity.ts';
 import { chairI } from './chair-i.ts';
 import { chairS } from './chair-s.ts';
+import { choiceMass } from './choice-mass.ts';
 import { cog } from './cog.ts';
 import { consistency } from './consistency.ts';
 import { contains } from './contains.ts';
@@ -27,6 +29,7 @@ import { perplexity } from './perplexity.ts';
 import { precision } from './precision.ts';
 import { recall } from './recall.ts';
 import { wordPerplexity } from './word-perplexity.ts';
+import { writtenRate } from './written-rate.ts';
 import { yesRate } from './yes-rate.ts';
 
 const registry = [
@@ -35,6 +38,9 @@ const registry = [
   accBytes,
   accMutualInfo,
   mc2,
+  accWritten,
+  writtenRate,
+  choiceMass,
   exactMatch,
   contains,
   f1,

@@ -22,6 +22,8 @@ export interface MetricKind {
 export interface Metric<Name extends string = string> extends MetricKind {
   /** As lm-evaluation-harness or the metric's paper calls it. */
   readonly name: Name;
+  /** Whether it asks what greedy decoding would write, which a search over settings does not know. Default false. */
+  readonly needsGreedy?: boolean;
   /** Kind of outcome → what one of that kind adds; undefined: nothing, the item is left out. */
   readonly of: { readonly [K in keyof Outcomes]?: (outcome: Outcomes[K]) => Terms | undefined };
 }

@@ -8,6 +8,8 @@ export interface ChoicesOutcome {
   readonly conditional: readonly number[];
   /** ln p(option) without the prompt, where a metric needs it. */
   readonly unconditional?: readonly number[] | undefined;
+  /** Whether greedy decoding would write the option, where the model was asked. */
+  readonly greedy?: readonly boolean[] | undefined;
   /** Index of the right option, the first of them where there are several. */
   readonly gold: number;
   /** Indices of all that are right, where there may be several. */

@@ -106,7 +106,7 @@ export const multipleChoice = defineOutput({
   },
 
   calibration: {
-    metrics: metricsOf('choices'),
+    metrics: metricsOf('choices').filter((name) => !metrics[name].needsGreedy),
     requests: ({ options }, metric) =>
       metric === 'acc_mutual_info' ? [...options, ...options.map(withoutPrompt)] : options,
     outcome: (item, logLikelihoods) => outcomesOf(item, choicesOutcome(item, logLikelihoods)),

@@ -28,10 +28,11 @@ export async function rankOptions(model: LanguageModel, question: Question, alon
   const requests = await encodeOptions(model, options, question);
   const bare = alone ? await encodeOptions(model, options.map(withoutPrompt)) : [];
   const { scores, cost } = await model.logLikelihoods([...requests, ...bare]);
-  const outcome = choicesOutcome(
+  const ranked = choicesOutcome(
     question,
     scores.map(({ logLikelihood }) => logLikelihood),
   );
+  const outcome = { ...ranked, greedy: scores.slice(0, options.length).map(({ greedy }) => greedy) };
   return {
     outcome,
     prediction: predictionOf(outcome),

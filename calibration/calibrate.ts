@@ -1,12 +1,15 @@
 /** Calibration from items to a choice: split, search by sweeps, and an estimate on items that the search has not seen. */
+import { createHash } from 'node:crypto';
 import { AttuneError } from '../errors.ts';
 import type { Intervention, ModelFacts } from '../hooks/model/index.ts';
 import type { HeldOut } from './profile.ts';
 import { type ActSearch, searchAct } from './search/act.ts';
+import { race, roundsOf } from './search/halving.ts';
 import { type CalibrationItem, meanValue, type Objective } from './search/objective.ts';
-import type { Evaluate, SearchResult } from './search/search.ts';
+import type { Evaluate, SearchContext, SearchResult } from './search/search.ts';
 import { type SplitOptions, splitItems } from './search/split.ts';
 import { searchZeroTuning, type ZeroTuningSearch } from './search/zerotuning.ts';
+import type { Measurement } from './sweep/measure.ts';
 import { Sweep, type SweepOptions } from './sweep/sweep.ts';
 
 export type Method =
@@ -62,7 +65,20 @@ export async function calibrate(
     settings += wanted.filter((setting) => setting !== undefined).length;
     return (await sweep.run(own, wanted, step)).map((measured) => meanValue(own, measured));
   };
-  const context = { facts, evaluate };
+  const shuffled = inOrderOfChance(own, splitting.seed);
+  const context: SearchContext = {
+    facts,
+    evaluate,
+    race(wanted, halvings, step) {
+      settings += wanted.length;
+      return race(roundsOf(wanted.length, own.length, halvings), async (field, count) => {
+        const items = shuffled.slice(0, count);
+        const [baseline, ...rows] = await sweep.run(items, [undefined, ...field.map((i) => wanted[i])], step);
+        const margins = (row: readonly Measurement[]) => row.map((one, i) => marginOf(items[i]!, one));
+        return { baseline: margins(baseline!), settings: rows.map(margins) };
+      });
+    },
+  };
   const result =
     method.intervention === 'act'
       ? await searchAct(context, method.options)
@@ -74,6 +90,17 @@ export async function calibrate(
     heldOut: heldOutOf(heldOut, measured, estimate),
   };
 }
+
+/** The first of them are a part by chance, whatever the order of the data. */
+function inOrderOfChance(items: readonly CalibrationItem[], seed: number): CalibrationItem[] {
+  const rank = ({ dataset, id }: CalibrationItem) =>
+    createHash('sha256').update(`${seed}/race/${dataset}/${id}`).digest('hex');
+  const ranked = items.map((item) => ({ item, rank: rank(item) }));
+  return ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1)).map(({ item }) => item);
+}
+
+const marginOf = ({ margin, score }: CalibrationItem, { logLikelihoods }: Measurement): number =>
+  (margin ?? score!)(logLikelihoods);
 
 function heldOutOf(
   items: readonly CalibrationItem[],

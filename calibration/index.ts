@@ -16,6 +16,7 @@ export {
   readProfile,
 } from './profile.ts';
 export type { ActSearch } from './search/act.ts';
+export { type SearchCost, searchCost } from './search/cost.ts';
 export type { CalibrationItem, Objective } from './search/objective.ts';
 export type { SearchResult, Trial } from './search/search.ts';
 export { splitItems } from './search/split.ts';

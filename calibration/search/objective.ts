@@ -9,6 +9,8 @@ export interface CalibrationItem extends SweepItem {
   readonly cluster?: string | undefined;
   /** How right the item is, 0 to 1, by the log-likelihoods of its requests; absent where nothing is known to be right. */
   readonly score?: ((logLikelihoods: readonly number[]) => number) | undefined;
+  /** ln p of the right answers less ln p of the others, in nats: how right, where `score` says only whether. */
+  readonly margin?: ((logLikelihoods: readonly number[]) => number) | undefined;
 }
 
 export type Objective = 'accuracy' | 'entropy';

@@ -159,6 +159,29 @@ test('ACT keeps the heads that gain alone, above the margin, from layer 2 on', a
   expect([nothing.found, nothing.intervention.spec.beta]).toEqual([false, 1]);
 });
 
+test('ACT by halving: heads that were dropped, or gain less than their error, are not kept', async () => {
+  const { context } = world(() => ({}));
+  // Heads of layer 2, the only layer tried: dropped, kept, within its error, worse.
+  const raced = [
+    { items: 8, gain: 9, error: 0.1 },
+    { items: 32, gain: 0.3, error: 0.1 },
+    { items: 32, gain: 0.3, error: 0.4 },
+    { items: 32, gain: -1, error: 0.1 },
+  ];
+  const race = async (settings: readonly SweepSetting[], halvings: number) => {
+    expect([settings.length, halvings]).toEqual([4, 2]);
+    return raced;
+  };
+  const { intervention, trace } = await searchAct({ ...context, race }, { halvings: 2 });
+  expect(intervention.spec).toMatchObject({ heads: [[2, 1]], beta: 0.4 });
+  expect(trace.filter(({ step }) => step === 'head')).toMatchObject(raced);
+  const none = await searchAct(
+    { ...context, race: async () => [raced[0]!, ...raced.slice(2), raced[3]!] },
+    { halvings: 2 },
+  );
+  expect(none.found).toBe(false);
+});
+
 test.each([
   [{ probe: Number.NaN }, /SPEC_INVALID.*zerotuning\.probe/],
   [{ up: [0.5] }, /SPEC_INVALID.*zerotuning\.up/],

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
 import type { SweepSetting } from '../sweep/sweep.ts';
+import type { Raced } from './halving.ts';
 import type { Objective, Value } from './objective.ts';
 
 /** Values of settings on the items of the search, in the order of the settings. */
@@ -11,6 +12,8 @@ export type Evaluate = (settings: readonly SweepSetting[], step: string) => Prom
 export interface SearchContext {
   readonly facts: ModelFacts;
   readonly evaluate: Evaluate;
+  /** Settings against the baseline, halved so often; the items are those of the search, in an order of chance. */
+  readonly race?: (settings: readonly SweepSetting[], halvings: number, step: string) => Promise<Raced[]>;
 }
 
 /** One setting that was measured. */

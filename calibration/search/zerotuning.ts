@@ -5,6 +5,7 @@
  * each head of each layer (mode 0), whole layers (mode 2).
  */
 import { z } from 'zod';
+import type { ModelFacts } from '../../hooks/model/index.ts';
 import { layerSet } from '../../interventions/heads.ts';
 import { zeroTuning } from '../../interventions/index.ts';
 import { typeHeads } from './head-types.ts';
@@ -90,6 +91,18 @@ export async function searchZeroTuning(
     found: best !== undefined,
     trace,
   };
+}
+
+/** At most so many settings are tried. @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE */
+export function zeroTuningSettings(facts: ModelFacts, given: ZeroTuningSearch = {}): number {
+  const options = searchOptions('zerotuning', zeroTuningSearch, given);
+  const layers = layersOf(options.layers, facts);
+  const sets = options.groups === 'thirds' ? [layers, ...thirds(layers)] : [layers];
+  const grid = Math.max(options.up.length, options.down.length);
+  return sets.reduce(
+    (sum, set) => sum + unitsOf(options.unit, set, facts.decoder[set[0]!]!.numHeads).length + grid,
+    0,
+  );
 }
 
 function unitsOf(unit: 'head' | 'layer-head' | 'layer', layers: number[], H: number): Place[] {

@@ -90,6 +90,19 @@ describe('what comes out', () => {
     expect(heldOut!.baseline!.value * 20).toBeCloseTo(Math.round(heldOut!.baseline!.value * 20), 9);
   });
 
+  test('--dry-run says what would be measured, and leaves nothing behind', async () => {
+    const { stdout } = await calibrated(...flags('dry.profile.json'), '--dry-run', '--json');
+    // Four heads, six strengths; 20 items to search on, and 20 held out under two settings and the baseline once more.
+    expect(JSON.parse(stdout)).toEqual({
+      settings: 10,
+      measurements: 10 * 20 + 20 + 2 * 20,
+      samples: 20,
+      heldOut: 20,
+      seconds: expect.any(Number),
+    });
+    expect(existsSync(path('dry.profile.json'))).toBe(false);
+  });
+
   test('attune eval takes the profile, for its model alone', async () => {
     const profile = ['--profile', path('zt.profile.json'), '--task', path('task.json'), '--limit', '10'];
     const command = evalCommand as unknown as typeof calibrateCommand;

@@ -100,6 +100,12 @@ const USAGE: Usage = {
       description: 'act: which rows make a key a sink: running (default), frozen or row',
     },
     margin: { type: 'string', value: '<x>', description: 'act: a head is kept if it gains more; default 0' },
+    halvings: {
+      type: 'string',
+      value: '<n>',
+      description:
+        'act: halve the heads so often on a part of the items, by log-likelihood margins; default 0: every head on all items',
+    },
     ...MODEL_FLAGS,
     ...CHAT_FLAGS,
     'batch-tokens': {
@@ -107,6 +113,7 @@ const USAGE: Usage = {
       value: '<n>',
       description: 'tokens that are run at a time; less takes less memory; default 2048',
     },
+    'dry-run': { type: 'boolean', description: 'what the search would measure, and about how long' },
     json: { type: 'boolean', description: 'one JSON document on stdout: {profile, heldOut, search}' },
   },
   examples: [
@@ -161,6 +168,12 @@ export async function calibrateCommand(
   const items = tasks.flatMap(({ task, items: own }) =>
     own.map((item) => calibrationItem(loaded.language, task, item, metric)),
   );
+  if (args.flag('dry-run')) {
+    const { measuredCost, costText } = await import('./calibration-cost.ts');
+    const cost = await measuredCost(loaded, items, method, { samples, heldOut, seed });
+    world.stdout.write(args.flag('json') ? `${JSON.stringify(cost)}\n` : costText(cost));
+    return 0;
+  }
   const journal = out.replace(/(\.json)?$/, '.sweep.jsonl');
   const chosen = await swept(world, name, journal, async (sweep) => {
     const found = await calibrate(loaded.model.attune.facts, items, method, {
@@ -213,7 +226,7 @@ async function varCommand(args: Arguments, name: string, world: CalibrateWorld):
 
 const SEARCH_FLAGS = [
   ...['held-out', 'metric', 'layers', 'groups', 'unit', 'probe', 'fraction', 'up', 'down'],
-  ...['beta', 'alpha', 'tau', 'statistics', 'margin', 'batch-tokens', 'model-file'],
+  ...['beta', 'alpha', 'tau', 'statistics', 'margin', 'halvings', 'batch-tokens', 'model-file'],
 ];
 
 function one(args: Arguments, flag: string): string {
@@ -235,7 +248,7 @@ function methodOf(args: Arguments): Method {
   }
   const layers = indices(args, 'layers');
   if (intervention === 'zerotuning') {
-    foreign(args, intervention, ['beta', 'alpha', 'tau', 'statistics', 'margin']);
+    foreign(args, intervention, ['beta', 'alpha', 'tau', 'statistics', 'margin', 'halvings']);
     const options = {
       layers,
       groups: args.text('groups') as 'thirds' | undefined,
@@ -261,6 +274,7 @@ function methodOf(args: Arguments): Method {
     threshold: tau !== undefined ? { tau } : alpha !== undefined ? { alpha } : undefined,
     statistics: args.text('statistics') as 'running' | undefined,
     margin: number(args, 'margin'),
+    halvings: args.integer('halvings'),
   };
   return { intervention, options: given(options) };
 }
@@ -347,7 +361,7 @@ function summary({ search, heldOut, interventions }: Calibrated, out: string, mo
     step,
     spec ? JSON.stringify(spec) : '',
     accuracy === null ? '–' : percent(accuracy),
-    entropy.toFixed(4),
+    Number.isFinite(entropy) ? entropy.toFixed(4) : '–',
     `${type ?? (typeof gain === 'number' ? `${gain < 0 ? '−' : '+'}${percent(Math.abs(gain))}` : '')}`,
   ]);
   const verdict = search.found

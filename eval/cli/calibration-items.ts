@@ -49,6 +49,9 @@ export function calibrationItem(
   if (!calibration) return common;
   const by = metric ?? calibration.metrics[0]!;
   return Object.assign(common, {
+    ...(calibration.margin && {
+      margin: (logLikelihoods: readonly number[]) => calibration.margin!(item, logLikelihoods),
+    }),
     score(logLikelihoods: readonly number[]) {
       const [numerator, denominator] = termsOf([by], calibration.outcome(item, logLikelihoods))[by]!;
       return numerator / denominator;

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 import { metrics, metricsOf, termsOf } from '../metrics/index.ts';
-import { type ChoicesOutcome, isRanked, type Outcomes } from '../metrics/outcomes.ts';
+import { type ChoicesOutcome, isRanked, isRight, type Outcomes } from '../metrics/outcomes.ts';
 import { html } from '../reports/markup.ts';
 import type { ItemCommon, Option, Segments } from '../tasks/item.ts';
 import { goldOf, listMaker, promptMaker } from '../tasks/render.ts';
@@ -110,6 +110,9 @@ export const multipleChoice = defineOutput({
     requests: ({ options }, metric) =>
       metric === 'acc_mutual_info' ? [...options, ...options.map(withoutPrompt)] : options,
     outcome: (item, logLikelihoods) => outcomesOf(item, choicesOutcome(item, logLikelihoods)),
+    margin: (item, logLikelihoods) =>
+      lnSum(item.options.flatMap((_, i) => (isRight(item, i) ? [logLikelihoods[i]!] : []))) -
+      lnSum(item.options.flatMap((_, i) => (isRight(item, i) ? [] : [logLikelihoods[i]!]))),
   },
 
   title: ({ options }) => options.map(({ text }) => text).join(' / '),
@@ -117,6 +120,12 @@ export const multipleChoice = defineOutput({
   show: (item, sides) =>
     html`${optionTable(item, sides, 0, [sides.before.prediction, sides.after.prediction])}${LEGEND}`,
 });
+
+/** ln Σ exp(l) of a few. */
+function lnSum(values: readonly number[]): number {
+  const largest = Math.max(...values);
+  return largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
+}
 
 /** Where one of the options is a yes, choosing it is saying yes. */
 function outcomesOf({ gold, positive }: MultipleChoiceItem, choices: ChoicesOutcome): Partial<Outcomes> {

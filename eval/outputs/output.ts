@@ -44,6 +44,8 @@ export interface Calibration<I> {
   requests(item: I, metric: MetricName | undefined): Answered[];
   /** What became of the item, from the requests' log-likelihoods (NaN where they are not finite). */
   outcome(item: I, logLikelihoods: readonly number[]): Partial<Outcomes>;
+  /** ln p of what is right less ln p of the rest, in nats; absent where there is no rest. */
+  margin?(item: I, logLikelihoods: readonly number[]): number;
 }
 
 type BodyOf<I> = Omit<I, keyof ItemCommon>;

@@ -1,7 +1,7 @@
 /**
  * A prompt as a chat that a model's own template writes out: a system turn where there is one, solved examples as turns of user
- * and assistant, the question as the last turn of the user, and the beginning of the assistant's, as lm-evaluation-harness 0.4.13
- * does it with `--apply_chat_template --fewshot_as_multiturn`. An answer begins the assistant's turn, without the delimiter
+ * and assistant, the question as the last turn of the user, and the beginning of the assistant's, after the rules of
+ * lm-evaluation-harness with `--apply_chat_template --fewshot_as_multiturn`. An answer begins the assistant's turn, without the delimiter
  * that stands between prompt and answer in a text.
  */
 import { AttuneError } from '../../errors.ts';

@@ -26,6 +26,7 @@ export {
   pine,
   segmentPrompt,
   splitAtMarkers,
+  steer,
   tempScale,
   vcd,
   vhr,

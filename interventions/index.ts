@@ -9,6 +9,8 @@ export {
   interventionFromJSON,
   interventionNamed,
 } from './define.ts';
+export { type DirectionPlace, type Directions, directionsOf } from './directions/directions.ts';
+export { type DirectionsFile, readDirections, writeDirections } from './directions/file.ts';
 export { eachRow } from './each-row.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
@@ -24,6 +26,7 @@ export {
   splitAtMarkers,
   type TextMarkers,
 } from './segment-prompt.ts';
+export { steer } from './steer.ts';
 export { tempScale } from './temp-scale.ts';
 export { visualRedistribution } from './var.ts';
 export { vcd } from './vcd.ts';

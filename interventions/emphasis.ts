@@ -1,0 +1,97 @@
+/**
+ * Emphasis: spans of the prompt get more of the attention of chosen heads, in every row.
+ *
+ *   pasta        P'_t ∝ α P_t on keys of the prompt outside the spans       (Zhang et al., arXiv 2311.02262)
+ *   instaboost   P'_t ∝ M P_t on keys in the spans                          (Guardieiro et al., arXiv 2506.13734)
+ *
+ * renormalised: ln α or ln M on the logits, so that a fused operator stays. Generated tokens keep their logits in either.
+ */
+import { z } from 'zod';
+import type { EditContext, Knob, KnobValue } from '../hooks/compile/index.ts';
+import { DataType } from '../onnx/index.ts';
+import type { Site } from '../sites/site.ts';
+import { defineIntervention } from './define.ts';
+import { headKnob, headValues } from './head-knob.ts';
+import { headSet, headTable, layerSet } from './heads.ts';
+import { keyLength } from './key-length.ts';
+import { markedPrompt, SPANS, spansSchema } from './spans.ts';
+
+const LOG_FACTOR = 'attune.emphasis.log_factor';
+const KEYS = 'attune.emphasis.keys';
+
+const factor = z.number().positive();
+
+const schema = z
+  .strictObject({
+    spans: spansSchema.describe(SPANS),
+    method: z
+      .enum(['pasta', 'instaboost'])
+      .default('pasta')
+      .describe('pasta: less weight for the rest of the prompt; instaboost: more for the spans'),
+    alpha: factor.optional().describe('α of pasta, default 0.01; 1 is neutral'),
+    multiplier: factor.optional().describe('M of instaboost, default 3; 1 is neutral'),
+    layers: layerSet.default('all'),
+    heads: headSet.default('all').describe('pasta chooses heads by profiling; instaboost takes all'),
+  })
+  .superRefine(({ method, alpha, multiplier }, context) => {
+    const other = method === 'pasta' ? 'multiplier' : 'alpha';
+    if ((other === 'alpha' ? alpha : multiplier) === undefined) return;
+    context.addIssue({ code: 'custom', path: [other], message: `${method} has none` });
+  });
+
+export const emphasis = defineIntervention({
+  name: 'emphasis',
+  stage: 'logits',
+  needs: ['self-attention'],
+  conflicts: {
+    pine: 'Spans are places in the prompt; with PINE every query has its own order of documents.',
+  },
+  reference: 'arXiv 2311.02262, 2506.13734; code QingruZhang/PASTA, BrachioLab/InstABoost',
+  schema,
+  plan: (model) => ({
+    knobs: [headKnob(LOG_FACTOR, model, 0), keysKnob],
+    edits: model.decoder.map((site, layer) => ({
+      kind: 'bias' as const,
+      site,
+      build: (context: EditContext, here: Site) => biases(context, here, model.decoder.length)[layer]!,
+      multipleOf: LOG_FACTOR,
+    })),
+  }),
+  knobs: ({ method, alpha = 0.01, multiplier = 3, layers, heads }, model) => {
+    const table = headTable(model, method === 'pasta' ? alpha : multiplier, { layers, heads, neutral: 1 });
+    return { [LOG_FACTOR]: headValues(table.map((row) => row.map(Math.log))) };
+  },
+  feed: ({ spans, method }, _model, request, feeds): Record<string, KnobValue> => {
+    const { rows, length, first, marks } = markedPrompt('emphasis', spans, request, feeds);
+    const [, S = 0] = (feeds.input_ids ?? feeds.inputs_embeds)?.dims ?? [];
+    const T = request.past + S;
+    const data = new Float32Array(rows * T);
+    for (let b = 0; b < rows; b++) {
+      const row = marks.subarray(b * length, (b + 1) * length);
+      if (method === 'pasta' && row.includes(1)) {
+        for (let t = first[b]!; t < length; t++) data[b * T + t] = 1 - row[t]!;
+      } else if (method === 'instaboost') data.set(row, b * T);
+    }
+    return { [KEYS]: { dims: [rows, T], data } };
+  },
+});
+
+/** float32 [B|1, T|1]: 1 at the keys whose weight changes. */
+const keysKnob: Knob = {
+  name: KEYS,
+  elemType: DataType.FLOAT,
+  shape: [`${KEYS}:rows`, `${KEYS}:keys`],
+  neutral: { dims: [1, 1], data: new Float32Array(1) },
+};
+
+/** Of each layer [B, H|1, 1, T]: one product for all, since a decoded token pays for every small node. */
+function biases({ emit, once, attentionMask }: EditContext, site: Site, layers: number): readonly string[] {
+  const T = attentionMask === undefined ? keyLength(emit, site) : emit.dim(attentionMask, 1);
+  return once(`emphasis ${T}`, () => {
+    const shape = emit.op('Concat', [emit.ints(1), T], 'shape', { axis: 0 });
+    const all = emit.op('Expand', [KEYS, shape], 'keys'); // [B, T]: operators want a bias over every key
+    const logs = emit.reshape(LOG_FACTOR, [0, -1, 1, 1]); // [settings, L·H | L, 1, 1]
+    const keys = emit.op('Unsqueeze', [all, emit.ints(1, 2)], 'keys'); // [B, 1, 1, T]
+    return emit.split(emit.op('Mul', [logs, keys], 'emphasis'), 1, layers);
+  });
+}

@@ -50,6 +50,15 @@ const schema = z
     if (alpha !== 'entropy' && most !== undefined) issue('most', "it bounds alpha: 'entropy'");
   });
 
+/**
+ * Moves next-token scores away from those of a second stream, (1 + α) l − α l': the prompt without spans, with other tokens in their
+ * place, or with heads switched off. α = 0 is neutral; default 0.5. docs/decoding.md
+ *
+ * @example const { documents, ...inputs } = segmentPrompt(tokenizer, { prefix, documents: passages, suffix });
+ * model.use([contrast({ without: documents, alpha: 0.5 })]);
+ * @throws AttuneError SPEC_INVALID, INTERVENTION_CONFLICT; when run, SPANS_INVALID, ROWS_MISMATCH, CONTEXT_EXCEEDED,
+ *   HEAD_OUT_OF_RANGE, STATE_MISMATCH
+ */
 export const contrast = defineIntervention({
   name: 'contrast',
   stage: 'decoding',

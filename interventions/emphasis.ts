@@ -39,6 +39,14 @@ const schema = z
     context.addIssue({ code: 'custom', path: [other], message: `${method} has none` });
   });
 
+/**
+ * Gives spans of the prompt more of the attention of chosen heads: P'_t ∝ α P_t on the rest of the prompt (pasta, α = 0.01), or
+ * P'_t ∝ M P_t on the spans (instaboost, M = 3). 1 is neutral; a fused operator stays. docs/interventions.md
+ *
+ * @example const { spans, ...inputs } = markedText(tokenizer, [context, { mark: 'Answer in one word. ' }, question]);
+ * model.use([emphasis({ spans, heads: [[8, 3], [11, 0]] })]);
+ * @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE; when run, SPANS_INVALID, ROWS_MISMATCH, PROMPT_UNKNOWN
+ */
 export const emphasis = defineIntervention({
   name: 'emphasis',
   stage: 'logits',

@@ -81,6 +81,14 @@ const schema = z
     }
   });
 
+/**
+ * Moves the residual stream, or the outputs of heads, along a direction of each layer: x + α v, x − α (x·u) u, or x·u into a range,
+ * u = v / ‖v‖. α = 0 is neutral; other directions and strengths for the same layers build nothing. docs/interventions.md
+ *
+ * @example model.use([steer({ directions: 'honesty.safetensors', strength: 4, layers: [10, 11, 12] })]);
+ * @throws AttuneError SPEC_INVALID, FILE_NOT_FOUND, DIRECTIONS_INVALID; when used, DIRECTION_WIDTH, DIRECTION_MODEL,
+ *   DIRECTION_MISSING, LAYER_OUT_OF_RANGE, INTERVENTION_REFUSED
+ */
 export const steer = defineIntervention({
   name: 'steer',
   stage: 'residual',

@@ -73,6 +73,45 @@ describe.each(FORMS)('%s', (form) => {
     },
   );
 
+  test('spotlight: spans get their share of each row, a mean over heads', async () => {
+    const [B, H, S] = [2, 4, prompt.length];
+    model.use([]);
+    const before = await activation(model, inputs, PATTERN);
+    model.use([
+      emphasis({
+        spans,
+        method: 'spotlight',
+        share: 0.7,
+        heads: [
+          [0, 1],
+          [0, 2],
+          [0, 3],
+        ],
+      }),
+    ]);
+    const after = await activation(model, inputs, PATTERN);
+    const marked = (b: number, t: number) => t >= firstOf[b]! && inSpans(t - firstOf[b]!);
+    const mass = (b: number, h: number, s: number) =>
+      [...before.data.subarray(((b * H + h) * S + s) * S, ((b * H + h) * S + s + 1) * S)].reduce(
+        (sum, p, t) => sum + (marked(b, t) ? p : 0),
+        0,
+      );
+    const wanted = mapRows(before, (row, { b, h, s }) => {
+      const mean = [0, 1, 2, 3].reduce((sum, head) => sum + mass(b, head, s) / H, 0);
+      const w = h === 0 ? 1 : Math.max(0.7 / Math.max(mean, 1e-10), 1);
+      const sum = 1 + (w - 1) * mass(b, h, s);
+      return [...row].map((p, t) => (p * (marked(b, t) ? w : 1)) / sum);
+    });
+    const real = (data: Float32Array) =>
+      data.filter((_, i) => i < data.length / B || Math.floor(i / S) % S >= PADDED);
+    expect(maxDifference(real(after.data), real(wanted))).toBeLessThan(1e-5);
+    expect(maxDifference(real(after.data), real(before.data))).toBeGreaterThan(0.05);
+    await expectCachedAsRecomputed(model, emphasis({ spans, method: 'spotlight', share: 0.9 }));
+    await expectRowsAsAlone(model, () => emphasis({ spans, method: 'spotlight', share: 0.5, heads: [1] }));
+    model.use([emphasis({ spans, method: 'spotlight', share: 0 })]);
+    expect(await logits(model, batch(prompt))).toEqual(await plainLogits(form, batch(prompt)));
+  });
+
   test('keys that were generated keep their logits', async () => {
     const ids = [...prompt, 9, 4];
     model.use([emphasis({ spans, alpha: 0.1, layers: [0] })]);

@@ -6,6 +6,14 @@ export {
   type Estimate,
   type Method,
 } from './calibrate.ts';
+export { axisOf, type DirectionMethod, heldOutAccuracy, type VectorPair } from './directions/axis.ts';
+export {
+  type DirectionOptions,
+  type FoundDirections,
+  findDirections,
+  type TokenPair,
+} from './directions/find.ts';
+export { readPairs, type TextPair } from './directions/pairs.ts';
 export { differences, identify, type ModelIdentity } from './model-identity.ts';
 export {
   applyProfile,

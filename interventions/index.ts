@@ -1,6 +1,7 @@
 /** Training-free interventions on attention, one file per method. */
 export { act } from './act.ts';
 export { beamSearch } from './beam-search.ts';
+export { contrast } from './contrast.ts';
 export {
   canonicalJson,
   definedKinds,
@@ -9,10 +10,20 @@ export {
   interventionFromJSON,
   interventionNamed,
 } from './define.ts';
+export { type DirectionPlace, type Directions, directionsOf } from './directions/directions.ts';
+export { type DirectionsFile, readDirections, writeDirections } from './directions/file.ts';
 export { eachRow } from './each-row.ts';
+export { emphasis } from './emphasis.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { imbalancedAttention } from './imbalanced-attention.ts';
+export {
+  type ChatMessage,
+  type MarkedText,
+  markedChat,
+  markedText,
+  type Piece,
+} from './marked-text.ts';
 export { opera } from './opera.ts';
 export { pai } from './pai.ts';
 export { type Parameter, parameterLines, parametersOf } from './parameters.ts';
@@ -24,6 +35,7 @@ export {
   splitAtMarkers,
   type TextMarkers,
 } from './segment-prompt.ts';
+export { steer } from './steer.ts';
 export { tempScale } from './temp-scale.ts';
 export { visualRedistribution } from './var.ts';
 export { vcd } from './vcd.ts';

@@ -9,6 +9,7 @@
  */
 import { z } from 'zod';
 import type { Contrast } from '../hooks/model/index.ts';
+import { combine } from './combine.ts';
 import { defineIntervention } from './define.ts';
 import { layerSet } from './heads.ts';
 import { gainFeed, gainKnobs, gainPlan, laterLayers } from './image-gain.ts';
@@ -54,23 +55,7 @@ export const pai = defineIntervention({
       : {
           kind: 'contrast',
           second: textOnly,
-          combine: (first, second) => contrastTexts(first, second, gamma),
+          combine: (first, second) =>
+            combine(first, second, { alpha: gamma - 1, beta: CUT_OFF, normalised: true }),
         },
 });
-
-/** In place in `first`, [V]: logits in, contrasted log-probabilities out. */
-export function contrastTexts(first: Float32Array, second: Float32Array, gamma: number): void {
-  const [z, z2] = [logSum(first), logSum(second)];
-  const floor =
-    first.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY) + Math.log(CUT_OFF);
-  for (let v = 0; v < first.length; v++) {
-    const logit = first[v]!;
-    first[v] =
-      logit < floor ? Number.NEGATIVE_INFINITY : gamma * (logit - z) - (gamma - 1) * (second[v]! - z2);
-  }
-}
-
-function logSum(logits: Float32Array): number {
-  const most = logits.reduce((largest, logit) => Math.max(largest, logit), Number.NEGATIVE_INFINITY);
-  return most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
-}

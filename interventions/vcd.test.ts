@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { load } from '../hooks/model/attuned.test-support.ts';
 import { type AttunedModel, from_pretrained, type TransformersModel } from '../hooks/model/index.ts';
 import { floats, type GoldenTensor, loadFixture } from '../testbed/fixtures/load.ts';
+import { combine } from './combine.ts';
 import { vcd, zeroTuning } from './index.ts';
 import { diffused, remainingSignal } from './noise.ts';
-import { contrast } from './vcd.ts';
 
 type Outputs = Record<string, Tensor> & { logits: Tensor };
 interface Model extends TransformersModel, AttunedModel {
@@ -58,7 +58,7 @@ describe.each(['llava', 'llava-gqa'])('%s', (name) => {
     const scores: Float32Array[] = [];
     for (let i = 0; i < steps; i++) {
       const first = last(await plain(inputsOf(sequence, data)));
-      contrast(first, last(await plain(inputsOf(sequence, noisy(data)))), setting.alpha, setting.beta);
+      combine(first, last(await plain(inputsOf(sequence, noisy(data)))), setting);
       scores.push(first);
       sequence.push(argmax(first));
     }
@@ -113,7 +113,7 @@ describe.each(['llava', 'llava-gqa'])('%s', (name) => {
     const run = async (data: Float32Array) => last(await model(inputsOf(single.prompt, data)));
     model.use([gamma]);
     const wanted = await run(pixels);
-    contrast(wanted, await run(noisy(pixels)), setting.alpha, setting.beta);
+    combine(wanted, await run(noisy(pixels)), setting);
     model.use([gamma, vcd(setting)]);
     expectClose(await run(pixels), wanted);
     expect(model.attune.interventions.map(({ intervention }) => intervention)).toEqual(['zerotuning', 'vcd']);

@@ -10,6 +10,7 @@
 import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { Contrast, ModelFacts, ModelTensor } from '../hooks/model/index.ts';
+import { combine } from './combine.ts';
 import { defineIntervention } from './define.ts';
 import { diffused } from './noise.ts';
 
@@ -49,20 +50,9 @@ export const vcd = defineIntervention({
       }
       return { ...rest, pixel_values: tensor('float32', noised, pixels.dims) };
     },
-    combine: (first, second) => contrast(first, second, alpha, beta),
+    combine: (first, second) => combine(first, second, { alpha, beta }),
   }),
 });
-
-/** In place in `first`, [V]. The largest logit always stays. */
-export function contrast(first: Float32Array, second: Float32Array, alpha: number, beta: number): void {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of first) if (logit > largest) largest = logit;
-  const floor = largest + Math.log(beta);
-  for (let v = 0; v < first.length; v++) {
-    const logit = first[v]!;
-    first[v] = logit < floor ? Number.NEGATIVE_INFINITY : (1 + alpha) * logit - alpha * second[v]!;
-  }
-}
 
 function refuseTextModel({ config }: ModelFacts): void {
   if (config.image_token_id !== undefined || config.image_token_index !== undefined) return;

@@ -14,6 +14,7 @@ import type { Site } from '../sites/site.ts';
 import { defineIntervention } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
 import { headSet, headTable, layerSet } from './heads.ts';
+import { keyLength } from './key-length.ts';
 
 const positive = z.number().positive().finite();
 const LOG_GAMMA = 'attune.zerotuning.log_gamma';
@@ -89,21 +90,4 @@ function inSpan({ emit, firstToken }: EditContext, T: string): string {
   const [early, reached] = edges.map((edge) => emit.op('Less', [place, edge], 'before'));
   const inside = emit.op('Xor', [early!, reached!], 'in_span');
   return emit.reshape(emit.cast(inside, DataType.FLOAT), [0, 1, 1, -1]);
-}
-
-/** int64 [1]: T of a site in a model without an attention mask. */
-function keyLength(emit: EditContext['emit'], site: Site): string {
-  const scores = site.scores;
-  if (scores) return emit.dim(scores.value, scores.layout === 'BHST' ? 3 : 2);
-  if (site.past?.layout === 'packed') {
-    const past = emit.dim(site.past.k, 3);
-    return emit.op('Add', [past, emit.dim(site.anchor.inputs[0]!, 1)], 'keys');
-  }
-  // com.microsoft.Attention projects inside: its keys are as many as its rows.
-  const keys = site.k.operand ??
-    site.k.proj ??
-    site.q.proj ?? { value: site.anchor.inputs[0]!, layout: 'BS(HD)' };
-  const fresh = emit.dim(keys.value, keys.layout === 'BHSD' ? 2 : 1);
-  if (site.past?.layout !== 'BHPD') return fresh;
-  return emit.op('Add', [emit.dim(site.past.k, 2), fresh], 'keys');
 }

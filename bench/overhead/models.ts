@@ -5,14 +5,22 @@
 import { AutoModelForCausalLM, type PreTrainedModel, Tensor } from '@huggingface/transformers';
 import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import { loadRuntime, type OrtSession, type Runtime } from '../../hooks/session/index.ts';
-import { act, pine, zeroTuning } from '../../interventions/index.ts';
+import { act, emphasis, pine, steer, zeroTuning } from '../../interventions/index.ts';
 import type { DecoderConfig } from '../../testbed/builders/decoder-config.ts';
 import type { Player } from '../lockstep.ts';
 import { QWEN_05B, qwenInt4Folder } from '../models/qwen-int4.ts';
 import { SMOLLM2_135M, smolLm2Int4Folder } from '../models/smollm2-int4.ts';
 import type { Clock } from '../paired.ts';
 
-export type Variant = 'nothing on' | 'one γ' | 'γ per head' | 'ACT, all heads' | 'PINE, 10 documents';
+export type Variant =
+  | 'nothing on'
+  | 'one γ'
+  | 'γ per head'
+  | 'ACT, all heads'
+  | 'PINE, 10 documents'
+  | 'steer, all layers'
+  | 'steer to a range, all layers'
+  | 'PASTA, half the heads';
 
 /** A model that is measured, by its folder. */
 export interface Shape {
@@ -26,6 +34,18 @@ export const SMOLLM2: Shape = { name: 'SmolLM2-135M', config: SMOLLM2_135M, fold
 
 /** Ten documents that fill a prompt of 1,024 tokens but for 24 before and 40 after them. */
 const DOCUMENTS = Array.from({ length: 10 }, (_, i): [number, number] => [24 + 96 * i, 120 + 96 * i]);
+
+/** Two spans of an instruction, about a tenth of a prompt of 300 tokens. */
+const SPANS: [number, number][] = [
+  [4, 20],
+  [40, 54],
+];
+
+/** Some direction in every layer. */
+function everyLayer({ numLayers, hiddenSize }: DecoderConfig): Record<string, number[]> {
+  const direction = Array.from({ length: hiddenSize }, (_, i) => Math.sin(1 + 1.7 * i));
+  return Object.fromEntries(Array.from({ length: numLayers }, (_, layer) => [`${layer}`, direction]));
+}
 
 /** Spinning threads use processor time while they wait, which only a quiet machine may count. */
 export function sessionOptions(clock: Clock): object {
@@ -88,6 +108,14 @@ function interventionsOf({ config }: Shape, variant: Variant): Intervention[] {
   if (variant === 'nothing on') return [];
   if (variant === 'ACT, all heads') return [act({ heads: 'all' })];
   if (variant === 'PINE, 10 documents') return [pine({ documents: DOCUMENTS })];
+  if (variant === 'steer, all layers') return [steer({ directions: everyLayer(config), strength: 0.01 })];
+  if (variant === 'steer to a range, all layers') {
+    return [steer({ directions: everyLayer(config), mode: 'clamp', range: [-1, 1] })];
+  }
+  if (variant === 'PASTA, half the heads') {
+    const heads = Array.from({ length: config.numHeads }, (_, head) => head).filter((head) => head % 2 === 0);
+    return [emphasis({ spans: SPANS, heads })];
+  }
   return [zeroTuning({ gamma: variant === 'one γ' ? 1.4 : headGammas(config) })];
 }
 

@@ -126,6 +126,12 @@ const SMALL_MODEL: readonly Case[] = [
   caseOf('ACT, all heads', 1500, 'decode', SINK_BOUNDS, SMOLLM2),
   caseOf('PINE, 10 documents', 1024, 'prefill', DOCUMENT_BOUNDS, SMOLLM2),
   caseOf('PINE, 10 documents', 1024, 'decode', DOCUMENT_BOUNDS, SMOLLM2),
+  ...(['steer, all layers', 'steer to a range, all layers', 'PASTA, half the heads'] as const).flatMap(
+    (variant) => [
+      caseOf(variant, 300, 'prefill', BOUNDS, SMOLLM2),
+      caseOf(variant, 300, 'decode', BOUNDS, SMOLLM2),
+    ],
+  ),
 ];
 
 export const overheadSuite: Suite = {

@@ -35,6 +35,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'find heads and strengths of an intervention, and keep them as a profile',
     load: async () => (await import('./calibrate.ts')).calibrateCommand,
   },
+  directions: {
+    summary: 'find directions of a model in pairs of texts, to steer it along',
+    load: async () => (await import('./directions.ts')).directionsCommand,
+  },
   interventions: {
     summary: 'the interventions, or the parameters of one',
     load: async () => (await import('./lists.ts')).interventionsCommand,

@@ -70,7 +70,7 @@ export class GraphRewrite {
     this.#provider = provider;
     const emit = graphEmitter(graph, opset, prefix);
     this.#emit = emit;
-    this.#points = new PointValues(emit, this.#rewiring);
+    this.#points = new PointValues(emit, this.#rewiring, (value) => this.#original().producer(value)?.node);
     const once: EditContext['once'] = (key, make) => this.#once(key, make);
     const edits: EditContext = {
       emit,
@@ -86,10 +86,7 @@ export class GraphRewrite {
   }
 
   #loweringContext(edits: EditContext, target: LoweringContext['target']): LoweringContext {
-    const original = () => {
-      this.#index ??= new GraphIndex(this.#graph);
-      return this.#index;
-    };
+    const original = () => this.#original();
     const unscaled = (value: string) => this.#sites?.unscaled.get(value) ?? this.#rewiring.now(value);
     return {
       ...edits,
@@ -107,6 +104,12 @@ export class GraphRewrite {
         (site.fused ? this.#sites?.fragments.get(site)?.results.pattern : undefined) ??
         this.#points.pattern(site),
     };
+  }
+
+  /** Lookups over the graph as it came. */
+  #original(): GraphIndex {
+    this.#index ??= new GraphIndex(this.#graph);
+    return this.#index;
   }
 
   #once<T extends string | readonly string[]>(key: string, make: () => T): T {

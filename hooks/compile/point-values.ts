@@ -4,7 +4,8 @@ import type { EditContext } from '../../kernels/plan.ts';
 import { fromBHST, fromBSHD } from '../../kernels/site/layout.ts';
 import { type Derived, headShape, readPoint } from '../../kernels/site/read-point.ts';
 import type { Emit } from '../../onnx/emitter.ts';
-import { changeNode, DataType } from '../../onnx/index.ts';
+import { changeNode, DataType, type Node } from '../../onnx/index.ts';
+import { isSkipNorm } from '../../sites/norm.ts';
 import { type HookPoint, POINT_AXES, pointName } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
 import type { Rewiring } from './rewiring.ts';
@@ -13,10 +14,13 @@ export class PointValues {
   readonly #emit: Emit;
   readonly #rewiring: Rewiring;
   readonly #derived: Derived = new Map();
+  readonly #makerOf: (value: string) => Node | undefined;
 
-  constructor(emit: Emit, rewiring: Rewiring) {
+  /** @param makerOf the node of the file that makes a value */
+  constructor(emit: Emit, rewiring: Rewiring, makerOf: (value: string) => Node | undefined) {
     this.#emit = emit;
     this.#rewiring = rewiring;
+    this.#makerOf = makerOf;
   }
 
   /** Name the sum that Skip*LayerNormalization computes silently, if the point wants it. */
@@ -54,7 +58,23 @@ export class PointValues {
     const carrier = point.source.from === 'value' ? point.source.place.value : value;
     const seen = this.#rewiring.now(carrier);
     const edited = build(seen === carrier ? value : this.#renormalised(point, seen));
-    this.#rewiring.rewire(carrier, this.#denormalised(point, edited));
+    const written = this.#denormalised(point, edited);
+    this.#rewiring.rewire(carrier, written);
+    const maker = point.source.from === 'unnamed-sum' ? point.source.enable.node : this.#makerOf(carrier);
+    if (maker) this.#normAgain(maker, written);
+  }
+
+  /**
+   * A Skip*LayerNormalization gives a sum and its norm: who edits the sum edits the norm, which the same operator makes again of
+   * the sum and nothing, so that an edit that changes nothing changes no bit.
+   */
+  #normAgain(maker: Node, sum: string): void {
+    const [norm] = maker.outputs;
+    if (!norm || !isSkipNorm(maker)) return;
+    const nothing = this.#emit.op('Sub', [sum, sum], 'nothing');
+    const scales = maker.inputs.slice(2, maker.opType === 'SkipSimplifiedLayerNormalization' ? 3 : 4);
+    const [again] = this.#emit.copy(maker, [sum, nothing, ...scales], 1);
+    this.#rewiring.rewire(norm, again!);
   }
 
   /** float32 [B, H, S, T]: the pattern of a site as edits so far left it. */

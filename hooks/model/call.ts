@@ -95,13 +95,7 @@ export class ModelCall {
   }
 
   #second(): ModelCall {
-    const { stack } = this.#scope;
-    const { intervention, decoding } = stack.decoding!;
-    const editsSecond = decoding.kind === 'contrast' && decoding.editsSecond;
-    this.#aside ??= new ModelCall(
-      this.#parts,
-      this.#scope.aside(editsSecond ? stack : stack.without(intervention)),
-    );
+    this.#aside ??= new ModelCall(this.#parts, this.#scope.aside(this.#scope.stack.second()));
     return this.#aside;
   }
 

@@ -2,9 +2,17 @@
 
 /**
  * Where in an attention layer a kind acts; kinds are stacked in this order
- * (rotary positions, keys, logits, probabilities, head outputs, next-token logits).
+ * (rotary positions, keys, logits, probabilities, head outputs, residual stream, next-token logits).
  */
-export const STAGES = ['positions', 'keys', 'logits', 'probabilities', 'heads', 'decoding'] as const;
+export const STAGES = [
+  'positions',
+  'keys',
+  'logits',
+  'probabilities',
+  'heads',
+  'residual',
+  'decoding',
+] as const;
 export type Stage = (typeof STAGES)[number];
 
 /** A number, or a table of them. */

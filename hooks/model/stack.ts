@@ -5,7 +5,7 @@
 import { AttuneError } from '../../errors.ts';
 import { changesCache, type KnobValue, type Plan, remembers } from '../compile/index.ts';
 import type { Feeds, StateSettings } from '../session/index.ts';
-import type { Decoding } from './decoding/decoding.ts';
+import type { Contrast, Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
 import { type Intervention, type InterventionKind, type Variant, variantKey } from './intervention.ts';
 import { STAGES } from './report.ts';
@@ -48,12 +48,13 @@ export class Stack {
   /** The one that acts after the logits. */
   readonly decoding: { readonly intervention: Intervention; readonly decoding: Decoding } | undefined;
   readonly #facts: ModelFacts;
+  #second: Stack | undefined;
 
   /**
    * @throws AttuneError INTERVENTIONS_EXPECTED, INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED and those of the
    *   kinds' own parameter checks
    */
-  constructor(interventions: readonly Intervention[], facts: ModelFacts) {
+  constructor(interventions: readonly { readonly intervention: string }[], facts: ModelFacts) {
     this.#facts = facts;
     this.interventions = ordered(interventions);
     this.knobs = Object.assign({}, ...this.interventions.map((one) => one.kind.knobs(one, facts)));
@@ -80,11 +81,15 @@ export class Stack {
     return Object.assign({}, ...values);
   }
 
-  without(intervention: Intervention): Stack {
-    return new Stack(
-      this.interventions.filter((one) => one !== intervention),
+  /** What is in force in the second stream of a contrast. */
+  second(): Stack {
+    const { intervention, decoding } = this.decoding!;
+    const { editsSecond = false, aside = [] } = decoding as Contrast;
+    this.#second ??= new Stack(
+      [...this.interventions.filter((one) => editsSecond || one !== intervention), ...aside],
       this.#facts,
     );
+    return this.#second;
   }
 }
 

@@ -10,6 +10,7 @@ import { logitBias } from './logit-bias.ts';
 import { logitGain } from './logit-gain.ts';
 import { sinkCalibration } from './sink-calibration/index.ts';
 import { sinkRedistribution } from './sink-redistribution/index.ts';
+import { targetShare } from './target-share.ts';
 import { temperature } from './temperature.ts';
 
 export const EDITS: readonly EditRow[] = [
@@ -20,6 +21,7 @@ export const EDITS: readonly EditRow[] = [
   logWeights,
   sinkCalibration,
   sinkRedistribution,
+  targetShare,
   headScale,
 ];
 
@@ -31,6 +33,7 @@ export {
   logWeights,
   sinkCalibration,
   sinkRedistribution,
+  targetShare,
   temperature,
 };
 

@@ -27,6 +27,8 @@ export interface Contrast {
   second(inputs: ModelInputs, context: ContrastContext): ModelInputs | undefined;
   /** Do the intervention's own edits of the graph act in the second stream too? Those of others always do. Default false. */
   readonly editsSecond?: boolean;
+  /** Interventions that act in the second stream alone, or their JSON. */
+  readonly aside?: readonly { readonly intervention: string }[];
   /**
    * Next-token scores of one position from both streams' logits, [V] each, written into `first`. Minus infinity forbids a token.
    * Positions meet from the end: the streams' prompts may differ in length, what follows the image may not.

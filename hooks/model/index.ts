@@ -23,6 +23,7 @@ export {
   type Variant,
   variantKey,
 } from './intervention.ts';
+export { kindOf } from './kind-of.ts';
 export type { UntouchedRuns } from './live-session.ts';
 export { from_pretrained } from './load.ts';
 export type { AttunedModel, AttuneHandle } from './model.ts';

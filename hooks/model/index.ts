@@ -15,6 +15,7 @@ export type {
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export { asDtype, DTYPES, type Dtype } from './files.ts';
 export type { HookFunction } from './function-hooks.ts';
+export type { HostEnvironment } from './host.ts';
 export {
   type Called,
   type Intervention,
@@ -26,8 +27,15 @@ export {
 export { kindOf } from './kind-of.ts';
 export type { UntouchedRuns } from './live-session.ts';
 export { from_pretrained } from './load.ts';
+export { loadFailure } from './load-failure.ts';
 export type { AttunedModel, AttuneHandle } from './model.ts';
-export type { AttachOptions, AttuneOptions, InterventionJSON, LoadOptions } from './options.ts';
+export type {
+  AttachOptions,
+  AttuneOptions,
+  GivenInterventions,
+  InterventionJSON,
+  LoadOptions,
+} from './options.ts';
 export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span, type Work } from './request.ts';
 export { asInterventions, registerKind } from './specification.ts';

@@ -8,8 +8,10 @@ import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, hookNames, hooksOverlay, tapsOverlay } from './function-hooks.ts';
 import { InsideWork } from './inside-work.ts';
 import type { Intervention } from './intervention.ts';
+import { kindOf } from './kind-of.ts';
 import type { Overlay } from './live-graph.ts';
 import type { LiveSession } from './live-session.ts';
+import type { GivenInterventions } from './options.ts';
 import type { Report } from './report.ts';
 import type { RequestState, Work } from './request.ts';
 import { CallScope, type ViewScope } from './scope.ts';
@@ -35,7 +37,7 @@ export interface AttunedModel {
    * @throws AttuneError INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED, what compiling refuses, and those of the
    *   kinds' own parameter checks; what was in force stays in force then
    */
-  use(interventions: readonly Intervention[]): void;
+  use(interventions: GivenInterventions): void;
 
   /**
    * A view of the model under other interventions: the same weights and sessions, and a model in every other respect. Views and
@@ -44,7 +46,7 @@ export interface AttunedModel {
    * @example const calm = model.with([zeroTuning({ gamma: 0.7 })]);
    * @throws AttuneError as `use`
    */
-  with(interventions: readonly Intervention[]): this;
+  with(interventions: GivenInterventions): this;
 
   /**
    * Run `work` under interventions. It is given a view of the model to call; calls on the model itself from inside `work` count as
@@ -53,7 +55,7 @@ export interface AttunedModel {
    * @example const text = await model.using([act({ heads: 'all' })], (model) => model.generate(inputs));
    * @throws AttuneError as `use`; WORK_UNCLEAR in browsers for a call on the model itself
    */
-  using<T>(interventions: readonly Intervention[], work: (model: this) => Promise<T>): Promise<T>;
+  using<T>(interventions: GivenInterventions, work: (model: this) => Promise<T>): Promise<T>;
 
   /**
    * Run the model once and return what flowed at the chosen hook points.
@@ -123,12 +125,12 @@ class View {
         generate: async (options: Inputs) =>
           this.#here().#call(options, true, (call, given) => call.generate(given)),
       }),
-      use: (interventions: readonly Intervention[]) => this.#here().#use(interventions),
-      with: (interventions: readonly Intervention[]) => {
+      use: (interventions: GivenInterventions) => this.#here().#use(interventions),
+      with: (interventions: GivenInterventions) => {
         const scope = this.#here().#scope.apart(this.#stack(interventions));
         return new View(this.#parts, scope, false).target;
       },
-      using: async <T>(interventions: readonly Intervention[], work: (model: Attuned) => Promise<T>) => {
+      using: async <T>(interventions: GivenInterventions, work: (model: Attuned) => Promise<T>) => {
         const scope = this.#here().#scope.within(this.#stack(interventions));
         const view = new View(this.#parts, scope, false);
         return this.#inside.run(view, async () => work(view.target));
@@ -162,13 +164,13 @@ class View {
   }
 
   /** Checked, what compiling them refuses included. */
-  #stack(interventions: readonly Intervention[]): Stack {
+  #stack(interventions: GivenInterventions): Stack {
     const stack = new Stack(interventions, this.#parts.facts);
     this.#parts.sessions.live.check(stack);
     return stack;
   }
 
-  #use(interventions: readonly Intervention[]): void {
+  #use(interventions: GivenInterventions): void {
     this.#scope.stack = this.#stack(interventions);
   }
 
@@ -177,8 +179,9 @@ class View {
     generating: boolean,
     run: (call: ModelCall, inputs: Inputs) => Promise<T>,
   ): Promise<T> {
+    refuseOtherInputs(inputs);
     const { interventions, ...given } = (inputs ?? {}) as Inputs & {
-      interventions?: readonly Intervention[];
+      interventions?: GivenInterventions;
     };
     const stack = interventions === undefined ? undefined : new Stack(interventions, this.#parts.facts);
     const call = new ModelCall(this.#parts, CallScope.on(this.#scope, generating, stack));
@@ -205,6 +208,19 @@ class View {
     );
     return { output, cache };
   }
+}
+
+/** @throws AttuneError ARGUMENT_INVALID for what is no object of inputs */
+function refuseOtherInputs(inputs: unknown): void {
+  if (inputs === undefined || inputs === null) return;
+  const isTensor = typeof inputs === 'object' && 'dims' in inputs;
+  if (typeof inputs === 'object' && !Array.isArray(inputs) && !isTensor) return;
+  throw new AttuneError('ARGUMENT_INVALID', {
+    at: 'a call of the model',
+    found: isTensor ? 'a tensor' : kindOf(inputs),
+    expected: 'an object of inputs: input_ids, attention_mask, …',
+    hint: "Give what the tokenizer returns: model(tokenizer('text')), model.generate({ ...tokenizer('text'), max_new_tokens: 20 }).",
+  });
 }
 
 /** What is known of a model and of the last call on it. */

@@ -13,10 +13,13 @@ export interface InterventionJSON {
   readonly [parameter: string]: unknown;
 }
 
+/** What may stand in a list of interventions: what their functions return, or JSON. */
+export type GivenInterventions = readonly (Intervention | InterventionJSON)[];
+
 /** attune's own options. */
 export interface AttuneOptions {
   /** In force from the start. */
-  readonly interventions?: readonly (Intervention | InterventionJSON)[];
+  readonly interventions?: GivenInterventions;
   /** Kinds to compile in so that switching to them later builds nothing, as `pine.kind`; default: those of `interventions`. */
   readonly prepare?: readonly InterventionKind[];
   /** Correct left padding on GroupQueryAttention exports, from the first padded batch on; default true. */

@@ -1,6 +1,6 @@
 /** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
 
-export { type Activation, ActivationCache } from './activation.ts';
+export { type Activation, ActivationCache, type ActivationTensor } from './activation.ts';
 export type { TransformersModel, TransformersModelClass } from './attach.ts';
 export { checkFeeds } from './check-inputs.ts';
 export type {

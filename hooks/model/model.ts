@@ -1,7 +1,8 @@
 /** What attune adds to a transformers.js model object: interventions for a request, a view or from now on, and looking inside. */
+import type { Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
 import type { ChosenRuntime } from '../session/index.ts';
-import { ActivationCache } from './activation.ts';
+import { type Activation, ActivationCache } from './activation.ts';
 import { activations, type Listen, listenTo, ModelCall, type ModelParts, viewOf } from './call.ts';
 import type { SearchModel } from './decoding/decoding.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
@@ -58,7 +59,7 @@ export interface AttunedModel {
   using<T>(interventions: GivenInterventions, work: (model: this) => Promise<T>): Promise<T>;
 
   /**
-   * Run the model once and return what flowed at the chosen hook points.
+   * Run the model once and return what flowed at the chosen hook points, as tensors of your transformers.js with `name` and `axes`.
    *
    * @example const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
    * @param inputs as for calling the model: input_ids, attention_mask, …
@@ -69,6 +70,20 @@ export interface AttunedModel {
     inputs: object,
     filter?: string | readonly string[],
   ): Promise<{ output: Record<string, unknown>; cache: ActivationCache }>;
+
+  /**
+   * Generate and return what flowed at the chosen hook points in every run: that of the prompt, then one for each token that was
+   * fed back.
+   *
+   * @example const { output, steps } = await model.generateWithCache({ ...inputs, max_new_tokens: 8 }, '**.hook_z');
+   * @param options as for `generate`
+   * @param filter glob or globs over hook names; default all
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  generateWithCache(
+    options: object,
+    filter?: string | readonly string[],
+  ): Promise<{ output: Tensor; steps: readonly ActivationCache[] }>;
 
   /**
    * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns an array replaces
@@ -137,6 +152,10 @@ class View {
       },
       runWithCache: async (inputs: object, filter: string | readonly string[] = '**') =>
         this.#here().#read(inputs, filter),
+      ...(native.generate && {
+        generateWithCache: async (options: Inputs, filter: string | readonly string[] = '**') =>
+          this.#here().#generateAndRead(options, filter),
+      }),
       runWithHooks: async <T>(
         hooks: Parameters<AttunedModel['runWithHooks']>[0],
         work: (model: Attuned) => Promise<T>,
@@ -197,16 +216,27 @@ class View {
   }
 
   async #read(inputs: object, filter: string | readonly string[]) {
-    const overlay = tapsOverlay(this.#parts.facts, filter);
-    const cache = new ActivationCache();
-    overlay.listeners.add((values) => {
-      for (const [name, value] of activations(values, this.#parts.facts)) cache.set(name, value);
-    });
-    const view = new View(this.#parts, this.#scope.withOverlay(overlay), false);
-    const output = await (view.target as unknown as (inputs: object) => Promise<Record<string, unknown>>)(
-      inputs,
+    type Model = (inputs: object) => Promise<Record<string, unknown>>;
+    const { output, runs } = await this.#reading(filter, (model) => (model as unknown as Model)(inputs));
+    return { output, cache: ActivationCache.of(runs.flat(), output) };
+  }
+
+  async #generateAndRead(options: object, filter: string | readonly string[]) {
+    type Model = { generate(options: object): Promise<unknown> };
+    const { output, runs } = await this.#reading(filter, (model) =>
+      (model as unknown as Model).generate(options),
     );
-    return { output, cache };
+    return { output, steps: runs.map((run) => ActivationCache.of(run, output)) };
+  }
+
+  /** What flowed in each run of `work`. */
+  async #reading<T>(filter: string | readonly string[], work: (model: Attuned) => Promise<T>) {
+    const { facts } = this.#parts;
+    const overlay = tapsOverlay(facts, filter);
+    const runs: Activation[][] = [];
+    overlay.listeners.add((values) => void runs.push([...activations(values, facts).values()]));
+    const view = new View(this.#parts, this.#scope.withOverlay(overlay), false);
+    return { output: await work(view.target), runs };
   }
 }
 

@@ -18,7 +18,9 @@ export type { HookFunction } from './function-hooks.ts';
 export type { HostEnvironment } from './host.ts';
 export {
   type Called,
+  type GivenInterventions,
   type Intervention,
+  type InterventionJSON,
   type InterventionKind,
   type Pass,
   type Variant,
@@ -32,8 +34,6 @@ export type { AttunedModel, AttuneHandle } from './model.ts';
 export type {
   AttachOptions,
   AttuneOptions,
-  GivenInterventions,
-  InterventionJSON,
   LoadOptions,
 } from './options.ts';
 export { type Report, STAGES, type Stage } from './report.ts';

@@ -3,18 +3,9 @@ import { AttuneError, editDistance, nearest } from '../../errors.ts';
 import type { KernelOptions } from '../compile/index.ts';
 import type { Runtime, RuntimeName } from '../session/index.ts';
 import { asDtype, type Dtype } from './files.ts';
-import type { Intervention, InterventionKind } from './intervention.ts';
+import type { GivenInterventions, InterventionKind } from './intervention.ts';
 import { kindOf } from './kind-of.ts';
 import type { UntouchedRuns } from './live-session.ts';
-
-/** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */
-export interface InterventionJSON {
-  readonly intervention: string;
-  readonly [parameter: string]: unknown;
-}
-
-/** What may stand in a list of interventions: what their functions return, or JSON. */
-export type GivenInterventions = readonly (Intervention | InterventionJSON)[];
 
 /** attune's own options. */
 export interface AttuneOptions {

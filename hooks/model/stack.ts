@@ -7,8 +7,13 @@ import { changesCache, type KnobValue, type Plan, remembers } from '../compile/i
 import type { Feeds, StateSettings } from '../session/index.ts';
 import type { Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
-import { type Intervention, type InterventionKind, type Variant, variantKey } from './intervention.ts';
-import type { GivenInterventions } from './options.ts';
+import {
+  type GivenInterventions,
+  type Intervention,
+  type InterventionKind,
+  type Variant,
+  variantKey,
+} from './intervention.ts';
 import { STAGES } from './report.ts';
 import type { RequestState } from './request.ts';
 import { asInterventions } from './specification.ts';

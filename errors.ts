@@ -47,7 +47,8 @@ function sentence(code: string, { found, expected, at, hint }: ErrorDetails): st
   if (at) parts.push(`at ${at}:`);
   if (found) parts.push(`found ${found}`);
   if (expected) parts.push(`${found ? 'but ' : ''}expected ${expected}`);
-  return parts.join(' ') + (hint ? `. ${hint}` : '');
+  if (!hint) return parts.join(' ');
+  return parts.length === 1 ? `${code}: ${hint}` : `${parts.join(' ')}. ${hint}`;
 }
 
 /** The candidates closest to `name` by edit distance, nearest first; for "did you mean" hints. */

@@ -12,7 +12,14 @@ import {
 
 export { makeProfile, type Profile } from './calibration/profile.ts';
 export { AttuneError, isAttuneError } from './errors.ts';
-export type { Activation, AttunedModel, HookFunction, Intervention } from './hooks/model/index.ts';
+export type {
+  Activation,
+  ActivationCache,
+  ActivationTensor,
+  AttunedModel,
+  HookFunction,
+  Intervention,
+} from './hooks/model/index.ts';
 export {
   act,
   beamSearch,

@@ -116,7 +116,8 @@ export async function readProfile(from: string | unknown): Promise<Profile> {
       throw new AttuneError('PROFILE_INVALID', {
         at,
         found: (cause as Error).message,
-        expected: 'a JSON file',
+        expected: 'the JSON file of a profile',
+        hint: 'attune calibrate writes one where its --out says; a path starts where the process does.',
         cause,
       });
     }

@@ -22,6 +22,11 @@ const PROMISES: Record<string, RegExp[]> = {
     /untouched: (.* [01]\.\d{3} \| ){3}/,
     /pine: .*; logits differ by 0\.000[0-9] at most/,
   ],
+  '04-evaluate.ts': [
+    /worlds-choice, baseline: \d+\.\d % of 40; \d+ ms/,
+    /moods, zerotuning \{"gamma":2\}: \d+\.\d % of 40, -?\d+\.\d points \(p [01]\.\d{3}\); \d+ ms/,
+    /gates hold: true/,
+  ],
   '05-calibrate.ts': [
     /layer 4: to the first token/,
     /\d settings on 15 items: /,

@@ -8,8 +8,11 @@ import { AttuneError, nearest } from '../errors.ts';
 import {
   type Intervention,
   type InterventionKind,
+  kindOf,
   type ModelFacts,
   registerKind,
+  STAGES,
+  type Stage,
   type Variant,
 } from '../hooks/model/index.ts';
 import { specInvalid } from './parameters.ts';
@@ -48,9 +51,18 @@ export interface InterventionFactory<S extends z.ZodType> {
 // biome-ignore lint/suspicious/noExplicitAny: factories of all schemas share the registry
 const registry = new Map<string, InterventionFactory<any>>();
 
+/**
+ * A kind of intervention: parameters, what they do to a model, and names for JSON, `attune eval` and errors. docs/extending.md has a
+ * method of thirty lines.
+ *
+ * @param definition name, stage, needs, reference (paper and equation), schema (zod), plan (knobs and edits), knobs (their values)
+ * @returns the function that makes interventions of the kind from parameters
+ * @throws AttuneError DEFINITION_INVALID naming what is missing
+ */
 export function defineIntervention<S extends z.ZodType, V extends Variant = Variant>(
   definition: Definition<S, V>,
 ): InterventionFactory<S> {
+  checkDefinition(definition);
   const { schema, reference, variant, plan, knobs, feed, decoding, run, ...rest } = definition;
   type Own = Intervention<z.output<S>>;
   const kind: InterventionKind = {
@@ -74,6 +86,39 @@ export function defineIntervention<S extends z.ZodType, V extends Variant = Vari
   registry.set(kind.name, factory);
   registerKind(kind.name, (parameters) => make(parameters as z.input<S>) as Intervention);
   return factory;
+}
+
+/** What a definition has to have, and how it is written. */
+const PARTS: Readonly<Record<string, readonly [check: (value: unknown) => boolean, expected: string]>> = {
+  name: [(value) => typeof value === 'string' && value !== '', "a text: name: 'recency'"],
+  stage: [(value) => STAGES.includes(value as Stage), STAGES.map((stage) => `'${stage}'`).join(' or ')],
+  needs: [Array.isArray, "a list: needs: ['self-attention']"],
+  schema: [
+    (value) => typeof (value as z.ZodType | null)?.safeParse === 'function',
+    'a schema of zod: z.strictObject({ … })',
+  ],
+  plan: [
+    (value) => typeof value === 'function',
+    'a function of the model: (model) => ({ knobs: […], edits: […] })',
+  ],
+  knobs: [
+    (value) => typeof value === 'function',
+    'a function of parameters and model: (spec, model) => ({ … })',
+  ],
+};
+
+/** @throws AttuneError DEFINITION_INVALID */
+function checkDefinition(definition: unknown): void {
+  const given = (definition ?? {}) as Readonly<Record<string, unknown>>;
+  for (const [part, [check, expected]] of Object.entries(PARTS)) {
+    if (check(given[part])) continue;
+    throw new AttuneError('DEFINITION_INVALID', {
+      at: `defineIntervention${typeof given.name === 'string' ? ` of ${given.name}` : ''}, "${part}"`,
+      found: kindOf(given[part]),
+      expected,
+      hint: 'docs/extending.md has a method of thirty lines.',
+    });
+  }
 }
 
 /**

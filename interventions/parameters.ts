@@ -95,7 +95,10 @@ function bounds({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }: JsonSc
 export function specInvalid(name: string, schema: z.ZodType, given: unknown, error: z.ZodError): AttuneError {
   const parameters = parametersOf(schema);
   const required = parameters.filter((one) => one.required).map((one) => one.name);
-  const [issue] = error.issues;
+  // A name that is none is the likelier slip than one left out.
+  const issue =
+    error.issues.find(({ code, path }) => code === 'unrecognized_keys' && path.length === 0) ??
+    error.issues[0];
   const hint = `attune interventions ${name} shows all parameters.`;
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     const shown = required.length > 0 ? `${required.join(', ')}, … }` : '… }';

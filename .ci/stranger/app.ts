@@ -1,6 +1,7 @@
 // Type-checked only, as a user's file would be: no casts, under every module resolution.
 import { AutoModelForCausalLM, AutoTokenizer } from '@huggingface/transformers';
 import { act, attune, isAttuneError, pine, zeroTuning } from 'attune';
+import { defineTask, evaluate } from 'attune/eval';
 import { openModel } from 'attune/onnx';
 
 export async function main(id: string): Promise<string | undefined> {
@@ -24,6 +25,30 @@ export async function main(id: string): Promise<string | undefined> {
     await model.dispose();
   }
 }
+
+export async function helps(model: string): Promise<boolean> {
+  const moods = defineTask({
+    name: 'moods',
+    output: 'multiple_choice',
+    source: { file: 'moods.jsonl' },
+    fields: { text: 'string', mood: 'string' },
+    prompt: '{{ text }}. Mood:',
+    choices: ['sad', 'happy'],
+    target: "{{ 1 if mood == 'happy' else 0 }}",
+    metrics: ['acc'],
+  });
+  const { report } = await evaluate({
+    model,
+    tasks: [moods, 'copa'],
+    interventions: [
+      zeroTuning({ gamma: 2 }),
+      [act({ heads: 'all' }), { intervention: 'head-scale', scale: 2 }],
+    ],
+  });
+  return report.runs.some(({ delta }) => (delta.acc?.low ?? 0) > 0);
+}
+// @ts-expect-error a misspelt option
+export const misspeltToo = () => evaluate({ model: 'x', tasks: 'copa', intervention: [] });
 
 // @ts-expect-error a misspelt option
 export const misspelt = () => attune(AutoModelForCausalLM, 'x', { intervention: [] });

@@ -187,6 +187,10 @@ if (!core) {
     const { runs } = JSON.parse(attune('eval', '--model', model, ...given, '--out', 'own', '--json'));
     expect(runs.length === 2 && runs.every(({ n }) => n === 4), JSON.stringify(runs));
   });
+  await check('the same evaluation from a program: the same report', () => {
+    cpSync(join(HERE, 'own.mjs'), join(app, 'own.mjs'));
+    run('node', ['own.mjs', join(models, 'worlds-lm'), join('own', 'report.json')]);
+  });
   await check('attune demo', () => {
     const { runs } = JSON.parse(attune('demo', '--limit', '5', '--json'));
     expect(runs.length >= 4, JSON.stringify(runs));

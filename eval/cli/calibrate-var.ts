@@ -11,13 +11,14 @@ import {
   type TransformersModel,
 } from '../../hooks/model/index.ts';
 import { visualRedistribution } from '../../interventions/index.ts';
+import { planTask } from '../evaluate/planned-task.ts';
 import { loading } from '../models/load.ts';
 import { imagePromptEncoder, sessionTypes } from '../models/vision-language.ts';
 import { promptOf } from '../outputs/index.ts';
 import { type CausalTokenizer, causalLanguageModel } from '../scoring/causal-language-model.ts';
 import type { CausalModel } from '../scoring/pass.ts';
 import type { Arguments } from './arguments.ts';
-import { planTask, required } from './eval-plan.ts';
+import { required } from './eval-options.ts';
 import { runtimeOf } from './model-flags.ts';
 
 /** Prompts, over all tasks; more change nothing. */

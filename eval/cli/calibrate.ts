@@ -12,11 +12,12 @@ import {
   type SweepOptions,
 } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
+import { planTask } from '../evaluate/planned-task.ts';
 import type { MetricName } from '../metrics/index.ts';
 import { type Progress, progress } from '../runner/progress.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 import { calibrationItem, estimateBy, searchMetric } from './calibration-items.ts';
-import { planTask, required } from './eval-plan.ts';
+import { required } from './eval-options.ts';
 import { CHAT_FLAGS, chatOf, MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 import { indices, number, numbers } from './number-list.ts';
 

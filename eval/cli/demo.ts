@@ -4,6 +4,9 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { type Profile, readProfile } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
+import { documentOf } from '../evaluate/document.ts';
+import { type PlanToRun, runPlans, type ScoringWorld } from '../evaluate/run-plans.ts';
+import { writeReports } from '../evaluate/write-reports.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import { costsOf } from '../runner/costs.ts';
 import { reportRuns } from '../runner/report.ts';
@@ -15,9 +18,9 @@ import { helpText, readArguments, type Usage } from './arguments.ts';
 import { type DemoStage, STAGES } from './demo-stages.ts';
 import { demoText } from './demo-text.ts';
 import { WORLD } from './eval.ts';
-import { commandLine, documentOf, jsonOutput, writeReports } from './eval-output.ts';
+import { commandLine, jsonOutput } from './eval-output.ts';
+import { interruptible } from './interrupt.ts';
 import { paintFor } from './paint.ts';
-import { type PlanToRun, runPlans, type ScoringWorld } from './run-plans.ts';
 import { shippedModel } from './shipped.ts';
 
 const USAGE: Usage = {
@@ -61,7 +64,7 @@ export async function demoCommand(
   const plans: PlanToRun[] = [];
   for (const stage of stages) plans.push({ ...(await stagePlan(stage, { seed, limit }, world)), workers });
 
-  const { sets, ...ran } = await runPlans(plans, out, world);
+  const { sets, ...ran } = await interruptible((signal) => runPlans(plans, out, { ...world, signal }));
   const options = { seed, resamples: 10_000 };
   const runs = sets.flatMap((set) => reportRuns(set, options));
   const costs = sets.flatMap((set) => costsOf(set, seed));

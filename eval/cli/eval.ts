@@ -1,16 +1,20 @@
 /** attune eval: score models on tasks, without and under interventions, with intervals and paired tests. */
+import { join } from 'node:path';
+import { describeTasks } from '../evaluate/document.ts';
+import { EVALUATE_WORLD, type EvaluateWorld, evaluatePlan } from '../evaluate/evaluate.ts';
+import { type EvalPlan, evalPlan } from '../evaluate/plan.ts';
 import { reportTable } from '../reports/table.ts';
-import { costsOf, type TimeCost } from '../runner/costs.ts';
-import { checkGate, gateText } from '../runner/gate.ts';
-import { type RunReport, reportRuns } from '../runner/report.ts';
+import type { TimeCost } from '../runner/costs.ts';
+import { gateText } from '../runner/gate.ts';
+import type { RunReport } from '../runner/report.ts';
 import { baseline } from '../runner/setting.ts';
 import { builtinTasks } from '../tasks/builtin/index.ts';
 import { guarded } from '../terminal.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
-import { commandLine, describeTasks, documentOf, jsonOutput, writeReports } from './eval-output.ts';
-import { type EvalPlan, evalPlan, type ReadIntervention } from './eval-plan.ts';
+import { evalOptions } from './eval-options.ts';
+import { commandLine, jsonOutput } from './eval-output.ts';
+import { interruptible } from './interrupt.ts';
 import { CHAT_FLAGS, MODEL_FLAGS } from './model-flags.ts';
-import { runPlans, type ScoringWorld } from './run-plans.ts';
 
 const USAGE: Usage = {
   command: 'eval',
@@ -135,15 +139,12 @@ const USAGE: Usage = {
 };
 
 /** What the command needs of the world; exchanged in tests. */
-export interface EvalWorld extends ScoringWorld {
-  readIntervention: ReadIntervention;
+export interface EvalWorld extends EvaluateWorld {
   stdout: { write(text: string): unknown };
 }
 
-/** Models come with a large library, which --help and --dry-run do without. */
 export const WORLD: EvalWorld = {
-  loadModel: async (...of) => (await import('../models/load.ts')).loadEvalModel(...of),
-  readIntervention: async (json) => (await import('../models/load.ts')).readIntervention(json),
+  ...EVALUATE_WORLD,
   stdout: process.stdout,
   stderr: process.stderr,
 };
@@ -161,30 +162,24 @@ export async function evalCommand(argv: readonly string[], given: EvalWorld = WO
     world.stdout.write(named.join('') || `${helpText(USAGE)}\n${await namesText()}`);
     return 0;
   }
-  const plan = await evalPlan(args, world.readIntervention);
+  const plan = await evalPlan(evalOptions(args), world.readIntervention);
+  const out = args.text('out') ?? join('runs', plan.id);
   if (args.flag('dry-run')) {
-    world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan))}\n` : dryRunText(plan));
+    world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan, out))}\n` : dryRunText(plan, out));
     return 0;
   }
-  const { sets, ...ran } = await runPlans([plan], plan.out, world);
-  const runs = sets.flatMap((set) => reportRuns(set, plan));
-  const costs = sets.flatMap((set) => costsOf(set, plan.seed));
-  const gates = plan.gates.map((gate) => checkGate(gate, sets, plan));
-  const document = documentOf(plan, ran, runs);
-  const { report, page } = writeReports(plan.out, {
-    document,
-    costs,
-    gates,
-    sets,
-    command: commandLine('eval', argv),
-  });
+  const { report, costs, gates, pass, files } = await interruptible((signal) =>
+    evaluatePlan(plan, { out, world: { ...world, signal }, command: commandLine('eval', argv) }),
+  );
+  const { runs } = report;
   world.stderr.write(gateText(gates));
   if (args.flag('json')) {
-    world.stdout.write(jsonOutput(runs, costs, report, gates));
+    world.stdout.write(jsonOutput(runs, costs, files!.report, gates));
   } else {
-    world.stdout.write(`${reportTable(runs)}\n\n${timesText(runs, costs)}report: ${report}\npage: ${page}\n`);
+    const { report: path, page } = files!;
+    world.stdout.write(`${reportTable(runs)}\n\n${timesText(runs, costs)}report: ${path}\npage: ${page}\n`);
   }
-  return gates.every(({ pass }) => pass) ? 0 : 2;
+  return pass ? 0 : 2;
 }
 
 /** What may be named, for --help. */
@@ -216,17 +211,17 @@ const timesText = (runs: readonly RunReport[], costs: readonly TimeCost[]): stri
     })
     .join('');
 
-const dryRun = (plan: EvalPlan) => ({
+const dryRun = (plan: EvalPlan, out: string) => ({
   models: plan.models,
   settings: plan.settings.map(({ label }) => label),
-  out: plan.out,
+  out,
   rows:
     plan.models.length * plan.settings.length * plan.tasks.reduce((sum, { items }) => sum + items.length, 0),
   tasks: describeTasks(plan).map((task, i) => ({ ...task, first: plan.tasks[i]!.items[0] })),
 });
 
-function dryRunText(plan: EvalPlan): string {
-  const { models, settings, out, rows, tasks } = dryRun(plan);
+function dryRunText(plan: EvalPlan, out: string): string {
+  const { models, settings, rows, tasks } = dryRun(plan, out);
   const listed = tasks.map(
     ({ name, items, records, bad, first }) =>
       `${name}: ${items} of ${records} items, ${bad.length} bad records; the first:\n${JSON.stringify(first, null, 2)}\n`,

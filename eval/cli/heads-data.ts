@@ -2,13 +2,13 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type HeadData, isPunctuation } from '../../calibration/index.ts';
 import { AttuneError } from '../../errors.ts';
+import { planTask } from '../evaluate/planned-task.ts';
 import { type Item, outputRow } from '../outputs/index.ts';
 import type { Answered } from '../outputs/output.ts';
 import { encodePair } from '../scoring/encode.ts';
 import type { LanguageModel } from '../scoring/language-model.ts';
 import { uniformIntegers } from '../statistics/random.ts';
 import type { CalibrationModel } from './calibration-model.ts';
-import { planTask } from './eval-plan.ts';
 
 export interface HeadsDataOptions {
   readonly task: string | undefined;

@@ -21,8 +21,10 @@ import {
   DTYPES,
   type Dtype,
   from_pretrained,
+  type HostEnvironment,
   type Intervention,
   isEmpty,
+  loadFailure,
   type TransformersModel,
   variantKey,
 } from '../../hooks/model/index.ts';
@@ -85,7 +87,7 @@ interface Instance {
  * Settings that differ in parameters alone share a session, and those that edit nothing have the baseline's.
  *
  * @param idOrFolder a folder in Hub layout, or a Hub id.
- * @throws AttuneError MODEL_LOAD, MODEL_NO_PREFIX_TOKEN
+ * @throws AttuneError MODEL_LOAD, TOKENIZER_MISSING, MODEL_NO_PREFIX_TOKEN
  */
 export async function loadEvalModel(idOrFolder: string, options: ModelOptions = {}): Promise<EvalModel> {
   const { device = 'cpu', modelFile, threads, runtime, chat } = options;
@@ -93,10 +95,11 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
   if (!local && /^[./~]/.test(idOrFolder)) {
-    throw new AttuneError('MODEL_LOAD', { at: idOrFolder, found: 'no such folder', expected: LAYOUT });
+    throw await loadFailure(undefined, { idOrFolder, options: {}, env: env as HostEnvironment });
   }
   const path = local ? resolve(idOrFolder) : idOrFolder;
   const where = { local_files_only: local };
+  if (local) refuseWithoutTokenizer(path);
   const tokenizer: CausalTokenizer = await loading(idOrFolder, () =>
     AutoTokenizer.from_pretrained(path, where),
   );
@@ -236,12 +239,21 @@ export async function loading<T>(at: string, load: () => Promise<T>): Promise<T>
     return await load();
   } catch (cause) {
     if (isAttuneError(cause)) throw cause;
-    const found = cause instanceof Error ? cause.message : String(cause);
-    throw new AttuneError('MODEL_LOAD', { at, found, expected: LAYOUT, cause });
+    const options = { local_files_only: existsSync(at) };
+    throw await loadFailure(cause, { idOrFolder: at, options, env: env as HostEnvironment });
   }
 }
 
-const LAYOUT = 'a decoder model in Hub layout (config.json, tokenizer.json, onnx/)';
+/** @throws AttuneError TOKENIZER_MISSING */
+function refuseWithoutTokenizer(folder: string): void {
+  if (!existsSync(join(folder, 'config.json')) || existsSync(join(folder, 'tokenizer.json'))) return;
+  throw new AttuneError('TOKENIZER_MISSING', {
+    at: folder,
+    found: 'no tokenizer.json',
+    expected: 'the files of a model in Hub layout: config.json, tokenizer.json, tokenizer_config.json, onnx/',
+    hint: "Put the model's tokenizer.json and tokenizer_config.json there; scoring reads text.",
+  });
+}
 
 /** @throws AttuneError INTERVENTION_UNKNOWN, SPEC_INVALID */
 export function readIntervention(json: Record<string, unknown>): EvalIntervention {

@@ -40,6 +40,18 @@ export function openRowFile(path: string): RowFile {
   };
 }
 
+/** Rows of a run that leaves nothing behind. */
+export function rowsInMemory(): RowFile {
+  const rows = new Map<string, Row>();
+  return {
+    rows,
+    append(row) {
+      if (!rows.has(row.key)) rows.set(row.key, row);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
 /** @throws AttuneError RUN_MISSING, JOURNAL_MALFORMED */
 export function readRows(path: string): Row[] {
   if (!existsSync(path)) {

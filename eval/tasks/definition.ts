@@ -24,13 +24,24 @@ const checkedSchema = taskSchema.superRefine((task, context) => {
 export type Task = z.output<typeof taskSchema>;
 export type TaskDefinition = z.input<typeof taskSchema>;
 
+/** Those that `defineTask` has returned. */
+const defined = new WeakSet<object>();
+
 /**
+ * A task from its definition, checked, with every default filled in.
+ *
+ * @param definition entries as docs/tasks.md explains them; what was returned from here is returned as it is
  * @param at what messages call the definition; default its name.
  * @throws AttuneError TASK_INVALID naming the entry and what was expected there.
  */
 export function defineTask(definition: unknown, at?: string): Task {
+  if (typeof definition === 'object' && definition !== null && defined.has(definition))
+    return definition as Task;
   const parsed = checkedSchema.safeParse(definition);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    defined.add(parsed.data);
+    return parsed.data;
+  }
   const name = (definition as { name?: unknown } | null | undefined)?.name;
   throw new AttuneError('TASK_INVALID', {
     at: at ?? (typeof name === 'string' ? `task ${name}` : 'a task'),

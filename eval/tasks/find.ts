@@ -4,20 +4,21 @@ import { dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AttuneError, nearest } from '../../errors.ts';
 import { builtinTasks } from './builtin/index.ts';
-import { defineTask, type Task } from './definition.ts';
+import { defineTask, type Task, type TaskDefinition } from './definition.ts';
 
 export interface FoundTask {
   task: Task;
-  /** Folder of the file that defines it; absent for a built-in task. */
+  /** Folder of the file that defines it, the working directory for a definition; absent for a built-in task. */
   folder?: string;
 }
 
 /**
  * @param nameOrFile a built-in task's name, or a .json file, or a module whose default export is a definition (.mjs, .js,
- *   and .ts where the process can import it).
+ *   and .ts where the process can import it); or a definition itself
  * @throws AttuneError TASK_UNKNOWN, TASK_FILE, TASK_INVALID.
  */
-export async function findTask(nameOrFile: string): Promise<FoundTask> {
+export async function findTask(nameOrFile: string | TaskDefinition | Task): Promise<FoundTask> {
+  if (typeof nameOrFile !== 'string') return { task: defineTask(nameOrFile), folder: '.' };
   const builtin = builtinTasks.get(nameOrFile);
   if (builtin) return { task: builtin };
   const path = resolve(nameOrFile);

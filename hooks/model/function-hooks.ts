@@ -6,6 +6,7 @@
  *
  * Cost: (number of points at which a function wrote + 1) × the plain run. For large sweeps use interventions.
  */
+
 import { AttuneError } from '../../errors.ts';
 import { DataType } from '../../onnx/index.ts';
 import { type HookPoint, POINT_AXES, selectNames } from '../../sites/points/index.ts';
@@ -13,6 +14,7 @@ import type { Edit, Knob, KnobValue } from '../compile/index.ts';
 import type { Feeds, OrtTensor } from '../session/index.ts';
 import { type Activation, activation } from './activation.ts';
 import type { ModelFacts } from './facts.ts';
+import { kindOf } from './kind-of.ts';
 import type { Overlay, OverlayPass } from './live-graph.ts';
 
 /** Sees a value; returns replacement data of the same shape (Float32Array), or undefined to leave it. */
@@ -125,8 +127,9 @@ function checked(point: HookPoint, value: Activation, replacement: unknown): Flo
   if (replacement instanceof Float32Array && replacement.length === value.data.length) return replacement;
   throw new AttuneError('HOOK_SHAPE', {
     at: point.name,
-    found: replacement instanceof Float32Array ? `${replacement.length} numbers` : typeof replacement,
+    found: replacement instanceof Float32Array ? `${replacement.length} numbers` : kindOf(replacement),
     expected: `a Float32Array of ${value.data.length} for [${value.dims.join(', ')}], or undefined`,
+    hint: 'Return as many numbers as data has, such as data.map((x) => 2 * x), or Float32Array.from(list).',
   });
 }
 

@@ -1,6 +1,6 @@
 /** transformers.js models with hooks: load, wrap, switch interventions, look inside. */
 
-export { type Activation, ActivationCache } from './activation.ts';
+export { type Activation, ActivationCache, type ActivationTensor } from './activation.ts';
 export type { TransformersModel, TransformersModelClass } from './attach.ts';
 export { checkFeeds } from './check-inputs.ts';
 export type {
@@ -15,18 +15,27 @@ export type {
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export { asDtype, DTYPES, type Dtype } from './files.ts';
 export type { HookFunction } from './function-hooks.ts';
+export type { HostEnvironment } from './host.ts';
 export {
   type Called,
+  type GivenInterventions,
   type Intervention,
+  type InterventionJSON,
   type InterventionKind,
   type Pass,
   type Variant,
   variantKey,
 } from './intervention.ts';
+export { kindOf } from './kind-of.ts';
 export type { UntouchedRuns } from './live-session.ts';
 export { from_pretrained } from './load.ts';
+export { loadFailure } from './load-failure.ts';
 export type { AttunedModel, AttuneHandle } from './model.ts';
-export type { AttachOptions, AttuneOptions, InterventionJSON, LoadOptions } from './options.ts';
+export type {
+  AttachOptions,
+  AttuneOptions,
+  LoadOptions,
+} from './options.ts';
 export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span, type Work } from './request.ts';
 export { asInterventions, registerKind } from './specification.ts';

@@ -105,3 +105,12 @@ export interface Called {
   readonly outputs: Record<string, OrtTensor>;
   readonly reports?: Readonly<Record<string, Report>>;
 }
+
+/** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */
+export interface InterventionJSON {
+  readonly intervention: string;
+  readonly [parameter: string]: unknown;
+}
+
+/** What may stand in a list of interventions: what their functions return, or JSON. */
+export type GivenInterventions = readonly (Intervention | InterventionJSON)[];

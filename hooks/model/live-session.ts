@@ -116,7 +116,10 @@ export class LiveSession {
    */
   check(stack: Stack): void {
     if (this.#released) {
-      throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
+      throw new AttuneError('SESSION_RELEASED', {
+        found: 'a model that was disposed of',
+        hint: 'Load it again.',
+      });
     }
     const wish = this.#wish(stack, false, undefined);
     if (this.#pool.has(wish)) return;

@@ -61,7 +61,12 @@ async function inFolder({ idOrFolder, options, env }: LoadAttempt): Promise<Reas
   const missing = asked.filter(
     (dtype) => !files.some((name) => name.endsWith(`${DTYPES[dtype as Dtype]}.onnx`)),
   );
-  if (missing.length === 0 || missing.includes('auto')) return undefined;
+  if (missing.length === 0 || missing.includes('auto')) {
+    return {
+      expected: `to load ${folder}`,
+      hint: 'The files are there: check the other options, and that the download is complete.',
+    };
+  }
   return {
     found: `no file of dtype ${missing.join(', ')} in ${graphs}`,
     expected: `one of ${files.join(', ')}`,
@@ -99,7 +104,7 @@ async function elsewhere(cause: unknown, { idOrFolder, options, env }: LoadAttem
   const text = words(cause);
   if (/fetch failed|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|network/i.test(text)) {
     return {
-      expected: `to reach ${host}`,
+      expected: `a folder of that name, or to reach ${host}`,
       hint: 'Without a network, download the model once and give its folder, or set env.localModelPath of transformers.js.',
     };
   }

@@ -8,6 +8,7 @@ import {
   type TransformersModel,
   type TransformersModelClass,
 } from './attach.ts';
+import { refuseMissingData } from './external-data.ts';
 import { hostOf } from './host.ts';
 import { kindOf } from './kind-of.ts';
 import { loadFailure } from './load-failure.ts';
@@ -23,7 +24,8 @@ import { wrap } from './wrap.ts';
  * @param modelClass a transformers.js class, such as AutoModelForCausalLM
  * @param idOrFolder Hub id (its cache is honoured) or folder in Hub layout
  * @param options those of transformers.js (dtype, device, …) and AttachOptions
- * @throws AttuneError OPTION_UNKNOWN, OPTION_INVALID, DTYPE_UNKNOWN, MODEL_LOAD, NO_ATTENTION, INTERVENTION_*, SESSION_FAILED
+ * @throws AttuneError OPTION_UNKNOWN, OPTION_INVALID, DTYPE_UNKNOWN, MODEL_LOAD, NO_ATTENTION, INTERVENTION_*, EXTERNAL_DATA_MISSING,
+ *   SESSION_FAILED
  */
 export async function from_pretrained<M extends TransformersModel>(
   modelClass: TransformersModelClass<M>,
@@ -35,7 +37,9 @@ export async function from_pretrained<M extends TransformersModel>(
   const { session_options, ...rest } = options;
   const transformers = withoutOurs(rest);
   const host = await hostOf(modelClass);
-  const failed = (cause: unknown) => loadFailure(cause, { idOrFolder, options, env: host?.env ?? {} });
+  const attempt = { idOrFolder, options, env: host?.env ?? {} };
+  const failed = (cause: unknown) => loadFailure(cause, attempt);
+  await refuseMissingData(attempt);
   const load = async (session: object | undefined) => {
     try {
       return await modelClass.from_pretrained(idOrFolder, {

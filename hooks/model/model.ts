@@ -1,13 +1,15 @@
 /** What attune adds to a transformers.js model object: interventions for a request, a view or from now on, and looking inside. */
+import type { Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../../errors.ts';
 import type { ChosenRuntime } from '../session/index.ts';
-import { ActivationCache } from './activation.ts';
+import { type Activation, ActivationCache } from './activation.ts';
 import { activations, type Listen, listenTo, ModelCall, type ModelParts, viewOf } from './call.ts';
 import type { SearchModel } from './decoding/decoding.ts';
 import { fingerprint, type ModelFacts } from './facts.ts';
 import { type HookFunction, hookNames, hooksOverlay, tapsOverlay } from './function-hooks.ts';
 import { InsideWork } from './inside-work.ts';
-import type { Intervention } from './intervention.ts';
+import type { GivenInterventions, Intervention } from './intervention.ts';
+import { kindOf } from './kind-of.ts';
 import type { Overlay } from './live-graph.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Report } from './report.ts';
@@ -35,7 +37,7 @@ export interface AttunedModel {
    * @throws AttuneError INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED, what compiling refuses, and those of the
    *   kinds' own parameter checks; what was in force stays in force then
    */
-  use(interventions: readonly Intervention[]): void;
+  use(interventions: GivenInterventions): void;
 
   /**
    * A view of the model under other interventions: the same weights and sessions, and a model in every other respect. Views and
@@ -44,7 +46,7 @@ export interface AttunedModel {
    * @example const calm = model.with([zeroTuning({ gamma: 0.7 })]);
    * @throws AttuneError as `use`
    */
-  with(interventions: readonly Intervention[]): this;
+  with(interventions: GivenInterventions): this;
 
   /**
    * Run `work` under interventions. It is given a view of the model to call; calls on the model itself from inside `work` count as
@@ -53,10 +55,10 @@ export interface AttunedModel {
    * @example const text = await model.using([act({ heads: 'all' })], (model) => model.generate(inputs));
    * @throws AttuneError as `use`; WORK_UNCLEAR in browsers for a call on the model itself
    */
-  using<T>(interventions: readonly Intervention[], work: (model: this) => Promise<T>): Promise<T>;
+  using<T>(interventions: GivenInterventions, work: (model: this) => Promise<T>): Promise<T>;
 
   /**
-   * Run the model once and return what flowed at the chosen hook points.
+   * Run the model once and return what flowed at the chosen hook points, as tensors of your transformers.js with `name` and `axes`.
    *
    * @example const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
    * @param inputs as for calling the model: input_ids, attention_mask, …
@@ -67,6 +69,20 @@ export interface AttunedModel {
     inputs: object,
     filter?: string | readonly string[],
   ): Promise<{ output: Record<string, unknown>; cache: ActivationCache }>;
+
+  /**
+   * Generate and return what flowed at the chosen hook points in every run: that of the prompt, then one for each token that was
+   * fed back.
+   *
+   * @example const { output, steps } = await model.generateWithCache({ ...inputs, max_new_tokens: 8 }, '**.hook_z');
+   * @param options as for `generate`
+   * @param filter glob or globs over hook names; default all
+   * @throws AttuneError HOOK_UNKNOWN with the nearest names
+   */
+  generateWithCache(
+    options: object,
+    filter?: string | readonly string[],
+  ): Promise<{ output: Tensor; steps: readonly ActivationCache[] }>;
 
   /**
    * Run `work` (one call or a whole generation) with JavaScript functions at hook points. A function that returns an array replaces
@@ -123,18 +139,22 @@ class View {
         generate: async (options: Inputs) =>
           this.#here().#call(options, true, (call, given) => call.generate(given)),
       }),
-      use: (interventions: readonly Intervention[]) => this.#here().#use(interventions),
-      with: (interventions: readonly Intervention[]) => {
+      use: (interventions: GivenInterventions) => this.#here().#use(interventions),
+      with: (interventions: GivenInterventions) => {
         const scope = this.#here().#scope.apart(this.#stack(interventions));
         return new View(this.#parts, scope, false).target;
       },
-      using: async <T>(interventions: readonly Intervention[], work: (model: Attuned) => Promise<T>) => {
+      using: async <T>(interventions: GivenInterventions, work: (model: Attuned) => Promise<T>) => {
         const scope = this.#here().#scope.within(this.#stack(interventions));
         const view = new View(this.#parts, scope, false);
         return this.#inside.run(view, async () => work(view.target));
       },
       runWithCache: async (inputs: object, filter: string | readonly string[] = '**') =>
         this.#here().#read(inputs, filter),
+      ...(native.generate && {
+        generateWithCache: async (options: Inputs, filter: string | readonly string[] = '**') =>
+          this.#here().#generateAndRead(options, filter),
+      }),
       runWithHooks: async <T>(
         hooks: Parameters<AttunedModel['runWithHooks']>[0],
         work: (model: Attuned) => Promise<T>,
@@ -162,13 +182,13 @@ class View {
   }
 
   /** Checked, what compiling them refuses included. */
-  #stack(interventions: readonly Intervention[]): Stack {
+  #stack(interventions: GivenInterventions): Stack {
     const stack = new Stack(interventions, this.#parts.facts);
     this.#parts.sessions.live.check(stack);
     return stack;
   }
 
-  #use(interventions: readonly Intervention[]): void {
+  #use(interventions: GivenInterventions): void {
     this.#scope.stack = this.#stack(interventions);
   }
 
@@ -177,8 +197,9 @@ class View {
     generating: boolean,
     run: (call: ModelCall, inputs: Inputs) => Promise<T>,
   ): Promise<T> {
+    refuseOtherInputs(inputs);
     const { interventions, ...given } = (inputs ?? {}) as Inputs & {
-      interventions?: readonly Intervention[];
+      interventions?: GivenInterventions;
     };
     const stack = interventions === undefined ? undefined : new Stack(interventions, this.#parts.facts);
     const call = new ModelCall(this.#parts, CallScope.on(this.#scope, generating, stack));
@@ -194,17 +215,41 @@ class View {
   }
 
   async #read(inputs: object, filter: string | readonly string[]) {
-    const overlay = tapsOverlay(this.#parts.facts, filter);
-    const cache = new ActivationCache();
-    overlay.listeners.add((values) => {
-      for (const [name, value] of activations(values, this.#parts.facts)) cache.set(name, value);
-    });
-    const view = new View(this.#parts, this.#scope.withOverlay(overlay), false);
-    const output = await (view.target as unknown as (inputs: object) => Promise<Record<string, unknown>>)(
-      inputs,
-    );
-    return { output, cache };
+    type Model = (inputs: object) => Promise<Record<string, unknown>>;
+    const { output, runs } = await this.#reading(filter, (model) => (model as unknown as Model)(inputs));
+    return { output, cache: ActivationCache.of(runs.flat(), output) };
   }
+
+  async #generateAndRead(options: object, filter: string | readonly string[]) {
+    type Model = { generate(options: object): Promise<unknown> };
+    const { output, runs } = await this.#reading(filter, (model) =>
+      (model as unknown as Model).generate(options),
+    );
+    return { output, steps: runs.map((run) => ActivationCache.of(run, output)) };
+  }
+
+  /** What flowed in each run of `work`. */
+  async #reading<T>(filter: string | readonly string[], work: (model: Attuned) => Promise<T>) {
+    const { facts } = this.#parts;
+    const overlay = tapsOverlay(facts, filter);
+    const runs: Activation[][] = [];
+    overlay.listeners.add((values) => void runs.push([...activations(values, facts).values()]));
+    const view = new View(this.#parts, this.#scope.withOverlay(overlay), false);
+    return { output: await work(view.target), runs };
+  }
+}
+
+/** @throws AttuneError ARGUMENT_INVALID for what is no object of inputs */
+function refuseOtherInputs(inputs: unknown): void {
+  if (inputs === undefined || inputs === null) return;
+  const isTensor = typeof inputs === 'object' && 'dims' in inputs;
+  if (typeof inputs === 'object' && !Array.isArray(inputs) && !isTensor) return;
+  throw new AttuneError('ARGUMENT_INVALID', {
+    at: 'a call of the model',
+    found: isTensor ? 'a tensor' : kindOf(inputs),
+    expected: 'an object of inputs: input_ids, attention_mask, …',
+    hint: "Give what the tokenizer returns: model(tokenizer('text')), model.generate({ ...tokenizer('text'), max_new_tokens: 20 }).",
+  });
 }
 
 /** What is known of a model and of the last call on it. */

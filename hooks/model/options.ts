@@ -3,20 +3,14 @@ import { AttuneError, editDistance, nearest } from '../../errors.ts';
 import type { KernelOptions } from '../compile/index.ts';
 import type { Runtime, RuntimeName } from '../session/index.ts';
 import { asDtype, type Dtype } from './files.ts';
-import type { Intervention, InterventionKind } from './intervention.ts';
+import type { GivenInterventions, InterventionKind } from './intervention.ts';
 import { kindOf } from './kind-of.ts';
 import type { UntouchedRuns } from './live-session.ts';
-
-/** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */
-export interface InterventionJSON {
-  readonly intervention: string;
-  readonly [parameter: string]: unknown;
-}
 
 /** attune's own options. */
 export interface AttuneOptions {
   /** In force from the start. */
-  readonly interventions?: readonly (Intervention | InterventionJSON)[];
+  readonly interventions?: GivenInterventions;
   /** Kinds to compile in so that switching to them later builds nothing, as `pine.kind`; default: those of `interventions`. */
   readonly prepare?: readonly InterventionKind[];
   /** Correct left padding on GroupQueryAttention exports, from the first padded batch on; default true. */

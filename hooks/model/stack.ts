@@ -7,7 +7,13 @@ import { changesCache, type KnobValue, type Plan, remembers } from '../compile/i
 import type { Feeds, StateSettings } from '../session/index.ts';
 import type { Contrast, Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
-import { type Intervention, type InterventionKind, type Variant, variantKey } from './intervention.ts';
+import {
+  type GivenInterventions,
+  type Intervention,
+  type InterventionKind,
+  type Variant,
+  variantKey,
+} from './intervention.ts';
 import { STAGES } from './report.ts';
 import type { RequestState } from './request.ts';
 import { asInterventions } from './specification.ts';
@@ -54,7 +60,7 @@ export class Stack {
    * @throws AttuneError INTERVENTIONS_EXPECTED, INTERVENTION_TWICE, INTERVENTION_CONFLICT, INTERVENTION_REFUSED and those of the
    *   kinds' own parameter checks
    */
-  constructor(interventions: readonly { readonly intervention: string }[], facts: ModelFacts) {
+  constructor(interventions: GivenInterventions, facts: ModelFacts) {
     this.#facts = facts;
     this.interventions = ordered(interventions);
     this.knobs = Object.assign({}, ...this.interventions.map((one) => one.kind.knobs(one, facts)));

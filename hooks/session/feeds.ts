@@ -58,6 +58,7 @@ export function completeFeeds(
     throw new AttuneError('INPUT_MISSING', {
       found: 'no inputs',
       expected: inputs.map(({ name }) => name).join(', '),
+      hint: 'Give input_ids, or what the model reads in their place; masks, positions and an empty cache are filled in.',
     });
   }
   const [batch = 1, length = 1] = lead.dims;

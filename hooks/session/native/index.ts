@@ -4,6 +4,7 @@ import { type AddonPaths, type LoadedAddon, loadAddon } from './addon.ts';
 import { NativeSession } from './session.ts';
 
 export type { AddonPaths } from './addon.ts';
+export { isNative } from './is-native.ts';
 export type { NativeSession } from './session.ts';
 
 /** A Runtime whose sessions are native. Its tensors are those of onnxruntime-node, which transformers.js uses. */
@@ -40,5 +41,3 @@ export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeR
   };
   return runtime;
 }
-
-export const isNative = (runtime: Runtime): runtime is NativeRuntime => 'native' in runtime;

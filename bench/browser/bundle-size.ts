@@ -16,11 +16,11 @@ export interface BundleSize {
 }
 
 const APPS = [
-  ['an app with one method', "export { attune, zeroTuning } from './index.ts'", BOUND],
-  ['everything in the root', "export * from './index.ts'", undefined],
-  ['attune/hooks', "export * from './hooks/index.ts'", undefined],
-  ['attune/interventions', "export * from './interventions/index.ts'", undefined],
-  ['attune/calibration', "export * from './calibration/index.ts'", undefined],
+  ['an app with one method', 'export { attune, zeroTuning } from "./index.ts"', BOUND],
+  ['everything in the root', 'export * from "./index.ts"', undefined],
+  ['attune/hooks', 'export * from "./hooks/index.ts"', undefined],
+  ['attune/interventions', 'export * from "./interventions/index.ts"', undefined],
+  ['attune/calibration', 'export * from "./calibration/index.ts"', undefined],
 ] as const;
 
 export async function bundleSizes(): Promise<BundleSize[]> {

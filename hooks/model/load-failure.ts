@@ -2,7 +2,7 @@
 import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
 import { inNode, nodeModule } from '../../onnx/index.ts';
 import { DTYPES, type Dtype, modelFolders } from './files.ts';
-import type { HostEnvironment } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 import type { LoadOptions } from './options.ts';
 
 export interface LoadAttempt {

@@ -11,7 +11,8 @@ import {
   type TransformersModel,
   type TransformersModelClass,
 } from './attach.ts';
-import { type Host, hostOf } from './host.ts';
+import { hostOf } from './host.ts';
+import type { Host } from './host-environment.ts';
 import { kindOf } from './kind-of.ts';
 import { loadFailure } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';

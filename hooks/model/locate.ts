@@ -4,7 +4,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import { inNode, nodeModule } from '../../onnx/index.ts';
-import type { HostEnvironment } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 
 type Configuration = Readonly<Record<string, unknown>>;
 

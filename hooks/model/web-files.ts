@@ -3,7 +3,7 @@
  * Follows its naming (utils/hub.js).
  */
 import { AttuneError } from '../../errors.ts';
-import type { HostEnvironment } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 
 export interface WebPlace {
   /** Hub id, or the address of a folder. */

@@ -2,7 +2,7 @@
 import { AttuneError } from '../../errors.ts';
 import { type HeldSource, heldSource } from '../../onnx/index.ts';
 import { type FileOptions, graphNames } from './files.ts';
-import type { HostEnvironment } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 import { addressesOf, type WebPlace, webFile } from './web-files.ts';
 
 type Options = FileOptions & { readonly env: HostEnvironment };

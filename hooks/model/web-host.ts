@@ -5,7 +5,7 @@
  */
 import type { OrtSession, Runtime } from '../session/index.ts';
 import { PlainTensor } from '../session/index.ts';
-import type { Host, HostEnvironment, LoadingClass } from './host.ts';
+import type { Host, HostEnvironment, LoadingClass } from './host-environment.ts';
 
 interface Transformers {
   readonly env: HostEnvironment & { fetch?: HostEnvironment['fetch'] };

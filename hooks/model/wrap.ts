@@ -11,7 +11,8 @@ import {
   type TransformersModel,
 } from './attach.ts';
 import { graphOfSession } from './files.ts';
-import { type HostEnvironment, hostOf } from './host.ts';
+import { hostOf } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 import { kindOf } from './kind-of.ts';
 import { folderOfModel } from './locate.ts';
 import type { AttunedModel } from './model.ts';

@@ -2,8 +2,7 @@
 import { AttuneError, isAttuneError } from '../../../errors.ts';
 import { inNode } from '../../../onnx/index.ts';
 import { isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
-import type { NativeRuntime } from './index.ts';
-import { isNative } from './is-native.ts';
+import { isNative, type NativeRuntime } from './native-runtime.ts';
 
 export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
 /**

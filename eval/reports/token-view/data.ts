@@ -17,8 +17,10 @@ export interface TokenViewSetting {
   /** Base64 of ⌊255 √p + ½⌋, a byte for each entry of [layers, heads, S, S]: small probabilities keep their digits. */
   readonly pattern: string;
   /** The likeliest next tokens. */
-  readonly next: readonly (readonly [token: string, probability: number])[];
+  readonly next: readonly LikelyToken[];
 }
+
+export type LikelyToken = readonly [token: string, probability: number];
 
 interface Pattern {
   /** [B, H, S, T] */
@@ -46,11 +48,7 @@ function base64(bytes: Uint8Array): string {
 }
 
 /** The likeliest tokens after a prompt. @param logits of its last position, [V] */
-export function likeliest(
-  logits: Float32Array,
-  word: (token: number) => string,
-  count = 5,
-): (readonly [token: string, probability: number])[] {
+export function likeliest(logits: Float32Array, word: (token: number) => string, count = 5): LikelyToken[] {
   const top = Array.from(logits, (logit, token) => ({ logit, token })).sort((a, b) => b.logit - a.logit);
   const largest = top[0]?.logit ?? 0;
   const sum = top.reduce((total, { logit }) => total + Math.exp(logit - largest), 0);

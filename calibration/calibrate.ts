@@ -1,7 +1,7 @@
 /** Calibration from items to a choice: split, search by sweeps, and an estimate on items that the search has not seen. */
-import { createHash } from 'node:crypto';
 import { AttuneError } from '../errors.ts';
 import type { Intervention, ModelFacts } from '../hooks/model/index.ts';
+import { sha256 } from '../onnx/sha256.ts';
 import type { HeldOut } from './profile.ts';
 import { type ActSearch, searchAct } from './search/act.ts';
 import { race, roundsOf } from './search/halving.ts';
@@ -93,8 +93,7 @@ export async function calibrate(
 
 /** The first of them are a part by chance, whatever the order of the data. */
 function inOrderOfChance(items: readonly CalibrationItem[], seed: number): CalibrationItem[] {
-  const rank = ({ dataset, id }: CalibrationItem) =>
-    createHash('sha256').update(`${seed}/race/${dataset}/${id}`).digest('hex');
+  const rank = ({ dataset, id }: CalibrationItem) => sha256(`${seed}/race/${dataset}/${id}`);
   const ranked = items.map((item) => ({ item, rank: rank(item) }));
   return ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1)).map(({ item }) => item);
 }

@@ -3,8 +3,10 @@
  * models here, and so are two checkpoints in one architecture: heads found for one mean nothing for the other.
  */
 import { z } from 'zod';
+import { AttuneError } from '../errors.ts';
 import { fingerprint, type ModelFacts } from '../hooks/model/index.ts';
-import { type ByteSource, dataTypeName, fileSource, type OnnxFile } from '../onnx/index.ts';
+import { type ByteSource, dataTypeName, type OnnxFile } from '../onnx/index.ts';
+import { sha256 } from '../onnx/sha256.ts';
 
 export const identitySchema = z.object({
   /** SHA-256 of the graph with the places of its weights (hooks/model fingerprint). */
@@ -89,12 +91,17 @@ async function weightsDigest({ model, source }: OnnxFile): Promise<string> {
   } finally {
     for (const other of others.values()) other.close();
   }
-  const bytes = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha256(...chunks);
 }
 
-async function beside({ path, name }: ByteSource, location: string): Promise<ByteSource> {
-  const { dirname, join } = await import('node:path');
-  return fileSource(join(dirname(path ?? name), location));
+/** @throws AttuneError EXTERNAL_DATA_MISSING for a model from bytes alone */
+async function beside(source: ByteSource, location: string): Promise<ByteSource> {
+  const other = await source.beside?.(location);
+  if (other) return other;
+  throw new AttuneError('EXTERNAL_DATA_MISSING', {
+    at: source.name,
+    found: 'a graph from bytes alone',
+    expected: `its weights, ${location}`,
+    hint: 'Load the model through attune(), or open the graph from a file.',
+  });
 }

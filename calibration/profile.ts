@@ -2,14 +2,15 @@
  * A profile: interventions that were chosen for one model, tied to it by an identity, with what chose them (data, seeds,
  * search, held-out estimate). Its hash is over all of that, so a number edited afterwards shows.
  */
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { AttunedModel, Intervention, ModelFacts } from '../hooks/model/index.ts';
 import { canonicalJson, interventionFromJSON } from '../interventions/index.ts';
+import { nodeModule } from '../onnx/index.ts';
+import { sha256 } from '../onnx/sha256.ts';
 import { differences, identify, identitySchema } from './model-identity.ts';
 
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const estimate = z.looseObject({
   value: z.number(),
   low: z.number().nullable(),
@@ -44,15 +45,15 @@ export const profileSchema = z.looseObject({
   attune: z.literal('profile').describe('marks the file'),
   version: z.literal(1),
   /** SHA-256 of the canonical JSON of everything else. */
-  hash: sha256.optional(),
+  hash: digest.optional(),
   /** SHA-256 of the graph (model.attune.fingerprint()). */
-  fingerprint: sha256,
+  fingerprint: digest,
   identity: identitySchema.optional(),
   /** The model as its maker named it, for messages. */
   model: z.string().optional(),
   interventions: z.array(z.looseObject({ intervention: z.string() })).min(1),
   data: z
-    .array(z.object({ task: z.string(), file: z.string(), sha256, split: z.string().optional() }))
+    .array(z.object({ task: z.string(), file: z.string(), sha256: digest, split: z.string().optional() }))
     .optional(),
   seed: z.int().optional(),
   search: z
@@ -96,9 +97,7 @@ export async function makeProfile(
 
 /** Over the JSON, so that a profile and its file agree (undefined entries are not in a file). */
 function hashOf({ hash: _, ...content }: Profile): string {
-  return createHash('sha256')
-    .update(canonicalJson(JSON.parse(JSON.stringify(content))))
-    .digest('hex');
+  return sha256(canonicalJson(JSON.parse(JSON.stringify(content))));
 }
 
 /**
@@ -109,7 +108,7 @@ export async function readProfile(from: string | unknown): Promise<Profile> {
   const at = typeof from === 'string' ? from : 'profile';
   let json = from;
   if (typeof from === 'string') {
-    const { readFile } = await import('node:fs/promises');
+    const { readFile } = nodeModule('node:fs/promises');
     try {
       json = JSON.parse(await readFile(from, 'utf8'));
     } catch (cause) {

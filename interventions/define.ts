@@ -2,7 +2,6 @@
  * Making interventions: a zod schema for the parameters, an immutable specification with a content hash, and JSON in
  * both directions. The behaviour of a kind (knobs, edits) is declared beside its schema.
  */
-import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { AttuneError, nearest } from '../errors.ts';
 import {
@@ -15,6 +14,7 @@ import {
   type Stage,
   type Variant,
 } from '../hooks/model/index.ts';
+import { sha256 } from '../onnx/sha256.ts';
 import { specInvalid } from './parameters.ts';
 
 export interface Definition<S extends z.ZodType, V extends Variant = Variant>
@@ -79,7 +79,7 @@ export function defineIntervention<S extends z.ZodType, V extends Variant = Vari
     if (!parsed.success) throw specInvalid(kind.name, schema, parameters, parsed.error);
     const spec = deepFreeze(parsed.data);
     const toJSON = () => ({ intervention: kind.name, ...(spec as object) });
-    const hash = createHash('sha256').update(canonicalJson(toJSON())).digest('hex');
+    const hash = sha256(canonicalJson(toJSON()));
     return Object.freeze({ intervention: kind.name, spec, hash, kind, toJSON });
   };
   const factory = Object.assign(make, { kind, schema, reference });

@@ -2,10 +2,10 @@
  * A different setting of one intervention in each row of a batch: a sweep over heads or strengths runs as one batch
  * of one session. Every knob has a settings axis first, so settings are stacked along it.
  */
-import { createHash } from 'node:crypto';
 import { AttuneError } from '../errors.ts';
 import type { KnobValue } from '../hooks/compile/index.ts';
 import { type Intervention, type InterventionKind, variantKey } from '../hooks/model/index.ts';
+import { sha256 } from '../onnx/sha256.ts';
 
 /**
  * @param rows one specification per row of the batch that is run, all of one kind
@@ -43,9 +43,7 @@ export function eachRow(rows: readonly Intervention[]): Intervention {
       return stack(rows.map((row) => row.kind.feed?.(row, model, request, feeds) ?? {}));
     },
   };
-  const hash = createHash('sha256')
-    .update(rows.map((row) => row.hash).join())
-    .digest('hex');
+  const hash = sha256(rows.map((row) => row.hash).join());
   const toJSON = () => ({ intervention: first.intervention, rows: rows.map((row) => row.toJSON()) });
   const spec = Object.freeze({ rows: Object.freeze(rows.map((row) => row.spec)) });
   return Object.freeze({ intervention: first.intervention, spec, hash, kind, toJSON });

@@ -9,6 +9,7 @@ import { changeGraph, changeModel, changeNode } from './edit.ts';
 import { encodeModel } from './encode.ts';
 import { subgraphs } from './graph-index.ts';
 import type { Attribute, Graph, Model, Node, Tensor } from './model.ts';
+import { nodeModule } from './node.ts';
 import type { Piece } from './wire.ts';
 
 /** raw_data, float_data and double_data hold elements as plain little-endian bytes; the others are varints. */
@@ -25,7 +26,16 @@ export function graft(
   location: string,
   renamed: ReadonlyMap<string, string> = new Map(),
 ): Piece[] {
-  return encodeModel(changeModel(model, { graph: graftGraph(model.graph, { location, renamed }) }));
+  return encodeModel(grafted(model, location, renamed));
+}
+
+/** The model of `graft`, not yet encoded. */
+export function grafted(
+  model: Model,
+  location: string,
+  renamed: ReadonlyMap<string, string> = new Map(),
+): Model {
+  return changeModel(model, { graph: graftGraph(model.graph, { location, renamed }) });
 }
 
 interface Names {
@@ -89,8 +99,8 @@ export function externalFiles(model: Model): string[] {
  * @throws AttuneError EXTERNAL_DATA_MISSING, EXTERNAL_DATA_TRUNCATED naming file and tensor
  */
 export async function checkExternalFiles(model: Model, folder: string): Promise<void> {
-  const { statSync } = await import('node:fs');
-  const { join } = await import('node:path');
+  const { statSync } = nodeModule('node:fs');
+  const { join } = nodeModule('node:path');
   const needed = new Map<string, { end: number; tensor: string }>();
   const visit = (graph: Graph) => {
     for (const { name, payload } of graph.initializers) {

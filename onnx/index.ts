@@ -6,15 +6,17 @@
  */
 export * from './edit.ts';
 export { assemble, encodeModel } from './encode.ts';
-export { checkExternalFiles, externalFiles, graft } from './graft.ts';
+export { checkExternalFiles, externalFiles, graft, grafted } from './graft.ts';
 export * from './graph-index.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
+export { type HeldSource, heldSource } from './held.ts';
 export { inlineFunctions } from './inline.ts';
 export * from './model.ts';
+export { inNode, nodeModule } from './node.ts';
 export { type OnnxFile, openModel, opsetVersion, SUPPORTED } from './open.ts';
 export { executionOrder } from './order.ts';
 export { type Places, realPlaces } from './places.ts';
 export { INLINE_LIMIT } from './skim.ts';
-export { type ByteSource, bytesSource, fileSource } from './source.ts';
+export { type ByteSource, blobSource, bytesSource, fileSource } from './source.ts';
 export * from './tensor.ts';
 export type { ByteRange, Piece } from './wire.ts';

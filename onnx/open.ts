@@ -21,17 +21,15 @@ export interface OnnxFile {
 /**
  * Open an ONNX model. Tensor payloads above 1 KiB are not read.
  *
- * @param from path (Node), the file's bytes, or a Blob
+ * @param from path (Node), the file's bytes, a Blob, or a source of bytes
  * @throws AttuneError FILE_NOT_FOUND, FILE_UNREADABLE, ONNX_EMPTY, ONNX_LFS_POINTER, ONNX_TRUNCATED,
  *   ONNX_MALFORMED, ONNX_NO_GRAPH, ONNX_VERSION
  */
-export async function openModel(from: string | Uint8Array | Blob, name?: string): Promise<OnnxFile> {
-  const source =
-    typeof from === 'string'
-      ? await fileSource(from)
-      : from instanceof Uint8Array
-        ? bytesSource(from, name)
-        : blobSource(from, name);
+export async function openModel(
+  from: string | Uint8Array | Blob | ByteSource,
+  name?: string,
+): Promise<OnnxFile> {
+  const source = await sourceOf(from, name);
   try {
     await refuseOtherFiles(source);
     const skimmed = await drive(skim(source.size), source);
@@ -46,6 +44,12 @@ export async function openModel(from: string | Uint8Array | Blob, name?: string)
     }
     throw error;
   }
+}
+
+async function sourceOf(from: Parameters<typeof openModel>[0], name?: string): Promise<ByteSource> {
+  if (typeof from === 'string') return fileSource(from);
+  if (from instanceof Uint8Array) return bytesSource(from, name);
+  return from instanceof Blob ? blobSource(from, name) : from;
 }
 
 /** Files that are often found where a model should be. */

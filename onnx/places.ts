@@ -5,6 +5,7 @@
 import { AttuneError } from '../errors.ts';
 import { externalFiles } from './graft.ts';
 import type { Model } from './model.ts';
+import { nodeModule } from './node.ts';
 
 export interface Places {
   /** Folder that holds every file of the model, links followed. */
@@ -21,8 +22,8 @@ export interface Places {
  *   lie in the folder itself or beside the file that the .onnx link points to, as in huggingface_hub's cache.
  */
 export async function realPlaces(model: Model, path: string): Promise<Places> {
-  const { realpathSync } = await import('node:fs');
-  const { dirname, isAbsolute, join, normalize, relative, sep } = await import('node:path');
+  const { realpathSync } = nodeModule('node:fs');
+  const { dirname, isAbsolute, join, normalize, relative, sep } = nodeModule('node:path');
   const given = dirname(path);
   const own = realpathSync(path);
   const allowed = [realpathSync(given), dirname(own)];

@@ -3,6 +3,7 @@
  * generator that asks for ranges (`Scan`), and driven with synchronous or asynchronous reads.
  */
 import { AttuneError } from '../errors.ts';
+import { nodeModule } from './node.ts';
 import type { ByteRange } from './wire.ts';
 
 /** A computation that asks for byte ranges and receives at least those bytes. */
@@ -17,18 +18,33 @@ export interface ByteSource {
   read(range: ByteRange): Promise<Uint8Array>;
   /** Absent where only asynchronous reads exist (Blob). */
   readSync?(range: ByteRange): Uint8Array;
+  /** All of it, without a copy; absent for files on disk. */
+  readonly whole?: Uint8Array | Blob;
+  /**
+   * Another file of the model's folder, as its external data names it.
+   * @throws AttuneError EXTERNAL_DATA_MISSING, and those of reading
+   */
+  beside?(location: string): Promise<ByteSource>;
   close(): void;
 }
 
 export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
   const readSync = ({ offset, length }: ByteRange) => bytes.subarray(offset, offset + length);
-  return { size: bytes.length, name, readSync, read: async (range) => readSync(range), close() {} };
+  return {
+    size: bytes.length,
+    name,
+    whole: bytes,
+    readSync,
+    read: async (range) => readSync(range),
+    close() {},
+  };
 }
 
 export function blobSource(blob: Blob, name = 'blob'): ByteSource {
   return {
     size: blob.size,
     name,
+    whole: blob,
     read: async ({ offset, length }) =>
       new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer()),
     close() {},
@@ -37,8 +53,8 @@ export function blobSource(blob: Blob, name = 'blob'): ByteSource {
 
 /** @throws AttuneError FILE_NOT_FOUND, FILE_UNREADABLE */
 export async function fileSource(path: string): Promise<ByteSource> {
-  const fs = await import('node:fs');
-  const { resolve } = await import('node:path');
+  const fs = nodeModule('node:fs');
+  const { dirname, join, resolve } = nodeModule('node:path');
   let fd: number;
   try {
     fd = fs.openSync(path, 'r');
@@ -76,6 +92,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
     path: resolve(path),
     readSync,
     read: async (range) => readSync(range),
+    beside: (location) => fileSource(join(dirname(path), location)),
     close: () => fs.closeSync(fd),
   };
 }

@@ -2,10 +2,12 @@
  * A journal: results in an append-only file of lines, one write for each, so that a process killed at any point leaves whole
  * lines and at most one torn last one, which the next process cuts off. A lock keeps a second process out.
  */
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import { nodeModule } from '../../onnx/node.ts';
 import { takeLock } from './lock.ts';
+
+const fs = () => nodeModule('node:fs');
+const paths = () => nodeModule('node:path');
 
 /** What the lines of a journal are. */
 export interface LineFormat<T> {
@@ -28,16 +30,16 @@ export interface Journal<T> extends Disposable {
  */
 export function openJournal<T>(path: string, format: LineFormat<T>): Journal<T> {
   const unlock = writing(path, () => {
-    mkdirSync(dirname(path), { recursive: true });
+    fs().mkdirSync(paths().dirname(path), { recursive: true });
     return takeLock(`${path}.lock`);
   });
   let file: number | undefined;
   const close = () => {
-    if (file !== undefined) closeSync(file);
+    if (file !== undefined) fs().closeSync(file);
     unlock();
   };
   try {
-    file = writing(path, () => openSync(path, 'a+'));
+    file = writing(path, () => fs().openSync(path, 'a+'));
     const entries = wholeEntries(path, file, format);
     let failed: unknown;
     return {
@@ -53,7 +55,7 @@ export function openJournal<T>(path: string, format: LineFormat<T>): Journal<T> 
       },
       [Symbol.dispose]() {
         try {
-          writing(path, () => fsyncSync(file!));
+          writing(path, () => fs().fsyncSync(file!));
         } finally {
           close();
         }
@@ -67,20 +69,20 @@ export function openJournal<T>(path: string, format: LineFormat<T>): Journal<T> 
 
 /** The entries of a journal that is not written to; a torn last line is none. @throws AttuneError JOURNAL_MALFORMED */
 export function readJournal<T>(path: string, format: LineFormat<T>): T[] {
-  const bytes = readFileSync(path);
+  const bytes = fs().readFileSync(path);
   return entriesOf(bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1), path, format);
 }
 
 function writeWhole(file: number, text: string): void {
   const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+  for (let at = 0; at < bytes.length; ) at += fs().writeSync(file, bytes, at);
 }
 
 /** After cutting off a last line without an end. */
 function wholeEntries<T>(path: string, file: number, format: LineFormat<T>): T[] {
-  const bytes = readFileSync(path);
+  const bytes = fs().readFileSync(path);
   const whole = bytes.lastIndexOf(0x0a) + 1;
-  if (whole < bytes.length) writing(path, () => ftruncateSync(file, whole));
+  if (whole < bytes.length) writing(path, () => fs().ftruncateSync(file, whole));
   return entriesOf(bytes.subarray(0, whole), path, format);
 }
 

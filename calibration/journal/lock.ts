@@ -6,10 +6,12 @@
  * place. Its successor is a file of its own, named after the token of the one who is gone, which again one alone can link;
  * who holds the lock is the last of such a chain. The new holder shortens the chain to one file.
  */
-import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
+import { nodeModule } from '../../onnx/node.ts';
 import { lifeOf, type Owner, readOwner, thisProcess } from './owner.ts';
+
+const fs = () => nodeModule('node:fs');
+const paths = () => nodeModule('node:path');
 
 /** A file of the chain, and who wrote it. */
 interface Holder {
@@ -25,7 +27,7 @@ interface Holder {
 export function takeLock(path: string): () => void {
   const own = thisProcess();
   const draft = `${path}.${own.token}`;
-  writeFileSync(draft, `${JSON.stringify(own)}\n`, { flag: 'wx' });
+  fs().writeFileSync(draft, `${JSON.stringify(own)}\n`, { flag: 'wx' });
   try {
     for (;;) {
       const last = lastHolder(path);
@@ -34,15 +36,15 @@ export function takeLock(path: string): () => void {
       if (!linked(draft, file)) continue;
       // The chain may have been shortened meanwhile, and the one who is gone with it.
       if (lastHolder(path)?.owner.token !== own.token) {
-        rmSync(file, { force: true });
+        fs().rmSync(file, { force: true });
         continue;
       }
-      if (file !== path) renameSync(file, path);
+      if (file !== path) fs().renameSync(file, path);
       tidy(path, own);
       return () => release(path, own);
     }
   } finally {
-    rmSync(draft, { force: true });
+    fs().rmSync(draft, { force: true });
   }
 }
 
@@ -61,19 +63,19 @@ function lastHolder(path: string): Holder | undefined {
 
 /** Removes what those left who are gone: links after a lock that is no more, drafts of processes that were killed. */
 function tidy(path: string, own: Owner): void {
-  const prefix = `${basename(path)}.`;
-  for (const name of readdirSync(dirname(path))) {
+  const prefix = `${paths().basename(path)}.`;
+  for (const name of fs().readdirSync(paths().dirname(path))) {
     if (!name.startsWith(prefix) || name.endsWith(own.token)) continue;
-    const file = join(dirname(path), name);
+    const file = paths().join(paths().dirname(path), name);
     const owner = readOwner(textOf(file) ?? '');
     const left = name.startsWith(`${prefix}after-`) || (owner !== undefined && lifeOf(owner) === 'gone');
-    if (left) rmSync(file, { force: true });
+    if (left) fs().rmSync(file, { force: true });
   }
 }
 
 function release(path: string, { token }: Owner): void {
   const held = textOf(path);
-  if (held !== undefined && readOwner(held)?.token === token) rmSync(path, { force: true });
+  if (held !== undefined && readOwner(held)?.token === token) fs().rmSync(path, { force: true });
 }
 
 /** @throws AttuneError JOURNAL_LOCKED */
@@ -94,7 +96,7 @@ function refuseLiving({ owner }: Holder, path: string): void {
 /** Whether it was this process that made the name. */
 function linked(from: string, to: string): boolean {
   try {
-    linkSync(from, to);
+    fs().linkSync(from, to);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -104,7 +106,7 @@ function linked(from: string, to: string): boolean {
 
 function textOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return fs().readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -2,11 +2,12 @@
  * Who holds a lock: enough to tell, from another process, whether the holder still runs. A process id alone is not: ids are
  * given again, and the ids of another machine or container mean nothing here.
  */
-import { execFileSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { z } from 'zod';
+import { nodeModule } from '../../onnx/node.ts';
+
+const childProcess = () => nodeModule('node:child_process');
+const fs = () => nodeModule('node:fs');
+const os = () => nodeModule('node:os');
 
 const ownerSchema = z.object({
   pid: z.int().positive(),
@@ -26,7 +27,7 @@ export type Life = 'running' | 'gone' | 'unknown';
 
 export const thisProcess = (): Owner => ({
   pid: process.pid,
-  token: randomUUID(),
+  token: crypto.randomUUID(),
   host: place(),
   boot: bootId(),
   started: startOf(process.pid),
@@ -59,12 +60,12 @@ export function lifeOf({ pid, host, boot, started }: Owner): Life {
 
 let known: string | undefined;
 function place(): string {
-  known ??= `${hostname()} ${attempt(() => readlinkSync('/proc/self/ns/pid')) ?? ''}`.trim();
+  known ??= `${os().hostname()} ${attempt(() => fs().readlinkSync('/proc/self/ns/pid')) ?? ''}`.trim();
   return known;
 }
 
 const bootId = (): string | undefined =>
-  attempt(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+  attempt(() => fs().readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
 
 /** A process that has ended and was not waited for yet counts as gone. */
 function alive(pid: number): boolean {
@@ -81,12 +82,16 @@ function alive(pid: number): boolean {
 function startOf(pid: number): string | undefined {
   if (process.platform === 'linux') return statOf(pid)?.start;
   if (process.platform === 'win32') return undefined;
-  return attempt(() => execFileSync('ps', ['-o', 'lstart=', '-p', `${pid}`], { encoding: 'utf8' }).trim());
+  return attempt(() =>
+    childProcess()
+      .execFileSync('ps', ['-o', 'lstart=', '-p', `${pid}`], { encoding: 'utf8' })
+      .trim(),
+  );
 }
 
 /** /proc/<pid>/stat (proc(5)): after the name in brackets, field 3 is the state and field 22 the start in clock ticks. */
 function statOf(pid: number): { state: string; start: string } | undefined {
-  const text = attempt(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  const text = attempt(() => fs().readFileSync(`/proc/${pid}/stat`, 'latin1'));
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
   return fields && { state: fields[0]!, start: fields[19]! };
 }

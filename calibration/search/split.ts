@@ -1,6 +1,6 @@
 /** Items to search on and items to report on, which share nothing: clusters go to one side whole. */
-import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
+import { sha256 } from '../../onnx/sha256.ts';
 import type { CalibrationItem } from './objective.ts';
 
 export interface SplitOptions {
@@ -42,7 +42,7 @@ function splitOne(name: string, items: readonly CalibrationItem[], options: Spli
     const key = item.cluster ?? `item ${item.id}`;
     clusters.set(key, [...(clusters.get(key) ?? []), item]);
   }
-  const rank = (key: string) => createHash('sha256').update(`${seed}/${name}/${key}`).digest('hex');
+  const rank = (key: string) => sha256(`${seed}/${name}/${key}`);
   const ranked = [...clusters].map(([key, own]) => ({ own, rank: rank(key) }));
   ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1));
   const search = new Set<CalibrationItem>();

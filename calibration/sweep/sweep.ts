@@ -3,10 +3,10 @@
  * is computed once (layers below the first one that any of them edits, prompts of several continuations), and what was
  * measured before is not measured again.
  */
-import { createHash } from 'node:crypto';
 import { AttuneError } from '../../errors.ts';
 import { type Compiled, remembers } from '../../hooks/compile/index.ts';
 import { type Intervention, type ModelFacts, variantKey } from '../../hooks/model/index.ts';
+import { sha256 } from '../../onnx/sha256.ts';
 import { identify } from '../model-identity.ts';
 import { memoryJournal, type SweepJournal } from './journal.ts';
 import { firstLayer } from './layers.ts';
@@ -166,8 +166,6 @@ export class Sweep implements AsyncDisposable {
 
 const graphOf = (setting: SweepSetting): string =>
   setting ? `${setting.intervention} ${variantKey(setting.kind.variant?.(setting))}` : 'baseline';
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 function chunks<T>(list: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(list.length / size) }, (_, i) =>

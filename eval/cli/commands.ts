@@ -31,6 +31,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'statistics of every attention head, as tables or a page of heat maps',
     load: async () => (await import('./heads.ts')).headsCommand,
   },
+  show: {
+    summary: 'attention over the tokens of a prompt by layer and head, as a page',
+    load: async () => (await import('./show.ts')).showCommand,
+  },
   calibrate: {
     summary: 'find heads and strengths of an intervention, and keep them as a profile',
     load: async () => (await import('./calibrate.ts')).calibrateCommand,

@@ -4,7 +4,7 @@
  * constructor takes and its public property `sessions` exposes.
  */
 import { AttuneError } from '../../errors.ts';
-import { openModel } from '../../onnx/index.ts';
+import { type HeldSource, openModel } from '../../onnx/index.ts';
 import { chooseRuntime, type OrtSession, providersOf, type Runtime } from '../session/index.ts';
 import type { NativeMethods } from './call.ts';
 import { imageToken } from './check-inputs.ts';
@@ -37,11 +37,18 @@ export interface TransformersModelClass<M> {
 /** A session of transformers.js, which notes on it what it chose. */
 export type PlainSession = OrtSession & { config?: { dtype?: string; device?: string } };
 
+/** Path, bytes or source of a graph. */
+export type GraphOrigin = string | Uint8Array | HeldSource;
+
+/** What is in memory need not stay there. */
+export function letGo(origin: GraphOrigin | undefined): void {
+  if (typeof origin === 'object' && 'letGo' in origin) origin.letGo();
+}
+
 /** What the graphs behind a model's sessions are, and how sessions of them are made. */
 export interface Origins {
   readonly host: Runtime;
-  /** Path or bytes of the graph of a session. */
-  graph(session: string): Promise<string | Uint8Array>;
+  graph(session: string): Promise<GraphOrigin>;
   /** Options for InferenceSession.create. */
   options(session: string): Readonly<Record<string, unknown>>;
 }
@@ -72,7 +79,8 @@ export async function attach<M extends TransformersModel>(
   const { runtime: asked, session_options: session } = options;
   const chosen = await chooseRuntime({ runtime: asked, device, session, host });
   const { runtime } = chosen;
-  const facts = modelFacts(await openModel(await origins.graph(hooked)), config);
+  const origin = await origins.graph(hooked);
+  const facts = modelFacts(await openModel(origin), config);
   const live = new LiveSession({
     facts,
     runtime,
@@ -99,6 +107,7 @@ export async function attach<M extends TransformersModel>(
   live.check(stack);
   await plain.release();
   await live.start(stack);
+  letGo(origin);
   live.config = plain.config;
   const encoder = model.sessions.vision_encoder as PlainSession | undefined;
   const listening =

@@ -3,7 +3,7 @@
  * file that is not there ends the process: what its configuration names is looked for before it is asked.
  */
 import { AttuneError } from '../../errors.ts';
-import { inNode } from '../session/index.ts';
+import { inNode, nodeModule } from '../../onnx/index.ts';
 import { DTYPES, type Dtype, modelFolders } from './files.ts';
 import type { LoadAttempt } from './load-failure.ts';
 
@@ -17,8 +17,8 @@ interface Attempt extends LoadAttempt {
 /** @throws AttuneError EXTERNAL_DATA_MISSING */
 export async function refuseMissingData({ idOrFolder, options, env }: Attempt): Promise<void> {
   if (!inNode()) return;
-  const { existsSync, readdirSync, readFileSync } = await import('node:fs');
-  const { join } = await import('node:path');
+  const { existsSync, readdirSync, readFileSync } = nodeModule('node:fs');
+  const { join } = nodeModule('node:path');
   const places = { localModelPath: env.localModelPath ?? null, cacheDir: null, revision: 'main' };
   const folders = await modelFolders(idOrFolder, places);
   const folder = folders.find((each) => existsSync(join(each, 'config.json')));

@@ -1,6 +1,7 @@
 /** What interventions may know of a model: its graph, its sites, its configuration, and a fingerprint. */
 import { AttuneError } from '../../errors.ts';
 import { encodeModel, type OnnxFile } from '../../onnx/index.ts';
+import { sha256 } from '../../onnx/sha256.ts';
 import { recognise } from '../../sites/index.ts';
 import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
 import type { Recognition, Site } from '../../sites/site.ts';
@@ -42,16 +43,8 @@ export function modelFacts(
  * renamed copy does not. Weights themselves are not read.
  */
 export async function fingerprint(file: OnnxFile): Promise<string> {
-  const encoder = new TextEncoder();
   const parts = encodeModel(file.model).map((piece) =>
-    piece instanceof Uint8Array ? piece : encoder.encode(`<${piece.length} bytes>`),
+    piece instanceof Uint8Array ? piece : `<${piece.length} bytes>`,
   );
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', joined));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha256(...parts);
 }

@@ -3,7 +3,7 @@
  * a file that was replaced meanwhile would give other numbers without a word.
  */
 import { AttuneError } from '../../errors.ts';
-import { externalFiles, type OnnxFile } from '../../onnx/index.ts';
+import { externalFiles, nodeModule, type OnnxFile } from '../../onnx/index.ts';
 
 /** Device, inode, size and time of the last change; 'missing' where there is no file. */
 type Mark = string;
@@ -19,7 +19,7 @@ export class FileIdentity {
   static async of({ source, model }: OnnxFile): Promise<FileIdentity | undefined> {
     const { path } = source;
     if (path === undefined) return undefined;
-    const { dirname, join } = await import('node:path');
+    const { dirname, join } = nodeModule('node:path');
     const paths = [path, ...externalFiles(model).map((location) => join(dirname(path), location))];
     return new FileIdentity(
       new Map(await Promise.all(paths.map(async (each) => [each, await markOf(each)] as const))),
@@ -44,7 +44,7 @@ export class FileIdentity {
 const MISSING = 'missing';
 
 async function markOf(path: string): Promise<Mark> {
-  const { stat } = await import('node:fs/promises');
+  const { stat } = nodeModule('node:fs/promises');
   try {
     const { dev, ino, size, mtimeMs } = await stat(path);
     return `${dev} ${ino} ${size} ${mtimeMs}`;

@@ -3,6 +3,7 @@
  * or its file cache. Follows its naming: `onnx/<name><dtype suffix>.onnx`.
  */
 import { AttuneError, nearest } from '../../errors.ts';
+import { nodeModule } from '../../onnx/index.ts';
 
 /** Number types of transformers.js and the endings of their files (utils/dtypes.js). */
 export const DTYPES = {
@@ -53,10 +54,9 @@ export async function graphOfSession(
   dtype: string,
   options: FileOptions,
 ): Promise<string> {
-  const { existsSync } = await import('node:fs');
-  const { join } = await import('node:path');
-  const suffix = DTYPES[asDtype(dtype)];
-  const names = candidates(sessionName, options.modelFileName).map((name) => `${name}${suffix}.onnx`);
+  const { existsSync } = nodeModule('node:fs');
+  const { join } = nodeModule('node:path');
+  const names = graphNames(sessionName, dtype, options.modelFileName);
   const looked: string[] = [];
   for (const folder of await modelFolders(idOrFolder, options)) {
     for (const name of names) {
@@ -78,7 +78,7 @@ export async function modelFolders(
   idOrFolder: string,
   { localModelPath, cacheDir, revision }: Pick<FileOptions, 'localModelPath' | 'cacheDir' | 'revision'>,
 ): Promise<string[]> {
-  const { join, resolve } = await import('node:path');
+  const { join, resolve } = nodeModule('node:path');
   const cached = cacheDir === null ? [] : [join(cacheDir, idOrFolder)];
   return [
     ...new Set([
@@ -88,6 +88,15 @@ export async function modelFolders(
       ...cached,
     ]),
   ];
+}
+
+/**
+ * Names that the file of a session may have.
+ * @throws AttuneError DTYPE_UNKNOWN
+ */
+export function graphNames(sessionName: string, dtype: string, modelFileName: string | null): string[] {
+  const suffix = DTYPES[asDtype(dtype)];
+  return candidates(sessionName, modelFileName).map((name) => `${name}${suffix}.onnx`);
 }
 
 /** Session `model` of transformers.js is an encoder, a text encoder or a language model in some architectures. */

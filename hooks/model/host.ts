@@ -3,26 +3,10 @@
  * dependency, the CommonJS beside the ES build); each has an `env` of its own and its own ONNX Runtime, and attune must use
  * those of the one it was given.
  */
-import { inNode, type Runtime, runtimeBeside } from '../session/index.ts';
-
-/** The part of transformers.js's `env` that says where model files are. */
-export interface HostEnvironment {
-  readonly version?: string;
-  readonly cacheDir?: string | null;
-  readonly localModelPath?: string;
-  readonly allowRemoteModels?: boolean;
-  readonly remoteHost?: string;
-}
-
-export interface Host {
-  readonly env: HostEnvironment;
-  readonly runtime: Runtime;
-}
-
-/** Has a static from_pretrained: every class of models. */
-interface LoadingClass {
-  from_pretrained(idOrFolder: string, options?: object): Promise<unknown>;
-}
+import { inNode, nodeModule } from '../../onnx/index.ts';
+import { runtimeBeside } from '../session/index.ts';
+import type { Host, HostEnvironment, LoadingClass } from './host-environment.ts';
+import { hostInBrowser } from './web-host.ts';
 
 const known = new WeakMap<object, Promise<Host | undefined>>();
 
@@ -36,7 +20,7 @@ export function hostOf(modelClass: LoadingClass): Promise<Host | undefined> {
 }
 
 async function find(modelClass: LoadingClass): Promise<Host | undefined> {
-  if (!inNode()) return undefined;
+  if (!inNode()) return hostInBrowser(modelClass);
   const file = await fileOf(modelClass);
   const module = file === undefined ? undefined : await importFile(file);
   return module && file !== undefined && isFrom(module, modelClass) ? hostAt(module, file) : undefined;
@@ -71,7 +55,7 @@ async function fileOf(modelClass: LoadingClass): Promise<string | undefined> {
     },
   };
   await modelClass.from_pretrained('', options).catch(() => undefined);
-  const { fileURLToPath } = await import('node:url');
+  const { fileURLToPath } = nodeModule('node:url');
   return file?.startsWith('file:') ? fileURLToPath(file) : file;
 }
 
@@ -86,9 +70,11 @@ function callerFile(): string | undefined {
 
 /** Modules are singletons by file: this is the application's own instance, not another one. */
 async function importFile(file: string): Promise<Module | undefined> {
-  const { pathToFileURL } = await import('node:url');
+  const { pathToFileURL } = nodeModule('node:url');
   try {
-    const module: Module = await import(/* @vite-ignore */ pathToFileURL(file).href);
+    const module: Module = await import(
+      /* @vite-ignore */ /* webpackIgnore: true */ pathToFileURL(file).href
+    );
     return 'env' in module ? module : (module.default as Module | undefined);
   } catch {
     return undefined;

@@ -15,7 +15,7 @@ export type {
 export { fingerprint, type ModelFacts, modelFacts } from './facts.ts';
 export { asDtype, DTYPES, type Dtype } from './files.ts';
 export type { HookFunction } from './function-hooks.ts';
-export type { HostEnvironment } from './host.ts';
+export type { HostEnvironment } from './host-environment.ts';
 export {
   type Called,
   type GivenInterventions,

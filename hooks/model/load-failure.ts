@@ -1,8 +1,8 @@
 /** What transformers.js says when it cannot load a model, made into what to do about it. */
 import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
-import { inNode } from '../session/index.ts';
+import { inNode, nodeModule } from '../../onnx/index.ts';
 import { DTYPES, type Dtype, modelFolders } from './files.ts';
-import type { HostEnvironment } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 import type { LoadOptions } from './options.ts';
 
 export interface LoadAttempt {
@@ -28,8 +28,8 @@ interface Reason {
 /** Where the folder is there: which of its files is not. */
 async function inFolder({ idOrFolder, options, env }: LoadAttempt): Promise<Reason | undefined> {
   if (!inNode()) return undefined;
-  const { existsSync, readdirSync } = await import('node:fs');
-  const { join } = await import('node:path');
+  const { existsSync, readdirSync } = nodeModule('node:fs');
+  const { join } = nodeModule('node:path');
   const folders = await modelFolders(idOrFolder, {
     localModelPath: env.localModelPath ?? null,
     cacheDir: null,
@@ -122,7 +122,7 @@ async function elsewhere(cause: unknown, { idOrFolder, options, env }: LoadAttem
 
 async function namesIn(folder: string | undefined): Promise<string[]> {
   if (!folder || !inNode()) return [];
-  const { readdir } = await import('node:fs/promises');
+  const { readdir } = nodeModule('node:fs/promises');
   return readdir(folder).catch(() => []);
 }
 

@@ -1,20 +1,25 @@
 /** Loading a model: what transformers.js finds and configures, with graphs that are edited before they are loaded once. */
 import { AttuneError } from '../../errors.ts';
-import type { OrtSession, Runtime } from '../session/index.ts';
+import { inNode } from '../../onnx/index.ts';
+import { alone, type OrtSession, type Runtime } from '../session/index.ts';
 import {
   attach,
+  type GraphOrigin,
   hookedName,
+  letGo,
   type Origins,
   type TransformersModel,
   type TransformersModelClass,
 } from './attach.ts';
 import { refuseMissingData } from './external-data.ts';
 import { hostOf } from './host.ts';
+import type { Host } from './host-environment.ts';
 import { kindOf } from './kind-of.ts';
 import { loadFailure } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';
 import { type AttachOptions, checkOptions, type LoadOptions, NOT_THEIRS } from './options.ts';
 import { PendingSession, withPendingSessions } from './pending.ts';
+import { loadedGraph } from './web-graph.ts';
 import { wrap } from './wrap.ts';
 
 /**
@@ -56,7 +61,7 @@ export async function from_pretrained<M extends TransformersModel>(
   const pending = Object.values(model.sessions).every((session) => session instanceof PendingSession);
   try {
     if (!host || !pending) return await wrap(model, idOrFolder, attachOptions(options));
-    return await attachPending(model, host.runtime, options);
+    return await attachPending(model, idOrFolder, host, options);
   } catch (error) {
     // What went wrong matters more than that some sessions may be gone already.
     await model.dispose().catch(() => undefined);
@@ -93,31 +98,57 @@ function checkCall(modelClass: unknown, idOrFolder: unknown): void {
 /** The sessions are still to be made: the hooked one from its edited graph, the others as transformers.js would have. */
 async function attachPending<M extends TransformersModel>(
   model: M,
-  host: Runtime,
+  idOrFolder: string,
+  host: Host,
   options: LoadOptions,
 ): Promise<M & AttunedModel> {
+  const { runtime } = host;
   const pending = { ...model.sessions } as Record<string, PendingSession>;
   const hooked = hookedName(model, options.session);
+  const graphs = graphsOf(pending, idOrFolder, host, options);
   const origins: Origins = {
-    host,
-    graph: async (name) => pending[name]!.source,
+    host: runtime,
+    graph: async (name) => graphs.get(name)!,
     options: (name) => {
       // Cached keys and values on the device are read back by what stands between: leave them where they are wanted.
-      const { preferredOutputLocation: _, ...settings } = pending[name]!.options;
-      return { ...settings, ...options.session_options };
+      const { preferredOutputLocation, externalData: _, ...settings } = pending[name]!.options;
+      return {
+        ...settings,
+        ...(!inNode() && preferredOutputLocation ? { preferredOutputLocation } : {}),
+        ...options.session_options,
+      };
     },
   };
-  for (const [name, { source, config }] of Object.entries(pending)) {
+  for (const [name, { source, config, options: settings }] of Object.entries(pending)) {
     if (name === hooked) continue;
-    model.sessions[name] = Object.assign(await created(host, source, pending[name]!.options), { config });
+    model.sessions[name] = Object.assign(await created(runtime, source, settings), { config });
+    letGo(graphs.get(name));
   }
   return attach(model, hooked, origins, options);
+}
+
+/** By session: a path in Node, in a browser what transformers.js loaded. */
+function graphsOf(
+  pending: Readonly<Record<string, PendingSession>>,
+  id: string,
+  { env }: Host,
+  { subfolder = 'onnx', revision = 'main' }: LoadOptions,
+): ReadonlyMap<string, GraphOrigin> {
+  const place = { id, revision, env };
+  const graphs = Object.entries(pending).map(([name, { source, options }]) => {
+    const loaded = typeof source !== 'string' && !inNode();
+    return [
+      name,
+      loaded ? loadedGraph(place, subfolder, name, source, options.externalData) : source,
+    ] as const;
+  });
+  return new Map(graphs);
 }
 
 /** @throws AttuneError SESSION_FAILED with ONNX Runtime's words */
 async function created(host: Runtime, source: string | Uint8Array, options: object): Promise<OrtSession> {
   try {
-    return await host.InferenceSession.create(source, options);
+    return await alone(host, () => host.InferenceSession.create(source, options));
   } catch (cause) {
     throw new AttuneError('SESSION_FAILED', {
       at: typeof source === 'string' ? source : 'bytes',

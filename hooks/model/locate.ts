@@ -3,7 +3,8 @@
  * config.json: the folder is the one below env.localModelPath or env.cacheDir whose config.json is the model's.
  */
 import { AttuneError } from '../../errors.ts';
-import type { HostEnvironment } from './host.ts';
+import { inNode, nodeModule } from '../../onnx/index.ts';
+import type { HostEnvironment } from './host-environment.ts';
 
 type Configuration = Readonly<Record<string, unknown>>;
 
@@ -14,7 +15,10 @@ const DEPTH = 3;
  * @throws AttuneError MODEL_FOLDER_UNKNOWN when no folder, or more than one, has the model's configuration
  */
 export async function folderOfModel(config: Configuration, env: HostEnvironment): Promise<string> {
-  const roots = [env.localModelPath, env.cacheDir].filter((root) => typeof root === 'string');
+  // A browser cannot look through folders.
+  const roots = (inNode() ? [env.localModelPath, env.cacheDir] : []).filter(
+    (root) => typeof root === 'string',
+  );
   const found = new Set<string>();
   for (const root of roots) for (const folder of await foldersWith(root, config, DEPTH)) found.add(folder);
   const [folder, ...others] = found;
@@ -31,8 +35,8 @@ export async function folderOfModel(config: Configuration, env: HostEnvironment)
 }
 
 async function foldersWith(root: string, config: Configuration, depth: number): Promise<string[]> {
-  const { readdir } = await import('node:fs/promises');
-  const { join, resolve } = await import('node:path');
+  const { readdir } = nodeModule('node:fs/promises');
+  const { join, resolve } = nodeModule('node:path');
   if (await isOf(join(root, 'config.json'), config)) return [resolve(root)];
   if (depth === 0) return [];
   const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
@@ -43,8 +47,8 @@ async function foldersWith(root: string, config: Configuration, depth: number): 
 
 /** Everything a config.json says, a model that was loaded with it has. */
 async function isOf(path: string, config: Configuration): Promise<boolean> {
-  const { readFile } = await import('node:fs/promises');
-  const { isDeepStrictEqual } = await import('node:util');
+  const { readFile } = nodeModule('node:fs/promises');
+  const { isDeepStrictEqual } = nodeModule('node:util');
   try {
     const written = JSON.parse(await readFile(path, 'utf8')) as Configuration;
     const entries = Object.entries(written);

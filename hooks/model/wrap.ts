@@ -1,13 +1,24 @@
 /** Putting attune behind a model that is loaded already, as by a pipeline. */
 import { AttuneError } from '../../errors.ts';
-import { inNode, type OrtSession, type Runtime } from '../session/index.ts';
-import { attach, hookedName, type Origins, type PlainSession, type TransformersModel } from './attach.ts';
+import { inNode } from '../../onnx/index.ts';
+import { type OrtSession, PlainTensor, type Runtime } from '../session/index.ts';
+import {
+  attach,
+  type GraphOrigin,
+  hookedName,
+  type Origins,
+  type PlainSession,
+  type TransformersModel,
+} from './attach.ts';
 import { graphOfSession } from './files.ts';
-import { type HostEnvironment, hostOf } from './host.ts';
+import { hostOf } from './host.ts';
+import type { HostEnvironment } from './host-environment.ts';
 import { kindOf } from './kind-of.ts';
 import { folderOfModel } from './locate.ts';
 import type { AttunedModel } from './model.ts';
 import { type AttachOptions, checkOptions } from './options.ts';
+import { webGraphOfSession } from './web-graph.ts';
+import { webRuntimeOf } from './web-host.ts';
 
 /**
  * Put attune behind a model that is loaded already. The hooked session is made anew from the file it came from.
@@ -29,11 +40,7 @@ export async function wrap<M extends TransformersModel>(
   const found = await hostOf(model.constructor as never);
   const host = runtimeOf(plain, found?.runtime);
   const env = found?.env ?? {};
-  const from = idOrFolder ?? (await folderOfModel(model.config, env));
-  const graph = (name: string) => {
-    const { config } = model.sessions[name] as PlainSession;
-    return graphOfSession(from, name, config?.dtype ?? 'fp32', fileOptions(options, env));
-  };
+  const graph = await graphsOf(model, idOrFolder, env, options);
   const origins: Origins = {
     host,
     graph,
@@ -42,8 +49,32 @@ export async function wrap<M extends TransformersModel>(
       ...options.session_options,
     }),
   };
+  // Before the session is given up.
   await graph(hooked);
   return attach(model, hooked, origins, options);
+}
+
+/** How the graph of a session is found again. @throws AttuneError MODEL_FOLDER_UNKNOWN, GRAPH_NOT_FOUND */
+async function graphsOf(
+  model: TransformersModel,
+  idOrFolder: string | undefined,
+  env: HostEnvironment,
+  options: AttachOptions,
+): Promise<Origins['graph']> {
+  const from = idOrFolder ?? (await folderOfModel(model.config, env));
+  const found = new Map<string, Promise<GraphOrigin>>();
+  return (name) => {
+    const { config } = model.sessions[name] as PlainSession;
+    const dtype = config?.dtype ?? 'fp32';
+    const files = fileOptions(options, env);
+    const graph =
+      found.get(name) ??
+      (inNode()
+        ? graphOfSession(from, name, dtype, files)
+        : webGraphOfSession(from, name, dtype, { ...files, env }));
+    found.set(name, graph);
+    return graph;
+  };
 }
 
 const fileOptions = (options: AttachOptions, env: HostEnvironment) => ({
@@ -54,14 +85,8 @@ const fileOptions = (options: AttachOptions, env: HostEnvironment) => ({
   modelFileName: options.model_file_name ?? null,
 });
 
-/** @throws AttuneError BROWSER_NOT_BUILT, ARGUMENT_INVALID, WRAPPED_TWICE */
+/** @throws AttuneError ARGUMENT_INVALID, WRAPPED_TWICE */
 function checkWrappable(model: TransformersModel): void {
-  if (!inNode()) {
-    throw new AttuneError('BROWSER_NOT_BUILT', {
-      found: 'wrapping by folder in a browser',
-      hint: 'Open the graph as bytes with attune/onnx and make a session with attune/hooks createSession.',
-    });
-  }
   if (typeof (model as { sessions?: unknown } | null)?.sessions !== 'object') {
     throw new AttuneError('ARGUMENT_INVALID', {
       at: 'attune.wrap',
@@ -83,19 +108,6 @@ function runtimeOf(session: OrtSession, found: Runtime | undefined): Runtime {
   const InferenceSession = session.constructor as unknown as Runtime['InferenceSession'];
   if (found && (found.InferenceSession === InferenceSession || typeof InferenceSession.create !== 'function'))
     return found;
-  return { InferenceSession, Tensor: PlainTensor, backend: inNode() ? 'node' : 'web' };
+  if (!inNode()) return webRuntimeOf(InferenceSession);
+  return { InferenceSession, Tensor: PlainTensor, backend: 'node' };
 }
-
-/** What ONNX Runtime reads of a tensor that it is fed, where its class cannot be reached. */
-const PlainTensor: Runtime['Tensor'] = class {
-  readonly type: string;
-  readonly data: unknown;
-  readonly dims: readonly number[];
-  readonly location = 'cpu';
-
-  constructor(type: string, data: unknown, dims: readonly number[]) {
-    this.type = type;
-    this.data = data;
-    this.dims = dims;
-  }
-};

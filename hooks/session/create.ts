@@ -6,6 +6,9 @@ import {
   encodeModel,
   externalFiles,
   graft,
+  grafted,
+  type Model,
+  nodeModule,
   type OnnxFile,
   realPlaces,
 } from '../../onnx/index.ts';
@@ -13,7 +16,7 @@ import type { Recognition } from '../../sites/site.ts';
 import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
 import { paddingPlan } from './padding.ts';
 import { executionProviderOf } from './provider.ts';
-import { isWeb, loadRuntime, type Runtime } from './runtime.ts';
+import { alone, isWeb, loadRuntime, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 
@@ -26,7 +29,8 @@ export interface SessionOptions {
   readonly session?: Readonly<Record<string, unknown>>;
   /**
    * 'reference' leaves weights in the model file and lets ONNX Runtime map them (Node, from a path);
-   * 'copy' hands over the whole model as bytes (wasm). Default: by runtime and source.
+   * 'copy' hands over the whole model as bytes. Default: by runtime and source; in a browser ONNX Runtime is handed the bytes or
+   * Blobs of the files and reads weights from them, with no copy in between.
    */
   readonly weights?: 'reference' | 'copy';
   /** How attention is computed; by default the lowering measured cheapest, in 16 MiB of scores. */
@@ -81,7 +85,7 @@ export async function startSession(
         hint: "Use weights: 'copy'.",
       });
     }
-    const { dirname } = await import('node:path');
+    const { dirname } = nodeModule('node:path');
     await checkExternalFiles(file.model, dirname(path));
     const places = await realPlaces(file.model, path);
     bytes = await assemble(graft(compiled.model, places.own, places.renamed), file.source);
@@ -90,12 +94,16 @@ export async function startSession(
       ...extra,
       session: { ...extra.session, model_external_initializers_file_folder_path: places.folder },
     };
+  } else if (path === undefined && isWeb(runtime) && !options.weights) {
+    const mounted = await mountedWeights(compiled.model, file);
+    bytes = await assemble(encodeModel(mounted.model), file.source);
+    settings.externalData = mounted.files;
   } else {
     bytes = await assemble(encodeModel(compiled.model), file.source);
     if (path !== undefined) settings.externalData ??= await readExternalFiles(file, path);
   }
   try {
-    const inner = await runtime.InferenceSession.create(bytes, settings);
+    const inner = await alone(runtime, () => runtime.InferenceSession.create(bytes, settings));
     return new HookedSession(inner, compiled, runtime, host, options.states);
   } catch (cause) {
     if (isAttuneError(cause) && cause.code !== 'SESSION_FAILED') throw cause;
@@ -108,12 +116,39 @@ export async function startSession(
   }
 }
 
+/** The name under which onnxruntime-web reads the weights that stand in the .onnx file itself. */
+const OWN_FILE = 'attune-own-weights';
+
+interface ExternalFile {
+  readonly path: string;
+  readonly data: Uint8Array | Blob;
+}
+
+/** The graph with its weights as external data, and the files to read them from. */
+async function mountedWeights(
+  model: Model,
+  { source }: OnnxFile,
+): Promise<{ readonly model: Model; readonly files: readonly ExternalFile[] }> {
+  const graph = grafted(model, OWN_FILE);
+  const files = externalFiles(graph).map(async (path) => {
+    const from = path === OWN_FILE ? source : await source.beside?.(path);
+    if (from?.whole) return { path, data: from.whole };
+    throw new AttuneError('EXTERNAL_DATA_MISSING', {
+      at: source.name,
+      found: `a graph from bytes alone, whose weights are in ${path}`,
+      expected: 'the file with them',
+      hint: 'Give openModel a source that has the files beside it: heldSource(graph, name, (location) => …).',
+    });
+  });
+  return { model: graph, files: await Promise.all(files) };
+}
+
 async function readExternalFiles(
   file: OnnxFile,
   path: string,
 ): Promise<{ path: string; data: Uint8Array }[]> {
-  const { readFile } = await import('node:fs/promises');
-  const { dirname, join } = await import('node:path');
+  const { readFile } = nodeModule('node:fs/promises');
+  const { dirname, join } = nodeModule('node:path');
   await checkExternalFiles(file.model, dirname(path));
   const locations = externalFiles(file.model);
   return Promise.all(

@@ -16,11 +16,12 @@ export {
   type NativeSession,
 } from './native/index.ts';
 export { isPadded, paddingPlan } from './padding.ts';
+export { PlainTensor } from './plain-tensor.ts';
 export { executionProviderOf } from './provider.ts';
 export {
+  alone,
   type Backend,
   type Feeds,
-  inNode,
   installedTransformers,
   loadRuntime,
   type OrtSession,

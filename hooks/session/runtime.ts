@@ -4,6 +4,7 @@
  * transformers.js uses: attune has none of its own, because two versions of onnxruntime-node in one process do not load.
  */
 import { AttuneError } from '../../errors.ts';
+import { inNode, nodeModule } from '../../onnx/index.ts';
 
 export interface OrtTensor {
   readonly type: string;
@@ -65,16 +66,14 @@ export async function loadRuntime(backend: Backend = inNode() ? 'node' : 'web'):
   }
 }
 
+/** Not imported by name: bundles for browsers use the one inside their transformers.js, and attune depends on none. */
 async function webRuntime(): Promise<Runtime> {
-  const module = await import('onnxruntime-web');
-  return ('InferenceSession' in module
-    ? module
-    : (module as { default: unknown }).default) as unknown as Runtime;
+  return nodeModule('node:module').createRequire(import.meta.url)('onnxruntime-web') as Runtime;
 }
 
 /** A file of the copy of transformers.js that attune's own imports find. */
 export async function installedTransformers(): Promise<string> {
-  const { createRequire } = await import('node:module');
+  const { createRequire } = nodeModule('node:module');
   return createRequire(import.meta.url).resolve('@huggingface/transformers');
 }
 
@@ -86,7 +85,7 @@ export async function installedTransformers(): Promise<string> {
 export async function runtimeBeside(file: string): Promise<Runtime> {
   const offered = (globalThis as Record<symbol, unknown>)[Symbol.for('onnxruntime')];
   if (offered) return offered as Runtime;
-  const { createRequire } = await import('node:module');
+  const { createRequire } = nodeModule('node:module');
   return createRequire(file)('onnxruntime-node') as Runtime;
 }
 
@@ -95,7 +94,7 @@ export async function runtimeBeside(file: string): Promise<Runtime> {
  * loading a second copy to compare would end in two libraries in one process.
  */
 export async function isInstalled(runtime: Runtime): Promise<boolean> {
-  const { createRequire } = await import('node:module');
+  const { createRequire } = nodeModule('node:module');
   try {
     const beside = createRequire(await installedTransformers());
     return beside.cache[beside.resolve('onnxruntime-node')]?.exports === runtime;
@@ -106,13 +105,23 @@ export async function isInstalled(runtime: Runtime): Promise<boolean> {
 
 /** Version of the onnxruntime-node that the installed transformers.js loads. */
 export async function runtimeVersion(): Promise<string> {
-  const { createRequire } = await import('node:module');
+  const { createRequire } = nodeModule('node:module');
   const beside = createRequire(await installedTransformers());
   return (beside('onnxruntime-node/package.json') as { version: string }).version;
 }
 
-export function inNode(): boolean {
-  return typeof process !== 'undefined' && process.versions?.node !== undefined;
+const queues = new WeakMap<object, Promise<unknown>>();
+
+/** onnxruntime-web does one thing at a time: makes a session, or runs one. Others need no order. */
+export function alone<T>(runtime: Runtime, work: () => Promise<T>): Promise<T> {
+  if (!isWeb(runtime)) return work();
+  const { InferenceSession } = runtime;
+  const turn = (queues.get(InferenceSession) ?? Promise.resolve()).then(work, work);
+  queues.set(
+    InferenceSession,
+    turn.catch(() => undefined),
+  );
+  return turn;
 }
 
 /** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */

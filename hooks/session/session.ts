@@ -7,9 +7,9 @@ import { dataTypeName } from '../../onnx/index.ts';
 import type { Compiled, KnobValue, Tap } from '../compile/index.ts';
 import { isPadded } from './padding.ts';
 import {
+  alone,
   type Feeds,
   type Fetches,
-  isWeb,
   type OrtSession,
   type OrtTensor,
   type Runtime,
@@ -229,7 +229,7 @@ export class HookedSession implements OrtSession {
   async #run(feeds: Feeds, fetches: Fetches, options: object | undefined) {
     const run = () => (options ? this.#inner.run(feeds, fetches, options) : this.#inner.run(feeds, fetches));
     try {
-      return await (isWeb(this.#runtime) ? oneByOne(this.#runtime, run) : run());
+      return await alone(this.#runtime, run);
     } catch (cause) {
       if (isAttuneError(cause)) throw cause;
       throw new AttuneError('RUN_FAILED', {
@@ -313,18 +313,6 @@ export class HookedSession implements OrtSession {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }
-}
-
-const queues = new WeakMap<Runtime, Promise<unknown>>();
-
-/** onnxruntime-web runs one session at a time. */
-function oneByOne<T>(runtime: Runtime, run: () => Promise<T>): Promise<T> {
-  const turn = (queues.get(runtime) ?? Promise.resolve()).then(run, run);
-  queues.set(
-    runtime,
-    turn.catch(() => undefined),
-  );
-  return turn;
 }
 
 /** The same data as a tensor of another runtime's class; a view, not a copy. */

@@ -1,7 +1,7 @@
 /** Directions in files: safetensors of our own names, control vectors in GGUF. */
-import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { AttuneError } from '../../errors.ts';
+import { nodeModule } from '../../onnx/index.ts';
+import { sha256 } from '../../onnx/sha256.ts';
 import { type Directions, invalid } from './directions.ts';
 import { decodeGguf, encodeGguf } from './gguf.ts';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
@@ -19,13 +19,13 @@ const read = new Map<string, Directions>();
  * What a file of directions is by its content.
  *
  * @example const { sha256 } = directionsFile('honesty.safetensors');
- * @throws AttuneError FILE_NOT_FOUND, DIRECTIONS_INVALID
+ * @throws AttuneError FILE_NOT_FOUND, DIRECTIONS_INVALID, NEEDS_NODE
  */
 export function directionsFile(file: string): DirectionsFile {
   const bytes = bytesOf(file);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  if (!read.has(sha256)) read.set(sha256, decode(bytes, file));
-  return { file, sha256 };
+  const hash = sha256(bytes);
+  if (!read.has(hash)) read.set(hash, decode(bytes, file));
+  return { file, sha256: hash };
 }
 
 /**
@@ -38,11 +38,11 @@ export function readDirections(given: string | DirectionsFile): Directions {
   const { file, sha256: wanted } = typeof given === 'string' ? { file: given, sha256: undefined } : given;
   const known = wanted === undefined ? undefined : read.get(wanted);
   if (known) return known;
-  const { sha256 } = directionsFile(file);
-  if (wanted === undefined || wanted === sha256) return read.get(sha256)!;
+  const { sha256: found } = directionsFile(file);
+  if (wanted === undefined || wanted === found) return read.get(found)!;
   throw new AttuneError('DIRECTIONS_CHANGED', {
     at: file,
-    found: `content ${sha256.slice(0, 12)}`,
+    found: `content ${found.slice(0, 12)}`,
     expected: `${wanted.slice(0, 12)}, which the specification was made with`,
     hint: 'Give the file by name alone to take it as it is now.',
   });
@@ -53,6 +53,7 @@ export function readDirections(given: string | DirectionsFile): Directions {
  * @throws AttuneError DIRECTIONS_INVALID for another ending
  */
 export function writeDirections(file: string, directions: Directions): void {
+  const { writeFileSync } = nodeModule('node:fs');
   if (file.endsWith('.safetensors')) writeFileSync(file, encodeSafetensors(directions));
   else if (file.endsWith('.gguf')) writeFileSync(file, encodeGguf(directions, file));
   else throw ending(file);
@@ -67,6 +68,7 @@ function decode(bytes: Uint8Array, file: string): Directions {
 const ending = (file: string) => invalid(file, 'another ending', 'a name that ends in .safetensors or .gguf');
 
 function bytesOf(file: string): Uint8Array {
+  const { readFileSync } = nodeModule('node:fs');
   try {
     return readFileSync(file);
   } catch (cause) {

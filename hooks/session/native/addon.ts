@@ -3,6 +3,7 @@
  * without it; whoever wants it is told what is missing.
  */
 import { AttuneError } from '../../../errors.ts';
+import { nodeModule } from '../../../onnx/index.ts';
 import { installedTransformers } from '../runtime.ts';
 
 /** A tensor in native memory. */
@@ -98,8 +99,9 @@ const LIBRARY_NAMES: Readonly<Record<string, string>> = {
  * onnxruntime-node keeps it, or is too old
  */
 export async function loadAddon(paths: AddonPaths = {}): Promise<LoadedAddon> {
-  const [{ createRequire }, { existsSync }] = await Promise.all([import('node:module'), import('node:fs')]);
-  const path = paths.addon ?? (await addonPath());
+  const { createRequire } = nodeModule('node:module');
+  const { existsSync } = nodeModule('node:fs');
+  const path = paths.addon ?? addonPath();
   if (!existsSync(path)) {
     throw new AttuneError('NATIVE_ADDON', { found: `no file ${path}`, expected: 'the addon', hint: BUILD });
   }
@@ -127,12 +129,10 @@ export async function loadAddon(paths: AddonPaths = {}): Promise<LoadedAddon> {
 }
 
 /** From the sources and from dist alike: kernels/native of the package. */
-async function addonPath(): Promise<string> {
-  const [{ existsSync }, { dirname, join }, { fileURLToPath }] = await Promise.all([
-    import('node:fs'),
-    import('node:path'),
-    import('node:url'),
-  ]);
+function addonPath(): string {
+  const { existsSync } = nodeModule('node:fs');
+  const { dirname, join } = nodeModule('node:path');
+  const { fileURLToPath } = nodeModule('node:url');
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder);
   return join(folder, 'kernels/native', `attune-${process.platform}-${process.arch}.node`);
@@ -140,11 +140,9 @@ async function addonPath(): Promise<string> {
 
 /** Of the onnxruntime-node that this package resolves, as transformers.js does: bin/napi-v6/linux/x64/… */
 async function libraryPath(): Promise<string> {
-  const [{ createRequire }, { existsSync, readdirSync }, { dirname, join }] = await Promise.all([
-    import('node:module'),
-    import('node:fs'),
-    import('node:path'),
-  ]);
+  const { createRequire } = nodeModule('node:module');
+  const { existsSync, readdirSync } = nodeModule('node:fs');
+  const { dirname, join } = nodeModule('node:path');
   const name = LIBRARY_NAMES[process.platform];
   let entry: string;
   try {

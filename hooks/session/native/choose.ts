@@ -1,8 +1,8 @@
 /** Which runtime a model runs on: as asked, or the native one where it can be had; and why. */
 import { AttuneError, isAttuneError } from '../../../errors.ts';
-import { inNode, isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
-import { isNative, loadNativeRuntime, type NativeRuntime } from './index.ts';
-import { sessionSettings } from './options.ts';
+import { inNode } from '../../../onnx/index.ts';
+import { isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
+import { isNative, type NativeRuntime } from './native-runtime.ts';
 
 export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
 /**
@@ -45,7 +45,7 @@ export async function chooseRuntime(wish: RuntimeWish = {}): Promise<ChosenRunti
   if (runtime === undefined) return automatic(device, session, host);
   if (runtime === 'native') {
     if (device !== 'cpu') throw onlyCpu(device);
-    sessionSettings(session);
+    await checkSettings(session);
     return native(await theNativeRuntime(), 'asked for by name');
   }
   if (runtime === 'onnxruntime') {
@@ -74,7 +74,7 @@ async function automatic(
   if (host && !(await isInstalled(host))) return stay('the model is of another copy of transformers.js');
   if (device !== 'cpu') return stay(`the addon runs on the cpu, the model on ${device}`);
   try {
-    sessionSettings(session);
+    await checkSettings(session);
     return native(await theNativeRuntime(), 'the addon is built and its library fits');
   } catch (error) {
     const ours = ['NATIVE_ADDON', 'NATIVE_LIBRARY', 'NATIVE_OPTION', 'THREADS_INVALID'];
@@ -92,15 +92,26 @@ const native = (runtime: NativeRuntime, reason: string): ChosenRuntime => ({
 
 const versionOf = (runtime: Runtime) => (isNative(runtime) ? { version: runtime.native.version } : {});
 
+/** What is native is loaded when it is wanted, so that bundles for browsers need not carry it. */
+async function checkSettings(session: Readonly<Record<string, unknown>>): Promise<void> {
+  const { sessionSettings } = await import('./options.ts');
+  sessionSettings(session);
+}
+
 let loaded: Promise<NativeRuntime> | undefined;
 
 /** One for the process; a failure is tried again, as the addon may be built meanwhile. */
 function theNativeRuntime(): Promise<NativeRuntime> {
-  loaded ??= loadNativeRuntime().catch((error: unknown) => {
+  loaded ??= load().catch((error: unknown) => {
     loaded = undefined;
     throw error;
   });
   return loaded;
+}
+
+async function load(): Promise<NativeRuntime> {
+  const { loadNativeRuntime } = await import('./index.ts');
+  return loadNativeRuntime();
 }
 
 function onlyCpu(device: string): AttuneError {

@@ -1,20 +1,12 @@
 /** ONNX Runtime through the native addon: a runtime like onnxruntime-node, with caches that never leave it. */
 import { loadRuntime, type Runtime } from '../runtime.ts';
-import { type AddonPaths, type LoadedAddon, loadAddon } from './addon.ts';
+import { type AddonPaths, loadAddon } from './addon.ts';
+import type { NativeRuntime } from './native-runtime.ts';
 import { NativeSession } from './session.ts';
 
 export type { AddonPaths } from './addon.ts';
+export { isNative, type NativeRuntime } from './native-runtime.ts';
 export type { NativeSession } from './session.ts';
-
-/** A Runtime whose sessions are native. Its tensors are those of onnxruntime-node, which transformers.js uses. */
-export interface NativeRuntime extends Runtime {
-  readonly InferenceSession: {
-    create(model: string | Uint8Array, options?: object): Promise<NativeSession>;
-  };
-  /** What is in force: paths of addon and library, ONNX Runtime's version. */
-  readonly native: Pick<LoadedAddon, 'path' | 'library' | 'version'>;
-  listSupportedBackends(): { name: string; bundled: boolean }[];
-}
 
 /** onnxruntime-common's log levels, which transformers.js sets. */
 const SEVERITY: Readonly<Record<string, number>> = { verbose: 0, info: 1, warning: 2, error: 3, fatal: 4 };
@@ -40,5 +32,3 @@ export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeR
   };
   return runtime;
 }
-
-export const isNative = (runtime: Runtime): runtime is NativeRuntime => 'native' in runtime;

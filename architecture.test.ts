@@ -97,6 +97,25 @@ describe('the stair', () => {
     ).toEqual([['b', 'c']]);
   });
 
+  test('what bundles for browsers imports no module of Node', () => {
+    const ENTRIES = [
+      'index.ts',
+      ...['onnx', 'sites', 'kernels', 'hooks', 'interventions', 'calibration'].map(
+        (room) => `${room}/index.ts`,
+      ),
+    ];
+    const reached = new Set<string>();
+    const visit = (file: string): void => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      for (const target of imports.get(file) ?? []) visit(target);
+    };
+    for (const entry of [...ENTRIES, 'interventions/kit.ts']) visit(entry);
+    expect(reached.size).toBeGreaterThan(150);
+    const node = /^import (?!type )[^;]*from 'node:/m;
+    expect([...reached].filter((file) => node.test(readFileSync(file, 'utf8')))).toEqual([]);
+  });
+
   test('what ships imports nothing that does not', () => {
     expect(arrows.filter(([file, target]) => ships(file) && !ships(target))).toEqual([]);
   });

@@ -4,17 +4,13 @@ export { completeFeeds, type Nested } from './feeds.ts';
 export {
   type ChosenRuntime,
   chooseRuntime,
+  loadNativeRuntime,
   providersOf,
   RUNTIME_NAMES,
   type RuntimeName,
   type RuntimeWish,
 } from './native/choose.ts';
-export {
-  type AddonPaths,
-  loadNativeRuntime,
-  type NativeRuntime,
-  type NativeSession,
-} from './native/index.ts';
+export type { AddonPaths, NativeRuntime, NativeSession } from './native/index.ts';
 export { isPadded, paddingPlan } from './padding.ts';
 export { PlainTensor } from './plain-tensor.ts';
 export { executionProviderOf } from './provider.ts';

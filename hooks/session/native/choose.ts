@@ -2,6 +2,7 @@
 import { AttuneError, isAttuneError } from '../../../errors.ts';
 import { inNode } from '../../../onnx/index.ts';
 import { isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
+import type { AddonPaths } from './addon.ts';
 import { isNative, type NativeRuntime } from './native-runtime.ts';
 
 export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
@@ -110,8 +111,18 @@ function theNativeRuntime(): Promise<NativeRuntime> {
 }
 
 async function load(): Promise<NativeRuntime> {
-  const { loadNativeRuntime } = await import('./index.ts');
   return loadNativeRuntime();
+}
+
+/**
+ * The runtime of the addon, whose module is loaded only then.
+ *
+ * @example const runtime = await loadNativeRuntime(); await attune(AutoModelForCausalLM, id, { runtime });
+ * @throws AttuneError NATIVE_* saying what is missing or does not fit
+ */
+export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeRuntime> {
+  const native = await import('./index.ts');
+  return native.loadNativeRuntime(paths);
 }
 
 function onlyCpu(device: string): AttuneError {

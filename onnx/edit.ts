@@ -101,6 +101,21 @@ export function withAttributes(node: Node, attributes: Record<string, AttributeV
   return changeNode(node, { attributes: [...kept, ...added] });
 }
 
+/** The node with its graph-valued attributes changed. */
+export function withGraphs(node: Node, change: (graph: Graph) => Graph): Node {
+  if (node.attributes.every(({ g, graphs }) => !g && !graphs)) return node;
+  const attributes = node.attributes.map((attribute): Attribute => {
+    if (!attribute.g && !attribute.graphs) return attribute;
+    return {
+      ...attribute,
+      raw: undefined,
+      ...(attribute.g ? { g: change(attribute.g) } : {}),
+      ...(attribute.graphs ? { graphs: attribute.graphs.map(change) } : {}),
+    };
+  });
+  return changeNode(node, { attributes });
+}
+
 export function changeGraph(graph: Graph, change: Partial<Omit<Graph, 'raw' | 'unknown'>>): Graph {
   return { ...graph, ...change, raw: undefined };
 }

@@ -5,10 +5,10 @@
  * External data: onnx.ai/onnx/repo-docs/ExternalData.html.
  */
 import { AttuneError } from '../errors.ts';
-import { changeGraph, changeModel, changeNode } from './edit.ts';
+import { changeGraph, changeModel, withGraphs } from './edit.ts';
 import { encodeModel } from './encode.ts';
 import { subgraphs } from './graph-index.ts';
-import type { Attribute, Graph, Model, Node, Tensor } from './model.ts';
+import type { Graph, Model, Node, Tensor } from './model.ts';
 import { nodeModule } from './node.ts';
 import type { Piece } from './wire.ts';
 
@@ -66,16 +66,7 @@ function graftTensor(tensor: Tensor, { location, renamed }: Names): Tensor {
 
 /** Only nodes with sub-graphs can hold initializers; others keep their bytes. */
 function graftNode(node: Node, names: Names): Node {
-  if (subgraphs(node).length === 0) return node;
-  const attributes = node.attributes.map((attribute): Attribute => {
-    if (!attribute.g && !attribute.graphs) return attribute;
-    const change: Partial<Attribute> = { raw: undefined };
-    if (attribute.g) Object.assign(change, { g: graftGraph(attribute.g, names) });
-    if (attribute.graphs)
-      Object.assign(change, { graphs: attribute.graphs.map((g) => graftGraph(g, names)) });
-    return { ...attribute, ...change };
-  });
-  return changeNode(node, { attributes });
+  return withGraphs(node, (graph) => graftGraph(graph, names));
 }
 
 /** Files other than the model that its initializers need, relative to the model's folder, sorted. */

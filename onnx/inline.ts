@@ -5,7 +5,7 @@
  * Functions: onnx.ai/onnx/repo-docs/IR.html#functions.
  */
 import { AttuneError } from '../errors.ts';
-import { changeGraph, changeModel, changeNode } from './edit.ts';
+import { changeGraph, changeModel, changeNode, withGraphs } from './edit.ts';
 import { describeNode, subgraphs } from './graph-index.ts';
 import type { Attribute, FunctionDef, Graph, Model, Node, ValueInfo } from './model.ts';
 
@@ -201,19 +201,4 @@ function identity(from: string, to: string): Node {
     outputs: [to],
     attributes: [],
   };
-}
-
-/** The node with its graph-valued attributes changed. */
-function withGraphs(node: Node, change: (graph: Graph) => Graph): Node {
-  if (subgraphs(node).length === 0) return node;
-  const attributes = node.attributes.map((attribute): Attribute => {
-    if (!attribute.g && !attribute.graphs) return attribute;
-    return {
-      ...attribute,
-      raw: undefined,
-      ...(attribute.g ? { g: change(attribute.g) } : {}),
-      ...(attribute.graphs ? { graphs: attribute.graphs.map(change) } : {}),
-    };
-  });
-  return changeNode(node, { attributes });
 }

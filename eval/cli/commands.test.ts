@@ -99,6 +99,10 @@ describe('--json', () => {
     writeFileSync(path('captions.jsonl'), '{"image_id":1,"caption":"a dog on a chair"}\n');
     writeFileSync(path('objects.json'), '{"1":["dog"]}');
     writeFileSync(path('synonyms.txt'), 'dog\nchair\n');
+    const pairs = ['sofa', 'lamp', 'table', 'chair', 'dog', 'cat', 'house', 'car', 'tree', 'cup'].map((one) =>
+      JSON.stringify({ positive: `The ${one} is red .`, negative: `The ${one} is old ?` }),
+    );
+    writeFileSync(path('pairs.jsonl'), pairs.join('\n'));
     await run(evaluate('earlier'));
   });
 
@@ -143,6 +147,14 @@ describe('--json', () => {
     verify: {
       argv: ['--golden', inRepository('testbed/golden'), '--lowering', 'mha keep-operator'],
       keys: ['cases', 'notBuilt', 'passed', 'failed'],
+    },
+    directions: {
+      argv: ['--model', lm, '--pairs', path('pairs.jsonl'), '--out', path('a.safetensors')],
+      keys: ['out', 'layers'],
+    },
+    show: {
+      argv: ['--model', lm, '--prompt', 'The sofa is red .', '--out', path('show.html')],
+      keys: ['out', 'tokens', 'settings'],
     },
     interventions: { argv: ['act'], keys: ['interventions'] },
     tasks: { argv: [], keys: ['tasks'] },

@@ -34,7 +34,7 @@ const USAGE: Usage = {
   examples: [
     'attune directions --model models/tiny --pairs honesty.jsonl --out honesty.safetensors',
     'attune directions --model models/tiny --pairs honesty.jsonl --at z --heads 16 --out heads.safetensors',
-    `attune eval --model models/tiny --task copa --intervention 'steer:{"directions":"honesty.safetensors","strength":4}'`,
+    `attune eval --model models/tiny --task copa --intervention steer --params '{"directions":"honesty.safetensors","strength":4}'`,
   ],
 };
 

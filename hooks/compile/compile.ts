@@ -22,6 +22,7 @@ import {
 import { type HookPoint, POINT_AXES } from '../../sites/points/index.ts';
 import type { Capability, Recognition, ScopeStep, Site } from '../../sites/site.ts';
 import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
+import { forRuntime } from './older-runtimes.ts';
 
 export interface Tap {
   readonly point: HookPoint;
@@ -56,6 +57,8 @@ export interface KernelOptions {
 export interface CompileOptions extends KernelOptions {
   /** Execution provider the graph is for, as ONNX Runtime calls it. Default cpu. */
   readonly ep?: string | undefined;
+  /** Version of the ONNX Runtime it is for, such as 1.21.0. Default: a new one. */
+  readonly onnxruntime?: string | undefined;
 }
 
 /**
@@ -65,11 +68,13 @@ export interface CompileOptions extends KernelOptions {
 export function compile(
   { model, sites }: Pick<Recognition, 'model' | 'sites'>,
   plan: Plan,
-  { ep = 'cpu', lowering, blockRows, scoreBytes }: CompileOptions = {},
+  { ep = 'cpu', onnxruntime, lowering, blockRows, scoreBytes }: CompileOptions = {},
 ): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
-  if (taps.length + knobs.length + edits.length === 0) return { model, taps: [], knobs: [], states: [] };
-  const traits = { ep, lowering, blockRows, scoreBytes };
+  if (taps.length + knobs.length + edits.length === 0) {
+    return { model: forRuntime(model, onnxruntime), taps: [], knobs: [], states: [] };
+  }
+  const traits = { ep, onnxruntime, lowering, blockRows, scoreBytes };
   const tree = new RewriteTree(model, traits);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const edit of everywhere) checkCapability(edit);
@@ -86,7 +91,8 @@ export function compile(
   const states = tree.addStates();
   const tapped = taps.map((point) => tree.addTap(point));
   const reports = tree.reports();
-  return { model: tree.finish(knobs, states), taps: tapped, knobs, states, reports };
+  const edited = forRuntime(tree.finish(knobs, states), onnxruntime);
+  return { model: edited, taps: tapped, knobs, states, reports };
 }
 
 /** What an edit takes of its site. */

@@ -33,6 +33,8 @@ export type GraphInputs = Pick<EditContext, 'attentionMask' | 'tokens'>;
 /** What a graph is for, and how its attention shall be computed. */
 export interface ProviderTraits {
   readonly ep: string;
+  /** Version of ONNX Runtime. */
+  readonly onnxruntime: string | undefined;
   readonly lowering: LoweringName | undefined;
   /** Rows of a block under 'keep-in-blocks'. */
   readonly blockRows: number | undefined;
@@ -82,7 +84,12 @@ export class GraphRewrite {
       carry: (name, width) => this.#carry(name, width),
       report: (name, value, rank) => this.#report(name, value, rank),
     };
-    this.#context = this.#loweringContext(edits, { ep: provider.ep, opset, graph });
+    this.#context = this.#loweringContext(edits, {
+      ep: provider.ep,
+      onnxruntime: provider.onnxruntime,
+      opset,
+      graph,
+    });
   }
 
   #loweringContext(edits: EditContext, target: LoweringContext['target']): LoweringContext {

@@ -11,6 +11,7 @@ import {
   type HookedSession,
   isPadded,
   type OrtTensor,
+  ortVersion,
   type PassResults,
   type RunSettings,
   type Runtime,
@@ -151,7 +152,8 @@ export class LiveSession {
     if (this.#compiled?.key === graph.key) return this.#compiled.compiled;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const edited = compile(facts.recognition, graph.plan(facts), { ...options.kernels, ep });
+    const target = { ep, onnxruntime: ortVersion(runtime) };
+    const edited = compile(facts.recognition, graph.plan(facts), { ...options.kernels, ...target });
     const compiled = { ...edited, model: this.#finished(edited.model) };
     this.#compiled = { key: graph.key, compiled };
     return compiled;

@@ -16,7 +16,7 @@ import type { Recognition } from '../../sites/site.ts';
 import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
 import { paddingPlan } from './padding.ts';
 import { executionProviderOf } from './provider.ts';
-import { alone, isWeb, loadRuntime, type Runtime } from './runtime.ts';
+import { alone, isWeb, loadRuntime, ortVersion, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 
@@ -60,7 +60,7 @@ export async function createSession(
   const hasMask = file.model.graph.inputs.some(({ name }) => name === 'attention_mask');
   const { edits: correction = [] } = paddingPlan(recognition.sites, hasMask);
   const whole = options.padding ? { ...plan, edits: [...correction, ...(plan.edits ?? [])] } : plan;
-  const compiled = compile(recognition, whole, { ...options.kernels, ep });
+  const compiled = compile(recognition, whole, { ...options.kernels, ep, onnxruntime: ortVersion(runtime) });
   const session = await startSession(file, compiled, { ...options, runtime });
   if (!options.padding && correction.length > 0) session.refusePadding();
   return session;

@@ -22,6 +22,7 @@ export {
   loadRuntime,
   type OrtSession,
   type OrtTensor,
+  ortVersion,
   type Runtime,
   runtimeBeside,
   runtimeVersion,

@@ -124,6 +124,15 @@ export function alone<T>(runtime: Runtime, work: () => Promise<T>): Promise<T> {
   return turn;
 }
 
+/** Version of ONNX Runtime itself, where the module says it. */
+export function ortVersion(runtime: Runtime): string | undefined {
+  const { env, native } = runtime as {
+    env?: { versions?: { node?: string; web?: string; common?: string } };
+    native?: { version?: string };
+  };
+  return native?.version ?? env?.versions?.[isWeb(runtime) ? 'web' : 'node'] ?? env?.versions?.common;
+}
+
 /** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
 export function isWeb(runtime: Runtime): boolean {
   return runtime.backend ? runtime.backend === 'web' : !('listSupportedBackends' in runtime);

@@ -34,6 +34,8 @@ export interface Expansion {
   readonly values: Readonly<Record<string, string>>;
   /** bool, one element: false where the edits change nothing. */
   readonly active: string | undefined;
+  /** The operator that runs there; default the site's. */
+  readonly idle?: Node | undefined;
   /** [B, T], 0 at padding. */
   readonly attentionMask: string | undefined;
   /** Bytes of scores held at a time. Default BLOCK_BYTES. */
@@ -167,8 +169,9 @@ export function expandFused(site: Site, expansion: Expansion, tapPattern: boolea
   const part = gated(expansion, types, main, () => {
     const own = Object.entries(outputs.values).map(([key, value]) => [value, `${name}.own.${key}`] as const);
     const rename = new Map(own);
-    const node = changeNode(site.anchor, {
-      outputs: site.anchor.outputs.map((value) => rename.get(value) ?? value),
+    const operator = expansion.idle ?? site.anchor;
+    const node = changeNode(operator, {
+      outputs: operator.outputs.map((value) => rename.get(value) ?? value),
     });
     const unchanged = { nodes: [node], functions: new Map() };
     const results = Object.entries(outputs.values).map(([key, value]) => [key, rename.get(value)!]);

@@ -3,10 +3,12 @@
  * between (expanded.ts). Where the edits say at run time that they change nothing, the operator itself runs.
  */
 import { isAttuneError } from '../../errors.ts';
+import { changeNode } from '../../onnx/index.ts';
 import type { Site } from '../../sites/site.ts';
 import type { ExpandEdit } from '../plan.ts';
 import { operandsOf } from '../site/operands.ts';
 import { expandFused, expansionAt } from './at-site.ts';
+import { takesNoBias } from './keep-operator.ts';
 import { type Lowering, type LoweringContext, tooOld } from './lowering.ts';
 
 export const expand: Lowering = {
@@ -27,10 +29,14 @@ export const expand: Lowering = {
 
   lower(site, { edits, bias, tapped }, context) {
     const own = edits.filter((edit): edit is ExpandEdit => edit.kind === 'expand');
-    const written = own.length > 0 ? own : [whereBiased(site, bias!, context)];
     const edited = context.edited(site);
-    const part = expandFused(edited, expansionAt(context, site, written, edited.anchor), tapped);
-    return { ...part, replaces: true };
+    const { anchor } = edited;
+    // What an operator cannot be told makes it step aside, and it is not told.
+    const deaf = bias !== undefined && takesNoBias(site, context.target);
+    const written = own.length === 0 || deaf ? [...own, whereBiased(site, bias!, context)] : own;
+    const expansion = expansionAt(context, site, written, anchor);
+    const idle = deaf ? changeNode(anchor, { inputs: anchor.inputs.slice(0, site.biasInput) }) : undefined;
+    return { ...expandFused(edited, { ...expansion, idle }, tapped), replaces: true };
   },
 };
 

@@ -26,6 +26,8 @@ export interface Target {
   readonly opset: number;
   /** The graph as it came. */
   readonly graph: Graph;
+  /** Version of ONNX Runtime; undefined: not known, taken for a new one. */
+  readonly onnxruntime?: string | undefined;
 }
 
 /** `true`, or why not: a clause that follows the name of the lowering. */

@@ -21,7 +21,7 @@ export interface ScoringWorld {
 }
 
 /** As a source file or as a compiled one, like this one. */
-const WORKER = new URL(`../cli/eval-worker${extname(import.meta.url)}`, import.meta.url);
+const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.url);
 
 export type PlanToRun = Pick<
   EvalPlan,

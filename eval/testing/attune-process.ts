@@ -12,7 +12,7 @@ export interface AttuneProcess extends Disposable {
 const cwd = fileURLToPath(new URL('../..', import.meta.url));
 
 export async function attuneProcess(): Promise<AttuneProcess> {
-  const bundled = await bundle('eval/cli/main.ts', 'eval/cli/eval-worker.ts');
+  const bundled = await bundle('eval/cli/main.ts', 'eval/evaluate/eval-worker.ts');
   const argv = bundled.argv('main');
   return {
     argv,

@@ -40,7 +40,7 @@ describe.each(FORMS)('%s', (form) => {
       return row.map((_, t) => (t >= first[b]! && t <= s ? 1 / (s - first[b]! + 1) : 0));
     });
     const actual = mapRows(after, (row, { b, s }) => (isReal(b, s) ? row : row.map(() => 0)));
-    const wanted = mapRows({ ...before, data: expected }, (row, { b, s }) =>
+    const wanted = mapRows({ dims: before.dims, data: expected }, (row, { b, s }) =>
       isReal(b, s) ? row : row.map(() => 0),
     );
     expect(maxDifference(actual, wanted)).toBeLessThan(1e-6);

@@ -144,7 +144,7 @@ const median = (numbers: readonly number[]): number =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
 /** Shaders in software take long; that is no fault of what is tested. */
-const SOFTWARE_PATIENCE = 60_000;
+const SOFTWARE_PATIENCE = 30_000;
 
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
 

@@ -60,7 +60,7 @@ export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): numbe
 
 /** A new [B,H,S,T] tensor, row by row of T. */
 export function mapRows(
-  { dims, data }: Activation,
+  { dims, data }: Pick<Activation, 'dims' | 'data'>,
   change: (row: Float32Array, at: { b: number; h: number; s: number }) => ArrayLike<number>,
 ): Float32Array {
   const [, H, S, T] = dims as [number, number, number, number];

@@ -140,25 +140,32 @@ interface Place {
   readonly site: Site;
 }
 
-/** @throws AttuneError INTERVENTION_REFUSED for a layer whose stream cannot be written */
+/** @throws AttuneError INTERVENTION_REFUSED without layers, and for one whose stream cannot be written */
 function placesOf({ decoder, points }: ModelFacts, { at, layers }: Variant): Place[] {
   const chosen = layers === 'all' ? undefined : new Set(layers.split(',').map(Number));
-  return decoder
-    .filter(({ layer }) => chosen?.has(layer) ?? true)
-    .map((site) => {
-      const point = points.find((one) =>
-        at === 'z'
-          ? one.kind === 'hook_z' && one.site === site
-          : one.kind === 'hook_resid_post' && one.layer === site.layer && one.tower === site.tower,
-      );
-      if (point && point.source.from !== 'nowhere' && point.source.from !== 'beside') return { point, site };
-      throw new AttuneError('INTERVENTION_REFUSED', {
-        at: `steer, layer ${site.layer}`,
-        found: point?.source.from === 'nowhere' ? point.source.reason : `no hook_${at} that can be written`,
-        expected: 'a layer whose stream can be written',
-        hint: '`attune inspect --points` lists what each layer has; `layers` takes some of the directions.',
-      });
+  const own = decoder.filter(({ layer }) => chosen?.has(layer) ?? true);
+  if (own.length === 0) {
+    throw new AttuneError('INTERVENTION_REFUSED', {
+      at: 'steer',
+      found: 'no layer with self-attention to steer',
+      expected: 'at least one, by which layers are counted',
+      hint: '`attune inspect --explain` shows what was recognised, and what almost was.',
     });
+  }
+  return own.map((site) => {
+    const point = points.find((one) =>
+      at === 'z'
+        ? one.kind === 'hook_z' && one.site === site
+        : one.kind === 'hook_resid_post' && one.layer === site.layer && one.tower === site.tower,
+    );
+    if (point && point.source.from !== 'nowhere' && point.source.from !== 'beside') return { point, site };
+    throw new AttuneError('INTERVENTION_REFUSED', {
+      at: `steer, layer ${site.layer}`,
+      found: point?.source.from === 'nowhere' ? point.source.reason : `no hook_${at} that can be written`,
+      expected: 'a layer whose stream can be written',
+      hint: '`attune inspect --points` lists what each layer has; `layers` takes some of the directions.',
+    });
+  });
 }
 
 /** float32 [settings, layers, M or H·D]. */

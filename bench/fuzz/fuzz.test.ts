@@ -20,6 +20,14 @@ test(`${cases(24)} mutated files end in answers or typed errors`, async () => {
   expect(outcomes.answer).toBeGreaterThan(tried / 20);
 });
 
+test.each([
+  ['steering where no layer is left', 36],
+  ['a cache of a fixed length', 54],
+])('what was found once: %s', async (_, seed) => {
+  const { found } = await drive({ from: seed, count: 1, run: true });
+  expect(found).toEqual([]);
+});
+
 test('a seed is one file', () => {
   expect(mutant(7)).toEqual(mutant(7));
   expect(mutant(7).bytes).not.toEqual(mutant(8).bytes);

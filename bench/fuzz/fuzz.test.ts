@@ -13,10 +13,10 @@ import { encode, parse } from './wire-tree.ts';
 
 const SEED = Number(process.env.ATTUNE_SEED ?? 1);
 
-test(`${cases(24)} mutated files end in answers or typed errors`, async () => {
-  const { found, outcomes, tried } = await drive({ from: SEED, count: cases(24), run: true });
+test(`${cases(12)} mutated files end in answers or typed errors`, async () => {
+  const { found, outcomes, tried } = await drive({ from: SEED, count: cases(12), run: true });
   expect(found).toEqual([]);
-  expect(tried).toBe(cases(24));
+  expect(tried).toBe(cases(12));
   expect(outcomes.answer).toBeGreaterThan(tried / 20);
 });
 

@@ -42,9 +42,9 @@ const byEdit = [undefined, ...RANDOM].map((edit) => everything.filter(({ site })
 describe('the expanded lowering equals the float64 reference', () => {
   test.each([
     // 1e-5: float32 sums of up to 300 products of size 1.
-    { precision: 'float32', elemType: DataType.FLOAT, runs: cases(2), tolerance: 1e-5 },
+    { precision: 'float32', elemType: DataType.FLOAT, runs: cases(6), tolerance: 1e-5 },
     // 2e-3 of the largest output: halves carry 11 bits.
-    { precision: 'float16', elemType: DataType.FLOAT16, runs: cases(1), tolerance: 2e-3 },
+    { precision: 'float16', elemType: DataType.FLOAT16, runs: cases(3), tolerance: 2e-3 },
   ] as const)(
     'in $precision, $runs shapes of each edit on cpu and wasm, in one block and by 32 rows',
     { timeout: MINUTES },
@@ -62,7 +62,7 @@ describe('the expanded lowering equals the float64 reference', () => {
         }
       };
       for (const problems of byEdit) {
-        await fc.assert(fc.asyncProperty(problems, agrees), { numRuns: runs, endOnFailure: true });
+        await fc.assert(fc.asyncProperty(problems, agrees), { numRuns: runs });
       }
     },
   );

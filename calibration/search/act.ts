@@ -4,9 +4,10 @@
  * As in the released lists the first two layers are left alone by default.
  */
 import { z } from 'zod';
-import type { ModelFacts } from '../../hooks/model/index.ts';
+import type { Intervention, ModelFacts } from '../../hooks/model/index.ts';
 import { layerSet } from '../../interventions/heads.ts';
 import { act } from '../../interventions/index.ts';
+import type { Raced } from './halving.ts';
 import { gain, type Value } from './objective.ts';
 import { layersOf, type SearchContext, type SearchResult, searchOptions, type Trial } from './search.ts';
 
@@ -33,6 +34,12 @@ export const actSearch = z.strictObject({
 });
 export type ActSearch = z.input<typeof actSearch>;
 
+/** A head, and its calibration alone. */
+interface Head {
+  readonly head: [layer: number, head: number];
+  readonly setting: Intervention;
+}
+
 /** @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE, and those of the sweep */
 export async function searchAct(context: SearchContext, given: ActSearch = {}): Promise<SearchResult> {
   const { facts, evaluate } = context;
@@ -44,29 +51,9 @@ export async function searchAct(context: SearchContext, given: ActSearch = {}): 
   const heads = layers.flatMap((layer) =>
     Array.from({ length: facts.decoder[layer]!.numHeads }, (_, head): [number, number] => [layer, head]),
   );
-  const alone = heads.map((head) => act({ ...parameters, heads: [head] }));
-  let kept: [number, number][];
-  if (halvings > 0 && context.race) {
-    const raced = await context.race(alone, halvings, 'heads');
-    heads.forEach((head, i) => {
-      trace.push({
-        step: 'head',
-        spec: { heads: [head] },
-        accuracy: null,
-        entropy: Number.NaN,
-        ...raced[i]!,
-      });
-    });
-    const last = Math.max(...raced.map(({ items }) => items));
-    kept = heads.filter((_, i) => raced[i]!.items === last && raced[i]!.gain > raced[i]!.error + margin);
-  } else {
-    const values = await evaluate(alone, 'heads');
-    const gains = values.map((value) => gain('accuracy', value, baseline));
-    heads.forEach((head, i) => {
-      trace.push({ step: 'head', spec: { heads: [head] }, ...values[i]!, gain: gains[i]! });
-    });
-    kept = heads.filter((_, i) => gains[i]! > margin);
-  }
+  const alone = heads.map((head): Head => ({ head, setting: act({ ...parameters, heads: [head] }) }));
+  const kept =
+    halvings > 0 ? await raced(context, alone, options, trace) : await tried(context, alone, margin, trace);
   const result = { method: 'act', objective: 'accuracy', options: { ...options, layers }, trace } as const;
   if (kept.length === 0) {
     return { ...result, intervention: act({ ...parameters, beta: 1, heads: 'all' }), found: false };
@@ -75,6 +62,45 @@ export async function searchAct(context: SearchContext, given: ActSearch = {}): 
   const [together] = (await evaluate([intervention], 'together')) as [Value];
   trace.push({ step: 'together', spec: { heads: kept }, ...together });
   return { ...result, intervention, found: true };
+}
+
+/** Heads whose accuracy alone is better by more than the margin. */
+async function tried(
+  { evaluate }: SearchContext,
+  alone: readonly Head[],
+  margin: number,
+  trace: Trial[],
+): Promise<Head['head'][]> {
+  const baseline = trace[0] as Value;
+  const values = await evaluate(
+    alone.map(({ setting }) => setting),
+    'heads',
+  );
+  const gains = values.map((value) => gain('accuracy', value, baseline));
+  alone.forEach(({ head }, i) => {
+    trace.push({ step: 'head', spec: { heads: [head] }, ...values[i]!, gain: gains[i]! });
+  });
+  return alone.flatMap(({ head }, i) => (gains[i]! > margin ? [head] : []));
+}
+
+/** Heads that saw all items, and whose margins grew by more than their error. */
+async function raced(
+  { race }: SearchContext,
+  alone: readonly Head[],
+  { halvings, margin }: { readonly halvings: number; readonly margin: number },
+  trace: Trial[],
+): Promise<Head['head'][]> {
+  const rows = await race(
+    alone.map(({ setting }) => setting),
+    halvings,
+    'heads',
+  );
+  alone.forEach(({ head }, i) => {
+    trace.push({ step: 'head', spec: { heads: [head] }, accuracy: null, entropy: null, ...rows[i]! });
+  });
+  const last = Math.max(...rows.map(({ items }) => items));
+  const better = ({ items, gain, error }: Raced) => items === last && gain > error + margin;
+  return alone.flatMap(({ head }, i) => (better(rows[i]!) ? [head] : []));
 }
 
 /** Layers whose heads are tried: those chosen, else all but the first two where there are more. */

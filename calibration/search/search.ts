@@ -13,12 +13,15 @@ export interface SearchContext {
   readonly facts: ModelFacts;
   readonly evaluate: Evaluate;
   /** Settings against the baseline, halved so often; the items are those of the search, in an order of chance. */
-  readonly race?: (settings: readonly SweepSetting[], halvings: number, step: string) => Promise<Raced[]>;
+  readonly race: (settings: readonly SweepSetting[], halvings: number, step: string) => Promise<Raced[]>;
 }
 
 /** One setting that was measured. */
-export interface Trial extends Value {
+export interface Trial {
   readonly step: string;
+  readonly accuracy: Value['accuracy'];
+  /** null where the setting was raced: on other items, by margins. */
+  readonly entropy: number | null;
   /** Parameters that differ from the search's own; absent for the baseline. */
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly [detail: string]: unknown;

@@ -1,11 +1,9 @@
 /** attune calibrate: find heads and strengths of an intervention on a task, and keep them as a profile. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import {
   type Calibrated,
   calibrate,
-  type HeldOut,
   type Method,
   makeProfile,
   openSweepJournal,
@@ -15,7 +13,9 @@ import { AttuneError } from '../../errors.ts';
 import { planTask } from '../evaluate/planned-task.ts';
 import type { MetricName } from '../metrics/index.ts';
 import { type Progress, progress } from '../runner/progress.ts';
+import { writeWhole } from '../write-whole.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
+import { calibrationText } from './calibrate-text.ts';
 import { calibrationItem, estimateBy, searchMetric } from './calibration-items.ts';
 import { required } from './eval-options.ts';
 import { CHAT_FLAGS, chatOf, MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
@@ -132,6 +132,9 @@ export interface CalibrateWorld {
   stderr: { isTTY?: boolean; write(text: string): unknown };
 }
 
+/** Where the profile cannot be written. */
+const KEPT = 'What was measured is kept; run the same command again';
+
 const { version } = createRequire(import.meta.url)('attune/package.json') as { version: string };
 
 /**
@@ -199,7 +202,7 @@ export async function calibrateCommand(
       heldOut: found.heldOut,
       software: { attune: version },
     });
-    write(out, `${JSON.stringify(profile, null, 2)}\n`);
+    writeWhole(out, `${JSON.stringify(profile, null, 2)}\n`, KEPT);
     return found;
   });
   if (args.flag('json')) {
@@ -207,7 +210,7 @@ export async function calibrateCommand(
     const document = { profile: out, heldOut: chosen.heldOut, search: { settings, samples: searched } };
     world.stdout.write(`${JSON.stringify(document)}\n`);
   } else {
-    world.stdout.write(summary(chosen, out, name));
+    world.stdout.write(calibrationText(chosen, out, name));
   }
   return 0;
 }
@@ -218,7 +221,7 @@ async function varCommand(args: Arguments, name: string, world: CalibrateWorld):
   refuseSearchFlags(args, SEARCH_FLAGS);
   const out = args.text('out') ?? `${basename(resolve(name))}.var.profile.json`;
   const done = await calibrateVar(args, name);
-  write(out, `${JSON.stringify(done.profile, null, 2)}\n`);
+  writeWhole(out, `${JSON.stringify(done.profile, null, 2)}\n`);
   const search = { settings: 0, samples: done.samples };
   const document = { profile: out, heldOut: null, search, sinks: done.sinks };
   world.stdout.write(args.flag('json') ? `${JSON.stringify(document)}\n` : varSummary(done, out, name));
@@ -337,68 +340,4 @@ async function swept(
     current?.bar.end();
     process.off('SIGINT', onInterrupt);
   }
-}
-
-/** Whole or not at all. @throws AttuneError RUN_WRITE */
-function write(path: string, text: string): void {
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(`${path}.partial`, text);
-    renameSync(`${path}.partial`, path);
-  } catch (cause) {
-    throw new AttuneError('RUN_WRITE', {
-      at: path,
-      found: (cause as Error).message,
-      hint: 'What was measured is kept; run the same command again',
-      cause,
-    });
-  }
-}
-
-const percent = (value: number) => (100 * value).toFixed(1);
-
-function summary({ search, heldOut, interventions }: Calibrated, out: string, model: string): string {
-  const rows = search.trace.map(({ step, spec, accuracy, entropy, type, gain }) => [
-    step,
-    spec ? JSON.stringify(spec) : '',
-    accuracy === null ? '–' : percent(accuracy),
-    Number.isFinite(entropy) ? entropy.toFixed(4) : '–',
-    `${type ?? (typeof gain === 'number' ? `${gain < 0 ? '−' : '+'}${percent(Math.abs(gain))}` : '')}`,
-  ]);
-  const verdict = search.found
-    ? `chosen: ${JSON.stringify(interventions[0]!.toJSON())}`
-    : 'nothing was better than the baseline: the profile changes nothing';
-  return [
-    aligned([['step', 'setting', 'acc %', 'entropy', ''], ...rows]),
-    '',
-    verdict,
-    `searched on ${search.samples} items with ${search.settings} settings`,
-    heldOutText(heldOut),
-    `profile: ${out}`,
-    `try it: attune eval --model ${model} --profile ${out} --task …`,
-    '',
-  ].join('\n');
-}
-
-/** Names to the left, numbers to the right. */
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, i) => (i === 2 || i === 3 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
-      .join('  ');
-  return rows.map((row) => line(row).trimEnd()).join('\n');
-}
-
-const TOO_SMALL =
-  '\ntoo few held-out items to mean anything: the interval reaches ten points or more to a side; give more data or fewer --samples';
-
-function heldOutText({ samples, metric, baseline, calibrated, delta, tooSmall, entropy }: HeldOut): string {
-  const change = `entropy ${entropy.baseline.toFixed(4)} → ${entropy.calibrated.toFixed(4)}`;
-  if (!baseline || !calibrated || !delta) return `held out, ${samples} items: ${change}`;
-  const signed = `${delta.value < 0 ? '−' : '+'}${percent(Math.abs(delta.value))}`;
-  const range =
-    delta.low === null || delta.high === null ? '' : ` [${percent(delta.low)}, ${percent(delta.high)}]`;
-  const p = delta.p === null ? '' : `, p = ${delta.p.toPrecision(2)}`;
-  return `held out, ${samples} items: ${metric} ${percent(baseline.value)} → ${percent(calibrated.value)}, ${signed}${range} points${p}; ${change}${tooSmall ? TOO_SMALL : ''}`;
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { METHODS } from '../../calibration/directions/axis.ts';
 import { AttuneError } from '../../errors.ts';
 import { PLACES } from '../../interventions/directions/directions.ts';
+import { progress } from '../runner/progress.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 
@@ -65,7 +66,11 @@ export async function directionsCommand(
   const at = oneOf('--at', args.text('at') ?? 'resid_post', PLACES);
   const heads = args.integer('heads', 1);
   if (heads !== undefined && at !== 'z') {
-    throw new AttuneError('ARGUMENT_INVALID', { found: '--heads', expected: 'it with --at z' });
+    throw new AttuneError('ARGUMENT_INVALID', {
+      at: '--heads',
+      found: `--at ${at}`,
+      expected: '--at z: the stream has no heads',
+    });
   }
   // The library that runs models is large, and what is asked has been checked before it is loaded.
   const { readPairs } = await import('../../calibration/directions/pairs.ts');
@@ -84,11 +89,11 @@ export async function directionsCommand(
     const tensor = (values: bigint[]) => new Tensor('int64', BigInt64Array.from(values), [1, values.length]);
     return { input_ids: tensor(ids.map(BigInt)), attention_mask: tensor(ids.map(() => 1n)) };
   };
-  const { directions, accuracy } = await findDirections(loaded.model as never, pairs, tensorsOf, {
-    method,
-    at,
-    heads,
-  });
+  const bar = progress({ label: name, total: pairs.length, stream: world.stderr });
+  const onProgress = () => bar.step();
+  const options = { method, at, heads, onProgress };
+  const { directions, accuracy } = await findDirections(loaded.model as never, pairs, tensorsOf, options);
+  bar.end();
   writeDirections(out, directions);
   const layers = [...accuracy].map(([layer, heldOut]) => ({ layer, heldOut }));
   if (args.flag('json')) {

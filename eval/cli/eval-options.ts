@@ -57,7 +57,7 @@ function interventionsOf(args: Arguments): NonNullable<EvaluateOptions['interven
 }
 
 /** JSON, or the word default: every parameter at its default, or the error that names those without one. */
-function parametersOf(text = '{}'): Record<string, unknown> {
+export function parametersOf(text = '{}'): Record<string, unknown> {
   if (text === 'default') return {};
   let value: unknown;
   try {

@@ -1,9 +1,9 @@
 /** attune heads: statistics of every attention head, as tables, as a page of heat maps, or as JSON. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { HeadTable, StatisticGroup } from '../../calibration/index.ts';
 import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
 import { type Progress, progress } from '../runner/progress.ts';
+import { writeWhole } from '../write-whole.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 import { headsPage } from './heads-page.ts';
 import { tableText } from './heads-text.ts';
@@ -119,7 +119,7 @@ export async function headsCommand(argv: readonly string[], world: HeadsWorld = 
   const tables = Object.entries(statistics).map(([statistic, rows]) => ({ name: statistic, rows }));
   const about = `${layers} layers of ${heads} heads; ${data.source}, ${data.sequences.length} sequences of ${tokens} tokens, seed ${options.seed}`;
   const out = args.text('out');
-  if (out !== undefined) write(out, headsPage({ title: basename(resolve(name)), about, tables }));
+  if (out !== undefined) writeWhole(out, headsPage({ title: basename(resolve(name)), about, tables }));
   if (args.flag('json')) {
     world.stdout.write(`${JSON.stringify({ layers, heads, statistics })}\n`);
     return 0;
@@ -171,15 +171,4 @@ function shownBy({ stderr }: HeadsWorld, model: string): Shown {
     for (; current.done < done; current.done++) current.bar.step();
     if (done === total) current.bar.end();
   };
-}
-
-/** Whole or not at all. @throws AttuneError RUN_WRITE */
-function write(path: string, text: string): void {
-  try {
-    mkdirSync(dirname(resolve(path)), { recursive: true });
-    writeFileSync(`${path}.partial`, text);
-    renameSync(`${path}.partial`, path);
-  } catch (cause) {
-    throw new AttuneError('RUN_WRITE', { at: path, found: (cause as Error).message, cause });
-  }
 }

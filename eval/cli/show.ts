@@ -1,12 +1,13 @@
 /** attune show: the attention of every head over a prompt's tokens, without and with an intervention, as a page. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { AttuneError } from '../../errors.ts';
 import type { AttunedModel, Intervention } from '../../hooks/model/index.ts';
 import { likeliest, packedPattern, type TokenViewSetting } from '../reports/token-view/data.ts';
 import { tokenViewPage } from '../reports/token-view/page.ts';
+import { writeWhole } from '../write-whole.ts';
 import { type Arguments, helpText, readArguments, type Usage } from './arguments.ts';
 import type { CalibrationModel } from './calibration-model.ts';
+import { parametersOf } from './eval-options.ts';
 import { MODEL_FLAGS, modelOptionsOf } from './model-flags.ts';
 
 const USAGE: Usage = {
@@ -56,13 +57,12 @@ export async function showCommand(
   const heads = Math.max(...decoder.map(({ numHeads }) => numHeads));
   checkLength(decoder.length * heads * ids.length ** 2);
   const settings: TokenViewSetting[] = [];
-  for (const one of [undefined, intervention]) {
-    if (one === undefined && settings.length > 0) continue;
+  for (const one of intervention ? [undefined, intervention] : [undefined]) {
     settings.push(await settingOf(loaded, ids, heads, one));
   }
   const tokens = ids.map((id) => loaded.tokenizer.decode([id]));
   const title = basename(resolve(name));
-  write(out, tokenViewPage({ title, tokens, layers: decoder.length, heads, settings }));
+  writeWhole(out, tokenViewPage({ title, tokens, layers: decoder.length, heads, settings }));
   const report = { out, tokens, settings: settings.map(({ pattern: _, ...setting }) => setting) };
   stdout.write(args.flag('json') ? `${JSON.stringify(report)}\n` : `${tokens.length} tokens, page: ${out}\n`);
   return 0;
@@ -85,16 +85,7 @@ async function interventionOf(args: Arguments): Promise<Intervention | undefined
   }
   if (name === undefined) return undefined;
   const { interventionNamed } = await import('../../interventions/index.ts');
-  try {
-    return interventionNamed(name)(JSON.parse(params ?? '{}'));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new AttuneError('ARGUMENT_INVALID', {
-      at: '--params',
-      found: params ?? '',
-      expected: 'a JSON object such as {"gamma":1.4}',
-    });
-  }
+  return interventionNamed(name)(parametersOf(params));
 }
 
 /** @throws AttuneError SHOW_TOO_LONG */
@@ -132,15 +123,4 @@ async function settingOf(
       tokenizer.decode([token]),
     ),
   };
-}
-
-/** Whole or not at all. @throws AttuneError RUN_WRITE */
-function write(path: string, text: string): void {
-  try {
-    mkdirSync(dirname(resolve(path)), { recursive: true });
-    writeFileSync(`${path}.partial`, text);
-    renameSync(`${path}.partial`, path);
-  } catch (cause) {
-    throw new AttuneError('RUN_WRITE', { at: path, found: (cause as Error).message, cause });
-  }
 }

@@ -1,10 +1,11 @@
 /** What a run leaves behind: report.json, report.md and report.html in the output folder, a job summary in CI. */
-import { appendFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
 import type { ReadableReport } from '../reports/document.ts';
 import { reportMarkdown } from '../reports/markdown.ts';
 import { reportPage } from '../reports/page.ts';
+import { writeWhole } from '../write-whole.ts';
 
 export interface Written {
   /** report.json */
@@ -12,6 +13,9 @@ export interface Written {
   /** report.html */
   page: string;
 }
+
+/** Where a report cannot be written. */
+const RERUN = 'Rows are kept; run the same command again for its report';
 
 /** Each file whole or not at all. @throws AttuneError RUN_WRITE */
 export function writeReports(
@@ -25,21 +29,15 @@ export function writeReports(
     'report.md': markdown,
     'report.html': reportPage(report),
   };
-  try {
-    mkdirSync(out, { recursive: true });
-    for (const [name, text] of Object.entries(files)) {
-      const path = join(out, name);
-      writeFileSync(`${path}.partial`, text);
-      renameSync(`${path}.partial`, path);
-    }
-    if (summary) appendFileSync(summary, `${markdown}\n`);
-  } catch (cause) {
-    throw new AttuneError('RUN_WRITE', {
-      at: out,
-      found: (cause as Error).message,
-      hint: 'Rows are kept; run the same command again for its report',
-      cause,
-    });
-  }
+  for (const [name, text] of Object.entries(files)) writeWhole(join(out, name), text, RERUN);
+  if (summary) append(summary, `${markdown}\n`);
   return { report: join(out, 'report.json'), page: join(out, 'report.html') };
+}
+
+function append(path: string, text: string): void {
+  try {
+    appendFileSync(path, text);
+  } catch (cause) {
+    throw new AttuneError('RUN_WRITE', { at: path, found: (cause as Error).message, hint: RERUN, cause });
+  }
 }

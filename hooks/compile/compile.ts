@@ -138,16 +138,22 @@ export function withTwins(edit: Edit, sites: readonly Site[]): Edit[] {
   if (edit.kind === 'after') return [edit];
   const { site } = edit;
   if (site.scope.length === 0) return [edit];
-  const twins = sites.filter(
-    (other) =>
-      other !== site &&
-      other.scope.length > 0 &&
-      other.layer === site.layer &&
-      other.tower === site.tower &&
-      other.attention === site.attention,
-  );
+  const twins = sites.filter((other) => areTwins(other, site));
   return [edit, ...twins.map((twin) => ({ ...edit, site: twin }))];
 }
+
+/** One layer in two branches: an edit of either reaches both. */
+const areTwins = (a: Site, b: Site): boolean =>
+  a !== b &&
+  a.scope.length > 0 &&
+  b.scope.length > 0 &&
+  a.layer === b.layer &&
+  a.tower === b.tower &&
+  a.attention === b.attention;
+
+/** The sites without those that edits of others reach already. */
+export const oneOfTwins = (sites: readonly Site[]): Site[] =>
+  sites.filter((site, i) => !sites.slice(0, i).some((earlier) => areTwins(earlier, site)));
 
 /** Rewrites of the main graph and of the branches of If nodes in it. */
 class RewriteTree {

@@ -21,6 +21,7 @@ export {
   checkCapability,
   compile,
   type KernelOptions,
+  oneOfTwins,
   type Tap,
   withTwins,
 } from './compile.ts';

@@ -13,7 +13,7 @@ import {
   realPlaces,
 } from '../../onnx/index.ts';
 import type { Recognition } from '../../sites/site.ts';
-import { type Compiled, compile, type KernelOptions, type Plan } from '../compile/index.ts';
+import { type Compiled, compile, type KernelOptions, oneOfTwins, type Plan } from '../compile/index.ts';
 import { paddingPlan } from './padding.ts';
 import { executionProviderOf } from './provider.ts';
 import { alone, isWeb, loadRuntime, ortVersion, type Runtime } from './runtime.ts';
@@ -58,7 +58,7 @@ export async function createSession(
   const runtime = options.runtime ?? (await loadRuntime());
   const ep = executionProviderOf(runtime, options.session);
   const hasMask = file.model.graph.inputs.some(({ name }) => name === 'attention_mask');
-  const { edits: correction = [] } = paddingPlan(recognition.sites, hasMask);
+  const { edits: correction = [] } = paddingPlan(oneOfTwins(recognition.sites), hasMask);
   const whole = options.padding ? { ...plan, edits: [...correction, ...(plan.edits ?? [])] } : plan;
   const compiled = compile(recognition, whole, { ...options.kernels, ep, onnxruntime: ortVersion(runtime) });
   const session = await startSession(file, compiled, { ...options, runtime });

@@ -29,7 +29,8 @@ const items = pictureItems('caption', 'calibration', 3, 0);
 const prompts = await Promise.all(
   items.map(async ({ prompt, scene }) => {
     const { data, width, height } = render(scene);
-    const text = processor.apply_chat_template([{ role: 'user', content: `<image>\n${prompt}` }], {
+    const content = [{ type: 'image' }, { type: 'text', text: prompt }];
+    const text = processor.apply_chat_template([{ role: 'user', content }], {
       add_generation_prompt: true,
     }) as string;
     const picture = new RawImage(Uint8ClampedArray.from(data), width, height, 3);

@@ -15,6 +15,18 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
+# With pictures, content may also be a list of parts, as processors' templates take it: {'type': 'image'}, {'type': 'text', 'text': ...}.
+IMAGE_CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}<|user|>{% else %}<|assistant|>{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<image>\\n' }}{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}"
+    "{% if message['role'] != 'user' %}{{ eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
 
 def train_tokenizer(texts, vocab_size, image_token=False):
     """Train on an iterable of texts; BOS is prepended when special tokens are asked for, as in Llama."""
@@ -47,7 +59,7 @@ def train_tokenizer(texts, vocab_size, image_token=False):
         model_max_length=512,
         model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=IMAGE_CHAT_TEMPLATE if image_token else CHAT_TEMPLATE,
         additional_special_tokens=special[3:],
         **extra,
     )

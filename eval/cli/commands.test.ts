@@ -104,6 +104,7 @@ describe('--json', () => {
     );
     writeFileSync(path('pairs.jsonl'), pairs.join('\n'));
     await run(evaluate('earlier'));
+    for (const shard of ['1/2', '2/2']) await run([...evaluate(`part-${shard[0]}`), '--shard', shard]);
   });
 
   /** A run of each command that takes seconds, and the keys of its contract. */
@@ -114,6 +115,7 @@ describe('--json', () => {
       keys: ['out', 'tensors'],
     },
     eval: { argv: evaluate('json').slice(1), keys: ['runs', 'report'] },
+    merge: { argv: [path('part-1'), path('part-2'), '--out', path('merged')], keys: ['runs', 'report'] },
     compare: { argv: [path('earlier'), path('earlier')], keys: ['a', 'b', 'comparisons'] },
     score: {
       argv: [

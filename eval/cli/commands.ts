@@ -19,6 +19,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'score a model on tasks, without and with interventions',
     load: async () => (await import('./eval.ts')).evalCommand,
   },
+  merge: {
+    summary: 'put shards of a run of eval together',
+    load: async () => (await import('./merge.ts')).mergeCommand,
+  },
   compare: {
     summary: 'compare two runs of eval on the items they share',
     load: async () => (await import('./compare.ts')).compareCommand,

@@ -142,7 +142,7 @@ async function stagePlan(
     settings,
     profiles,
     threads: undefined,
-    headMaps: HEAD_MAPS,
+    mapped: planned.flatMap(({ items }) => items.slice(0, HEAD_MAPS)),
     skipBad: false,
   };
 }

@@ -23,6 +23,7 @@ export function evalOptions(args: Arguments): EvaluateOptions {
     gates: args.list('gate'),
     resamples: args.integer('resamples', 100),
     headMaps: args.integer('head-maps', 1),
+    shard: args.text('shard'),
     workers: args.integer('workers', 1),
     threads: args.integer('threads', 1),
     skipBad: args.flag('skip-bad'),

@@ -110,6 +110,11 @@ const USAGE: Usage = {
       value: '<n>',
       description: 'what each head does under every setting, on n prompts of each task; default none',
     },
+    shard: {
+      type: 'string',
+      value: '<i/n>',
+      description: 'part i of n of the items, for one machine of several; attune merge puts them together',
+    },
     workers: {
       type: 'string',
       value: '<n>',
@@ -133,6 +138,7 @@ const USAGE: Usage = {
     'attune eval --model models/tiny --task my-reviews.task.json --data reviews/ --skip-bad --json > report.json',
     'attune eval --model models/tiny --task hellaswag --limit 5 --dry-run',
     'attune eval --model models/SmolLM2-135M-Instruct --task boolq --chat --system "Answer yes or no."',
+    'attune eval --model models/tiny --task hellaswag --shard 2/8 --out runs/tiny/2   # then: attune merge runs/tiny/*',
     'attune eval --model testbed/models/worlds-lm --task worlds-documents --split validation --workers 2',
     'attune eval --model models/tiny --task copa --intervention zerotuning --gate "acc>=0.60" --gate "delta.acc>=-0.01@p95"',
   ],
@@ -163,13 +169,17 @@ export async function evalCommand(argv: readonly string[], given: EvalWorld = WO
     return 0;
   }
   const plan = await evalPlan(evalOptions(args), world.readIntervention);
-  const out = args.text('out') ?? join('runs', plan.id);
+  const out = args.text('out') ?? outOf(plan);
   if (args.flag('dry-run')) {
     world.stdout.write(args.flag('json') ? `${JSON.stringify(dryRun(plan, out))}\n` : dryRunText(plan, out));
     return 0;
   }
   const { report, costs, gates, pass, files } = await interruptible((signal) =>
-    evaluatePlan(plan, { out, world: { ...world, signal }, command: commandLine('eval', argv) }),
+    evaluatePlan(plan, {
+      out,
+      world: { ...world, signal },
+      command: plan.shard ? commandOf(argv) : commandLine('eval', argv),
+    }),
   );
   const { runs } = report;
   world.stderr.write(gateText(gates));
@@ -180,6 +190,18 @@ export async function evalCommand(argv: readonly string[], given: EvalWorld = WO
     world.stdout.write(`${reportTable(runs)}\n\n${timesText(runs, costs)}report: ${path}\npage: ${page}\n`);
   }
   return pass ? 0 : 2;
+}
+
+/** Shards lie in the folder where they will be merged. */
+const outOf = ({ id, shard }: EvalPlan): string =>
+  shard ? join('runs', id, `shard-${shard.index}-of-${shard.count}`) : join('runs', id);
+
+/** The command of the whole: how many machines and processes there were is told by none. */
+function commandOf(argv: readonly string[]): string {
+  const apart = argv.filter(
+    (word, i) => !/^--(shard|out)(=|$)/.test(word) && !/^--(shard|out)$/.test(argv[i - 1] ?? ''),
+  );
+  return commandLine('eval', apart);
 }
 
 /** What may be named, for --help. */

@@ -3,13 +3,14 @@ import { createRequire } from 'node:module';
 import type { HeadMaps, ReportDocument } from '../reports/document.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import type { RunReport } from '../runner/report.ts';
+import { type Shard, shardText } from '../shards/shard.ts';
 import type { EvalPlan } from './plan.ts';
 
 /** What is known of a run besides its plan and its rows. */
 export interface Ran {
   models: { name: string; fingerprint: string }[];
   software: Record<string, string>;
-  heads?: HeadMaps[];
+  heads?: HeadMaps[] | undefined;
 }
 
 const { version } = createRequire(import.meta.url)('attune/package.json') as { version: string };
@@ -17,19 +18,28 @@ const { version } = createRequire(import.meta.url)('attune/package.json') as { v
 export type DocumentedPlan = Pick<
   EvalPlan,
   'tasks' | 'seed' | 'limit' | 'sampleIds' | 'skipBad' | 'resamples' | 'modelOptions'
->;
+> & { shard?: Shard | undefined };
 
 export function documentOf(
   plan: DocumentedPlan,
   { models, software, heads }: Ran,
   runs: RunReport[],
 ): ReportDocument {
-  const { seed, limit, sampleIds, skipBad, resamples, modelOptions } = plan;
+  const { seed, limit, sampleIds, skipBad, resamples, modelOptions, shard } = plan;
+  const part = shard && { shard: shardText(shard) };
   return {
     software: { attune: version, 'node.js': process.versions.node, ...software },
     models,
     modelOptions,
-    options: { seed, limit, ...(sampleIds.length > 0 && { sampleIds }), skipBad, resamples, level: 0.95 },
+    options: {
+      ...part,
+      seed,
+      limit,
+      ...(sampleIds.length > 0 && { sampleIds }),
+      skipBad,
+      resamples,
+      level: 0.95,
+    },
     tasks: describeTasks(plan),
     runs,
     ...(heads && { heads }),

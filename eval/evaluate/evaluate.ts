@@ -4,7 +4,8 @@ import { costsOf, type TimeCost } from '../runner/costs.ts';
 import { checkGate, type GateResult } from '../runner/gate.ts';
 import { reportRuns } from '../runner/report.ts';
 import type { TaskRows } from '../runner/run.ts';
-import { documentOf } from './document.ts';
+import { writeManifest } from '../shards/manifest.ts';
+import { documentOf, type Ran } from './document.ts';
 import { checkEvaluateOptions, type EvaluateOptions } from './options.ts';
 import { type EvalPlan, evalPlan } from './plan.ts';
 import { runPlans, type ScoringWorld } from './run-plans.ts';
@@ -70,6 +71,21 @@ export async function evaluatePlan(
   { out, world, command }: EvaluateHow,
 ): Promise<Evaluation> {
   const { sets, ...ran } = await runPlans([plan], out, world);
+  const { shard, id, asked: options, settings } = plan;
+  if (shard && options && out !== undefined) {
+    const labels = settings.map(({ label }) => label);
+    writeManifest(out, { shard, plan: id, options, labels, command, ...ran });
+  }
+  return evaluationOf(plan, ran, sets, { out, command });
+}
+
+/** What rows say. */
+export function evaluationOf(
+  plan: EvalPlan,
+  ran: Ran,
+  sets: TaskRows[],
+  { out, command }: Omit<EvaluateHow, 'world'>,
+): Evaluation {
   const runs = sets.flatMap((set) => reportRuns(set, plan));
   const costs = sets.flatMap((set) => costsOf(set, plan.seed));
   const gates = plan.gates.map((gate) => checkGate(gate, sets, plan));

@@ -43,6 +43,8 @@ export interface EvaluateOptions {
   readonly resamples?: number | undefined;
   /** Prompts of each task on which is measured what each head does. Default 0. */
   readonly headMaps?: number | undefined;
+  /** Part of the run, such as '2/8': its items alone, which `attune merge` puts together. Default: the whole. */
+  readonly shard?: string | undefined;
   /** Processes that score side by side, each with the model in memory. Default 1: this one. */
   readonly workers?: number | undefined;
   /** Threads of each process; default with workers: those of the machine shared among them. */
@@ -97,6 +99,7 @@ const schema = z.strictObject({
   gates: z.array(text).optional(),
   resamples: z.int().min(100).optional(),
   headMaps: z.int().min(0).optional(),
+  shard: text.optional(),
   workers: count.optional(),
   threads: count.optional(),
   dtype: text.optional(),

@@ -2,10 +2,11 @@
 import { AttuneError, nearest } from '../../errors.ts';
 import type { EvalModel, ModelOptions } from '../models/load.ts';
 import { needsDocuments } from '../models/needs.ts';
-import { hasDocuments } from '../outputs/index.ts';
+import { hasDocuments, type Item } from '../outputs/index.ts';
 import { contentHash } from '../runner/content-hash.ts';
 import { type Gate, parseGate, refuseUnmatched } from '../runner/gate.ts';
 import type { Setting } from '../runner/setting.ts';
+import { parseShard, type Shard, tasksOfShard, withItems } from '../shards/shard.ts';
 import type { EvaluateOptions } from './options.ts';
 import { type PlannedTask, planTask } from './planned-task.ts';
 import { type ReadIntervention, type Settings, settingsOf } from './settings.ts';
@@ -22,8 +23,12 @@ export interface EvalPlan extends Settings {
   /** Of every task; undefined: each task's own. */
   split: string | undefined;
   resamples: number;
-  /** Prompts of each task that head maps are measured on; 0: no maps. */
-  headMaps: number;
+  /** Items whose prompts head maps are measured on; of shards the first has them. */
+  mapped: readonly Item[];
+  /** What part of the run this is; undefined: all of it. */
+  shard: Shard | undefined;
+  /** Of a shard what was asked, without what changes no number. */
+  asked: Record<string, unknown> | undefined;
   /** Processes that score; 1: this one. */
   workers: number;
   threads: number | undefined;
@@ -51,6 +56,7 @@ export async function evalPlan(
   }
   refuseWithoutDocuments(tasks, settings);
   pick(tasks, sampleIds);
+  const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   for (const gate of gates)
     refuseUnmatched(
       gate,
@@ -78,7 +84,7 @@ export async function evalPlan(
   return {
     models,
     modelOptions,
-    tasks,
+    tasks: shard ? tasksOfShard(tasks, shard) : tasks,
     id: contentHash([identity, contents]).slice(0, 12),
     settings,
     profiles,
@@ -87,12 +93,32 @@ export async function evalPlan(
     split,
     skipBad,
     sampleIds,
-    gates,
-    headMaps: options.headMaps ?? 0,
+    // Bounds hold for the whole.
+    gates: shard ? [] : gates,
+    mapped: shard && shard.index > 1 ? [] : mappedItems(tasks, options.headMaps ?? 0),
+    shard,
+    asked: shard && askedOf(options),
     workers: options.workers ?? 1,
     threads: options.threads,
     resamples: options.resamples ?? 10_000,
   };
+}
+
+/** The first of each task. */
+const mappedItems = (tasks: readonly PlannedTask[], count: number): Item[] =>
+  tasks.flatMap(({ items }) => items.slice(0, count));
+
+/** As JSON has it; how many processes and where to is no part of what is computed. @throws AttuneError OPTION_INVALID */
+function askedOf(options: EvaluateOptions): Record<string, unknown> {
+  if ([options.model].flat().some((model) => typeof model !== 'string')) {
+    throw new AttuneError('OPTION_INVALID', {
+      at: 'evaluate, option "shard"',
+      found: 'a model that is loaded already',
+      expected: 'its folder or Hub id, which every machine loads',
+    });
+  }
+  const { shard, workers, threads, out, progress, signal, ...asked } = options;
+  return JSON.parse(JSON.stringify(asked)) as Record<string, unknown>;
 }
 
 /** Leaves the items of these ids, in place. @throws AttuneError SAMPLE_UNKNOWN for an id that no task has. */
@@ -108,11 +134,7 @@ function pick(tasks: PlannedTask[], ids: readonly string[]): void {
       hint: `Nearest: ${nearest(unknown, known).join(', ')}`,
     });
   }
-  for (const task of tasks) {
-    const kept = [...task.items.keys()].filter((index) => ids.includes(task.items[index]!.id));
-    task.order = task.order.flatMap((index) => (kept.includes(index) ? [kept.indexOf(index)] : []));
-    task.items = kept.map((index) => task.items[index]!);
-  }
+  for (const [i, task] of tasks.entries()) tasks[i] = withItems(task, ({ id }) => ids.includes(id));
   const empty = tasks.findIndex(({ items }) => items.length === 0);
   if (empty !== -1) {
     throw new AttuneError('SAMPLE_UNKNOWN', {

@@ -25,15 +25,7 @@ const WORKER = new URL(`./eval-worker${extname(import.meta.url)}`, import.meta.u
 
 export type PlanToRun = Pick<
   EvalPlan,
-  | 'models'
-  | 'modelOptions'
-  | 'tasks'
-  | 'settings'
-  | 'profiles'
-  | 'headMaps'
-  | 'workers'
-  | 'threads'
-  | 'skipBad'
+  'models' | 'modelOptions' | 'tasks' | 'settings' | 'profiles' | 'mapped' | 'workers' | 'threads' | 'skipBad'
 >;
 
 /**
@@ -82,10 +74,9 @@ const rowsOf = (plans: readonly PlanToRun[]): number =>
     return sum + models.length * items * settings.length;
   }, 0);
 
-/** Under every setting on the same prompts: the first of each task. */
-async function headMapsOf(scorer: Scorer, { tasks, settings, headMaps }: PlanToRun): Promise<HeadMaps[]> {
-  if (headMaps === 0) return [];
-  const items = tasks.flatMap((task) => task.items.slice(0, headMaps));
+/** Under every setting on the same prompts. */
+async function headMapsOf(scorer: Scorer, { mapped: items, settings }: PlanToRun): Promise<HeadMaps[]> {
+  if (items.length === 0) return [];
   const all: HeadMaps[] = [];
   for (const setting of settings) {
     const maps = await scorer.headMaps(setting, items);

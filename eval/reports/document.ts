@@ -13,6 +13,8 @@ export interface ReportDocument {
   models: { name: string; fingerprint: string }[];
   modelOptions: ModelOptions;
   options: {
+    /** Part of a run, as part/parts. */
+    shard?: string;
     seed: number;
     limit?: number | undefined;
     sampleIds?: readonly string[];

@@ -1,8 +1,11 @@
 /** The row file: the journal of a run, a line for each item under a setting. */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type LineFormat, openJournal, readJournal } from '../../calibration/journal/journal.ts';
+import { takeLock } from '../../calibration/journal/lock.ts';
 import { AttuneError } from '../../errors.ts';
 import { type Row, rowSchema } from './row.ts';
+import type { TaskRows } from './run.ts';
 import { baseline } from './setting.ts';
 
 export interface RowFile extends Disposable {
@@ -63,6 +66,26 @@ export function readRows(path: string): Row[] {
     });
   }
   return [...byKey(readJournal(path, format)).values()];
+}
+
+/** Rows of a whole run, whatever was there. @throws AttuneError JOURNAL_LOCKED, RUN_WRITE */
+export function writeRows(path: string, sets: readonly TaskRows[]): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const unlock = takeLock(`${path}.lock`);
+  try {
+    const file = openSync(`${path}.partial`, 'w');
+    try {
+      for (const row of sets.flatMap(({ rows }) => rows.flat())) writeSync(file, `${JSON.stringify(row)}\n`);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(`${path}.partial`, path);
+  } catch (cause) {
+    throw new AttuneError('RUN_WRITE', { at: path, found: (cause as Error).message, cause });
+  } finally {
+    unlock();
+  }
 }
 
 /** The first row of each key. */

@@ -34,6 +34,10 @@ export interface TaskRows {
   rows: Row[][];
 }
 
+/** By item and setting. */
+export const rowKeys = (fingerprint: string, { task, items }: RunTask, settings: readonly Setting[]) =>
+  items.map((item) => settings.map((setting) => rowKey(fingerprint, task, item, setting)));
+
 /**
  * Rows that `file` has already are not computed again.
  * @throws AttuneError RUN_INTERRUPTED; with the item's place SCORE_*; MODEL_OUTPUT; WORKER_DIED; JOURNAL_WRITE.
@@ -45,9 +49,7 @@ export async function runTask(
   file: RowFile,
   { skipBad = false, signal, later, stream }: RunOptions = {},
 ): Promise<TaskRows> {
-  const keys = task.items.map((item) =>
-    settings.map((setting) => rowKey(scorer.fingerprint, task.task, item, setting)),
-  );
+  const keys = rowKeys(scorer.fingerprint, task, settings);
   const bar = progress({
     label: `${scorer.name} ${task.task.name}`,
     total: keys.length * settings.length,

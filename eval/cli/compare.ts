@@ -1,6 +1,6 @@
-/** attune compare: two runs of attune eval on the items they share, paired. */
-import { join } from 'node:path';
+/** attune compare: two runs on the items they share, paired; of attune eval or of other tools. */
 import { AttuneError } from '../../errors.ts';
+import { readRun } from '../logs/read-run.ts';
 import type { MetricName } from '../metrics/index.ts';
 import { number, probability, range, signed } from '../reports/numbers.ts';
 import { layout } from '../reports/table.ts';
@@ -8,12 +8,12 @@ import { checkGate, gateText, parseGate } from '../runner/gate.ts';
 import { compare, type MetricDelta, type MetricValue, measure } from '../runner/measure.ts';
 import { pairRuns, type RunPair } from '../runner/pair-runs.ts';
 import { adjust, entries } from '../runner/report.ts';
-import { readRows } from '../runner/row-file.ts';
 import { helpText, readArguments, type Usage } from './arguments.ts';
 
 const USAGE: Usage = {
   command: 'compare',
-  summary: 'two runs (folders that attune eval wrote) on the items they share, paired',
+  summary:
+    'two runs on the items they share, paired: of attune eval, of lm-evaluation-harness (--log_samples) or of Inspect (JSON logs)',
   positionals: '<runA> <runB>',
   flags: {
     a: {
@@ -36,6 +36,8 @@ const USAGE: Usage = {
     'attune compare runs/q8 runs/fp32',
     'attune compare runs/main runs/branch --gate "delta.acc>=-0.01@p95"',
     'attune compare runs/all runs/all --a zerotuning --b temp-scale',
+    'attune compare harness/model-a harness/model-b   # lm_eval … --output_path harness --log_samples',
+    'attune compare logs/a.json logs/b.json           # inspect eval … --log-format json',
   ],
 };
 
@@ -49,7 +51,7 @@ export interface CompareWorld {
   stderr: { write(text: string): unknown };
 }
 
-/** Differences are B − A. @throws AttuneError ARGUMENT_*, GATE_*, RUN_MISSING, JOURNAL_MALFORMED, RUN_PAIRS */
+/** Differences are B − A. @throws AttuneError ARGUMENT_*, GATE_*, RUN_MISSING, JOURNAL_MALFORMED, LOG_*, RUN_PAIRS */
 export async function compareCommand(
   argv: readonly string[],
   world: CompareWorld = process,
@@ -68,8 +70,11 @@ export async function compareCommand(
   const [a, b] = args.positionals as [string, string];
   const gates = args.list('gate').map(parseGate);
   const options = { seed: args.integer('seed') ?? 0, resamples: args.integer('resamples', 100) ?? 10_000 };
-  const rowsOf = (folder: string) => readRows(join(folder, 'rows.jsonl'));
-  const pairs = pairRuns(rowsOf(a), rowsOf(b), { a: args.text('a'), b: args.text('b') });
+  const [runA, runB] = [await readRun(a), await readRun(b)];
+  const leftOut = [...new Set([...runA.leftOut, ...runB.leftOut])];
+  if (leftOut.length > 0)
+    world.stderr.write(`not compared, since attune has no such metric: ${leftOut.join(', ')}\n`);
+  const pairs = pairRuns(runA.rows, runB.rows, { a: args.text('a'), b: args.text('b') });
   const comparisons = pairs.map((pair) => comparisonOf(pair, options));
   correct(comparisons);
   const sets = pairs.map((pair) => ({

@@ -117,6 +117,7 @@ describe('--json', () => {
     eval: { argv: evaluate('json').slice(1), keys: ['runs', 'report'] },
     merge: { argv: [path('part-1'), path('part-2'), '--out', path('merged')], keys: ['runs', 'report'] },
     compare: { argv: [path('earlier'), path('earlier')], keys: ['a', 'b', 'comparisons'] },
+    export: { argv: [path('earlier')], keys: ['results'] },
     score: {
       argv: [
         ...['chair', '--captions', path('captions.jsonl'), '--annotations', path('objects.json')],

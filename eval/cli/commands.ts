@@ -27,6 +27,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'compare two runs of eval on the items they share',
     load: async () => (await import('./compare.ts')).compareCommand,
   },
+  export: {
+    summary: 'the numbers of a run as CSV, LaTeX, JSON lines or Vega-Lite',
+    load: async () => (await import('./export.ts')).exportCommand,
+  },
   score: {
     summary: 'hallucination metrics of captions and answers from files',
     load: async () => (await import('./score.ts')).scoreCommand,

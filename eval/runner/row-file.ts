@@ -5,7 +5,6 @@ import { type LineFormat, openJournal, readJournal } from '../../calibration/jou
 import { takeLock } from '../../calibration/journal/lock.ts';
 import { AttuneError } from '../../errors.ts';
 import { type Row, rowSchema } from './row.ts';
-import type { TaskRows } from './run.ts';
 import { baseline } from './setting.ts';
 
 export interface RowFile extends Disposable {
@@ -69,13 +68,13 @@ export function readRows(path: string): Row[] {
 }
 
 /** Rows of a whole run, whatever was there. @throws AttuneError JOURNAL_LOCKED, RUN_WRITE */
-export function writeRows(path: string, sets: readonly TaskRows[]): void {
+export function writeRows(path: string, rows: Iterable<Row>): void {
   mkdirSync(dirname(path), { recursive: true });
   const unlock = takeLock(`${path}.lock`);
   try {
     const file = openSync(`${path}.partial`, 'w');
     try {
-      for (const row of sets.flatMap(({ rows }) => rows.flat())) writeSync(file, `${JSON.stringify(row)}\n`);
+      for (const row of rows) writeSync(file, `${JSON.stringify(row)}\n`);
       fsyncSync(file);
     } finally {
       closeSync(file);

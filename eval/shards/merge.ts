@@ -44,7 +44,8 @@ export async function mergeShards(
   }
   const sets = manifest.models.flatMap((model) => plan.tasks.map((task) => setOf(model, task, plan, rows)));
   const to = out ?? join('runs', plan.id);
-  writeRows(join(to, 'rows.jsonl'), sets);
+  const all = sets.flatMap((set) => set.rows.flat());
+  writeRows(join(to, 'rows.jsonl'), all);
   const heads = shards.flatMap((shard) => shard.manifest.heads ?? []);
   const ran = { ...manifest, heads: heads.length > 0 ? heads : undefined };
   const merged = evaluationOf(plan, ran, sets, { out: to, command: manifest.command });

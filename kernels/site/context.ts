@@ -1,6 +1,8 @@
 /** What an edit may use of the graph around the site it acts on. */
 import type { Emit } from '../../onnx/emitter.ts';
 import type { HookPoint } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/site.ts';
+import type { Tables, Wanted } from './rotary-tables.ts';
 
 export interface EditContext {
   readonly emit: Emit;
@@ -16,6 +18,8 @@ export interface EditContext {
   read(point: HookPoint): string;
   /** What the call before left under this name, and how to leave something to the next: see Carried. */
   carry(name: string, width: number): Carried;
+  /** Cosines and sines of positions 0, 1, … as the site's rotation has them: see rotaryTables. */
+  rotary(site: Site, wanted: Wanted): Tables;
   /** Make a float32 value readable under a name, for passes that ask for it (InterventionKind.run). */
   report(name: string, value: string, rank: number): void;
 }

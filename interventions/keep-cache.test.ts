@@ -2,16 +2,17 @@
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { load, maxDifference, type TestModel } from '../hooks/model/attuned.test-support.ts';
+import { cases } from '../testbed/long.test-support.ts';
 import { SCORES } from './keep-cache/scores/index.ts';
 import { keepCache } from './keep-cache.ts';
 
-const models: TestModel[] = [];
+const models = new Map<string, Promise<TestModel>>();
 afterAll(async () => {
-  for (const model of models) await model.dispose();
+  for (const model of models.values()) await (await model).dispose();
 });
-async function loaded(name: string, options: object = {}) {
-  const model = await load(name, options);
-  models.push(model);
+function loaded(name: string): Promise<TestModel> {
+  const model = models.get(name) ?? load(name);
+  models.set(name, model);
   return model;
 }
 
@@ -71,6 +72,7 @@ async function farthest(a: TestModel, one: Given, b: TestModel, other: Given, al
   return Math.max(...x.logits.map((logits, i) => maxDifference(logits, y.logits[i]!)));
 }
 
+/** Exports that are given positions, and those that count places in the cache. */
 const FED = [
   'llama-eager',
   'llama-sdpa',
@@ -84,20 +86,148 @@ const FED = [
   'qwen3-sdpa',
 ];
 const COUNTED = ['llama-gqa', 'llama3-rope-gqa', 'phi3-gqa', 'qwen3-gqa', 'qwen2-gqa'];
+const FORMS = [...FED, 'gpt2', ...COUNTED];
 
-describe.each([...FED, 'gpt2', ...COUNTED])('%s', (name) => {
+/** By default each export takes its turn with two scores and one number of rows; ATTUNE_LONG=10 takes all. */
+const turn = (i: number, of: number) =>
+  Array.from({ length: Math.min(of, cases(1)) }, (_, j) => (i + j) % of);
+
+describe.each(FORMS.map((name, i) => ({ name, i })))('$name', ({ name, i }) => {
   test('what is evicted is as if it were hidden', async () => {
     const model = await loaded(name);
-    for (const { name: score } of SCORES) {
-      for (const positions of ['true', ...(FED.includes(name) ? ['slots'] : [])] as const) {
-        // Keys are compared where they stand: a renumbered cache and its twin have them at the same places.
-        const spec = { score, budget: 9, sinks: 2, recent: 2, every: 2, positions } as Given;
-        for (const alone of [false, ...(name === 'llama-mha' ? [] : [true])]) {
-          const twin = { ...(spec as object), hold: 'mask' } as Given;
-          const off = await farthest(model, spec, model, twin, alone);
+    const rows = name === 'llama-mha' ? [false] : turn(i, 2).map((alone) => alone === 1);
+    const scores = [...new Set([0, ...turn(i, SCORES.length)])].map((s) => SCORES[s]!.name);
+    for (const score of scores) {
+      for (const positions of ['true', ...(FED.includes(name) ? ['slots'] : [])]) {
+        const spec = { score, budget: 9, sinks: 2, recent: 2, every: 2, positions };
+        for (const alone of rows) {
+          const twin = { ...spec, hold: 'mask' };
+          const off = await farthest(model, spec as Given, model, twin as Given, alone);
           expect(off, `${score}, ${positions}, ${alone ? 'alone' : 'batch'}`).toBeLessThan(1e-4);
         }
       }
     }
-  }, 60_000);
+  }, 120_000);
+});
+
+/** Of one checkpoint: keys that are turned where they lie in one, and given other positions in the other. */
+test.each([
+  ['llama-eager', 'llama-gqa'],
+  ['phi3-eager', 'phi3-gqa'],
+])('%s and %s, renumbered or not', async (fed, counted) => {
+  const [a, b] = [await loaded(fed), await loaded(counted)];
+  for (const positions of ['slots', 'true'] as const) {
+    const spec = { budget: 9, sinks: 2, every: 2, positions };
+    for (const alone of [true, false]) {
+      expect(await farthest(a, spec, b, spec, alone), positions).toBeLessThan(2e-4);
+    }
+  }
+});
+
+/** What a key gets by the map of the whole prompt, [K][T], over rows from `from` on. */
+async function attentionOf(model: TestModel, ids: readonly number[], from: number) {
+  const { cache } = await model.runWithCache(inputsOf(ids), 'blocks.1.attn.hook_pattern');
+  const { dims, data } = cache.get('blocks.1.attn.hook_pattern')!;
+  const [, H, S, T] = dims as [number, number, number, number];
+  const K = 2;
+  return Array.from({ length: K }, (_, k) =>
+    Array.from({ length: T }, (_, t) => {
+      let sum = 0;
+      for (let h = (k * H) / K; h < ((k + 1) * H) / K; h++) {
+        for (let s = from; s < S; s++) sum += data[(h * S + s) * T + t]!;
+      }
+      return sum;
+    }),
+  );
+}
+
+const inputsOf = (ids: readonly number[]) => ({
+  input_ids: int64(ids, [1, ids.length]),
+  attention_mask: int64(
+    ids.map(() => 1),
+    [1, ids.length],
+  ),
+});
+
+const pooled = (row: readonly number[], width: number) =>
+  row.map((_, n) => {
+    const half = (width - 1) / 2;
+    return row.slice(Math.max(0, n - half), n + half + 1).reduce((a, b) => a + b, 0);
+  });
+
+/** The largest `n` of columns 2 … T − 2, with two sinks and the two newest. */
+const best = (row: readonly number[], n: number) => {
+  const T = row.length;
+  const middle = row.map((value, t) => [value, t] as const).slice(2, T - 2);
+  const top = middle.sort(([a], [b]) => b - a).slice(0, n - 4);
+  return [0, 1, ...top.map(([, t]) => t).sort((a, b) => a - b), T - 2, T - 1];
+};
+
+test.each(['llama-eager', 'llama-gqa'])('%s keeps what scores say, by its own map', async (name) => {
+  const model = await loaded(name);
+  const ids = ROWS[0]!.slice(0, 20);
+  const [all, one, four] = [
+    await attentionOf(model, ids, 0),
+    await attentionOf(model, ids, 19),
+    await attentionOf(model, ids, 16),
+  ];
+  const both = one[0]!.map((value, t) => value + one[1]![t]!);
+  const expected = {
+    h2o: all.map((row) => best(row, 9)),
+    tova: [best(both, 9), best(both, 9)],
+    snapkv: four.map((row) => best(pooled(row, 3), 9)),
+    window: [
+      [0, 1, ...ids.keys()].slice(0, 2).concat([13, 14, 15, 16, 17, 18, 19]),
+      [0, 1, 13, 14, 15, 16, 17, 18, 19],
+    ],
+  };
+  for (const [by, kept] of Object.entries(expected)) {
+    const score = by === 'snapkv' ? { by, window: 4, pool: 3 } : by;
+    const view = model.with([keepCache({ score, budget: 9, sinks: 2, recent: 2, every: 1 } as Given)]);
+    await view(inputsOf(ids));
+    const { dims, columns } = view.attune.request.cache!.kept;
+    const [L, , K, N] = dims;
+    const layer = columns.subarray((L - 1) * K * N);
+    const heads = [0, 1].map((head) => [...layer.subarray((K - 1) * head * N, ((K - 1) * head + 1) * N)]);
+    expect(heads, by).toEqual(kept);
+  }
+});
+
+test.each(['llama-eager', 'llama-gqa'])('%s: a chat over turns', async (name) => {
+  const model = await loaded(name);
+  const spec = keepCache({ budget: 9, sinks: 2, every: 2 });
+  const view = model.with([spec]);
+  const greedy = { max_new_tokens: 8, do_sample: false, eos_token_id: null, return_dict_in_generate: true };
+  type Written = { sequences: Tensor; past_key_values: object };
+  const ids = (written: Written) => (written.sequences.tolist() as bigint[][])[0]!.map(Number);
+  const streamed: number[] = [];
+  const streamer = {
+    put: (rows: bigint[][]) => void streamed.push(...rows[0]!.map(Number)),
+    end: () => {},
+  };
+  const say = (text: readonly number[], past?: object) =>
+    view.generate({
+      ...inputsOf(text),
+      ...greedy,
+      streamer,
+      past_key_values: past ?? null,
+    }) as unknown as Promise<Written>;
+  const first = await say(ROWS[0]!.slice(0, 14));
+  const second = await say([...ids(first), ...ROWS[0]!.slice(0, 5)], first.past_key_values);
+  expect(streamed.slice(14, 22)).toEqual(ids(first).slice(14));
+  // The same calls by hand: the token that was written last comes with the next turn's.
+  const all = ids(second);
+  const calls = [14, 1, 1, 1, 1, 1, 1, 1, 6, 1, 1, 1, 1, 1, 1, 1];
+  const { logits } = await stream(view, [all], calls);
+  const told = logits.map((row) => row.indexOf(Math.max(...row)));
+  expect(told).toEqual([...all.slice(14, 22), ...all.slice(27)]);
+  expect(view.attune.request.cache!.kept.dims[3]).toBeLessThan(11);
+  expect(view.attune.request.past).toBeGreaterThan(30);
+  // Without it, and under another, the cache is refused.
+  for (const other of [[], [keepCache({ budget: 10, sinks: 2, every: 2 })]]) {
+    const text = inputsOf([...all, 3]);
+    await expect(
+      model.generate({ ...text, past_key_values: second.past_key_values, interventions: other } as object),
+    ).rejects.toThrow('STATE_MISMATCH');
+  }
 });

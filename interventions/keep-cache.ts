@@ -6,15 +6,18 @@
  *   StreamingLLM, Xiao et al., arXiv 2309.17453: { score: 'window', sinks: 4, budget: 1024 }
  */
 import { AttuneError } from '../errors.ts';
+import type { Edit, Knob } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
 import { defineIntervention } from './define.ts';
+import { attentionEdit, rowsKnob } from './keep-cache/attention.ts';
 import { cacheLayout, refuse } from './keep-cache/layout.ts';
 import { runKept, turns } from './keep-cache/run.ts';
+import { scoreNamed } from './keep-cache/scores/index.ts';
 import { type KeepCacheSpec, schema } from './keep-cache/specification.ts';
 import { tablesEdit, tablesKnob } from './keep-cache/tables.ts';
 import { hiddenEdits, hiddenKnob } from './keep-cache/twin.ts';
 
-type Variant = Pick<KeepCacheSpec, 'positions' | 'hold'>;
+type Variant = Pick<KeepCacheSpec, 'positions' | 'hold'> & { readonly attention: boolean };
 
 export const keepCache = defineIntervention({
   name: 'keep-cache',
@@ -23,7 +26,11 @@ export const keepCache = defineIntervention({
   dropsKeys: true,
   reference: 'arXiv 2309.17453, 2306.14048, 2401.06104, 2404.14469, 2406.11430, 2504.15364',
   schema,
-  variant: (spec): Variant => ({ positions: spec?.positions ?? 'slots', hold: spec?.hold ?? 'evict' }),
+  variant: (spec): Variant => ({
+    positions: spec?.positions ?? 'slots',
+    hold: spec?.hold ?? 'evict',
+    attention: spec !== undefined && scoreNamed(spec.score.by).reads === 'attention',
+  }),
   plan: (model, variant: Variant) => {
     const layout = cacheLayout(model);
     const turning = turns(variant, layout);
@@ -35,10 +42,13 @@ export const keepCache = defineIntervention({
       );
     }
     const masks = variant.hold === 'mask';
-    return {
-      knobs: [...(turning ? [tablesKnob] : []), ...(masks ? [hiddenKnob(model)] : [])],
-      edits: [...(turning ? [tablesEdit(layout)] : []), ...(masks ? hiddenEdits(model) : [])],
-    };
+    const parts: readonly (readonly [boolean, () => Knob, () => readonly Edit[]])[] = [
+      [turning, () => tablesKnob, () => [tablesEdit(layout)]],
+      [masks, () => hiddenKnob(model), () => hiddenEdits(model)],
+      [variant.attention, () => rowsKnob, () => [attentionEdit(layout)]],
+    ];
+    const taken = parts.filter(([isTaken]) => isTaken);
+    return { knobs: taken.map(([, knob]) => knob()), edits: taken.flatMap(([, , edits]) => edits()) };
   },
   knobs: (spec, model) => {
     checkBudget(spec, model);

@@ -84,6 +84,7 @@ export class GraphRewrite {
       read: (point) => this.#points.read(point),
       carry: (name, width) => this.#carry(name, width),
       rotary: (site, wanted) => rotaryTables(emit, this.#original(), site, wanted, once),
+      lastRows: (inner, site, rows) => this.#points.lastRows(inner, site, rows),
       report: (name, value, rank) => this.#report(name, value, rank),
     };
     this.#context = this.#loweringContext(edits, {

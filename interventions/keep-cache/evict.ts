@@ -41,7 +41,10 @@ export async function reduced(
     ] as const;
   });
   const pairs = (await Promise.all(all)).flat();
-  return { kept: kept.reduced(choice, nextOf(kept, choice, making)), tensors: Object.fromEntries(pairs) };
+  // Sums over the newest rows begin anew.
+  const asked = scoreNamed(making.own.spec.score.by).attention?.(making.own.spec.score);
+  const next = nextOf(kept, choice, making);
+  return { kept: kept.reduced(choice, next, asked === 'all'), tensors: Object.fromEntries(pairs) };
 }
 
 /** Slots that stay, by group. */

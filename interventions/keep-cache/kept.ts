@@ -108,14 +108,14 @@ export class Kept implements CacheNote {
     return new Kept({ ...this.#parts, real: tokens, next, start, mass });
   }
 
-  /** After keys went. */
-  reduced(choice: Choice, next: readonly number[]): Kept {
+  /** After keys went. @param withMass keep what those that stay have got */
+  reduced(choice: Choice, next: readonly number[], withMass: boolean): Kept {
     const chosen = choice.map((slots, group) => {
       const columns = this.columns(group);
       return slots.map((slot) => columns[slot]!);
     });
     const K = this.groups.kvHeads;
-    const mass = this.mass.map((all, i) => {
+    const mass = (withMass ? this.mass : []).map((all, i) => {
       const group = this.group(Math.floor(i / K / this.B), Math.floor(i / K) % this.B, i % K);
       return Float32Array.from(choice[group]!, (slot) => all[slot]!);
     });

@@ -6,9 +6,11 @@ import { AttuneError } from '../../errors.ts';
 import type { KnobValue } from '../../hooks/compile/index.ts';
 import type { Called, Intervention, ModelFacts, Pass, RequestState } from '../../hooks/model/index.ts';
 import type { Feeds, OrtTensor } from '../../hooks/session/index.ts';
+import { ATTENTION, askRows, grownMass, rowsWanted } from './attention.ts';
 import { type CacheTensors, type Making, reduced } from './evict.ts';
 import { Kept } from './kept.ts';
 import { type CacheLayout, cacheLayout } from './layout.ts';
+import { scoreNamed } from './scores/index.ts';
 import type { KeepCacheSpec } from './specification.ts';
 import { ASK, learnTurns, TABLES, turnsOf } from './tables.ts';
 import { hidden, reducedInPlace } from './twin.ts';
@@ -40,12 +42,15 @@ export async function runKept(
     ...(asks && ASK),
     ...(masks && room.before.tokens > 0 && hidden(room.before, S, model)),
   };
-  const { outputs, reports } = await pass(call.feeds, { knobs, reports: asks ? [TABLES] : [] });
-  if (asks) learnTurns(model, layout, reports[TABLES]!);
-  const after = room.before.extended(call.real, call.next, {
-    start: call.start,
-    mass: [],
+  const rows = rowsOf(own.spec, room.before, S);
+  const { outputs, reports } = await pass(call.feeds, {
+    knobs: { ...knobs, ...(rows > 0 && askRows(rows)) },
+    reports: [...(asks ? [TABLES] : []), ...(rows > 0 ? [ATTENTION] : [])],
   });
+  if (asks) learnTurns(model, layout, reports[TABLES]!);
+  const reads = scoreNamed(own.spec.score.by).attention !== undefined;
+  const mass = reads ? grownMass(room.before, S, reports[ATTENTION], layout.layers.length) : [];
+  const after = room.before.extended(call.real, call.next, { start: call.start, mass });
   if (own.spec.when === 'after' && isDue(own.spec, after)) {
     const tensors = presents(outputs, layout);
     const reduce = masks ? reducedInPlace : reduced;
@@ -97,8 +102,16 @@ export function budgetOf({ budget, sinks, recent }: KeepCacheSpec, tokens: numbe
   return typeof budget === 'number' ? budget : Math.max(Math.ceil(budget.share * tokens), sinks + recent + 1);
 }
 
-function isDue(spec: KeepCacheSpec, { tokens, held }: Kept): boolean {
+function isDue(spec: KeepCacheSpec, { tokens, held }: Pick<Kept, 'tokens' | 'held'>): boolean {
   return held >= budgetOf(spec, tokens) + spec.every;
+}
+
+/** Rows of a call whose attention the score asks for. */
+function rowsOf(spec: KeepCacheSpec, { tokens, held }: Kept, S: number): number {
+  const asked = scoreNamed(spec.score.by).attention?.(spec.score);
+  if (asked === undefined) return 0;
+  const left = budgetOf(spec, tokens + S) + spec.every - (held + S);
+  return rowsWanted(asked, S, left);
 }
 
 /** Keys go before a call that would exceed the budget: never more than there are. */

@@ -1,8 +1,8 @@
 /** KeyDiff: keys unlike the others stay, score = −cos(k, mean of k / ‖k‖). */
 import type { Score } from './score.ts';
 
-export const keyDifference: Score = {
-  name: 'key-difference',
+export const keydiff: Score = {
+  name: 'keydiff',
   doc: 'keys unlike the mean of all',
   reference: 'Park et al., arXiv 2504.15364',
   parameters: {},

@@ -3,7 +3,8 @@ import { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { load, maxDifference, type TestModel } from '../hooks/model/attuned.test-support.ts';
 import { cases } from '../testbed/long.test-support.ts';
-import { SCORES } from './keep-cache/scores/index.ts';
+import { act, beamSearch, emphasis, headScale, opera, pine, zeroTuning } from './index.ts';
+import { SCORE_NAMES } from './keep-cache/scores/index.ts';
 import { keepCache } from './keep-cache.ts';
 
 const models = new Map<string, Promise<TestModel>>();
@@ -96,7 +97,7 @@ describe.each(FORMS.map((name, i) => ({ name, i })))('$name', ({ name, i }) => {
   test('what is evicted is as if it were hidden', async () => {
     const model = await loaded(name);
     const rows = name === 'llama-mha' ? [false] : turn(i, 2).map((alone) => alone === 1);
-    const scores = [...new Set([0, ...turn(i, SCORES.length)])].map((s) => SCORES[s]!.name);
+    const scores = [...new Set([0, ...turn(i, SCORE_NAMES.length)])].map((s) => SCORE_NAMES[s]!);
     for (const score of scores) {
       for (const positions of ['true', ...(FED.includes(name) ? ['slots'] : [])]) {
         const spec = { score, budget: 9, sinks: 2, recent: 2, every: 2, positions };
@@ -230,4 +231,86 @@ test.each(['llama-eager', 'llama-gqa'])('%s: a chat over turns', async (name) =>
       model.generate({ ...text, past_key_values: second.past_key_values, interventions: other } as object),
     ).rejects.toThrow('STATE_MISMATCH');
   }
+});
+
+describe('refused before anything runs', () => {
+  test.each<[object, RegExp]>([
+    [{ budget: 0 }, /keep-cache\.budget: found the number 0/],
+    [{ budget: 4 }, /4 always stay/],
+    [{ budget: 20, score: 'h2o' }, /20 always stay/],
+    [{ budget: { share: 1 } }, /keep-cache\.budget\.share/],
+    [{ budget: 9, score: 'h20' }, /"window" or "h2o" or "tova"/],
+    [{ budget: 9, score: { by: 'snapkv', pool: 4 } }, /an odd number/],
+    [{ budget: 9, when: 'before' }, /give every: 1/],
+    [{ budget: 9, sink: 3 }, /Did you mean sinks/],
+  ])('%o', (given, message) => {
+    expect(() => keepCache(given as Given)).toThrow(message);
+  });
+
+  test('models whose caches cannot be shortened, or not so', async () => {
+    for (const name of ['mistral-gqa', 'mistral-sdpa', 'gemma3-gqa', 'gemma2-eager']) {
+      const model = await loaded(name);
+      expect(() => model.use([keepCache({ budget: 9 })]), name).toThrow(
+        /INTERVENTION_REFUSED.*sliding window/,
+      );
+    }
+    const learned = await loaded('gpt2');
+    expect(() => learned.use([keepCache({ budget: 9 })])).toThrow(/INTERVENTION_REFUSED.*not rotations/);
+    learned.use([keepCache({ budget: 9, positions: 'true' })]);
+    const counted = await loaded('llama-gqa');
+    expect(() => counted.use([keepCache({ budget: 9, hold: 'mask' })])).toThrow('INTERVENTION_REFUSED');
+    expect(() => counted.use([keepCache({ budget: 1000 })])).toThrow(/CACHE_BUDGET.*at most/);
+  });
+
+  test('what counts columns of a sequence, and what it may stand beside', async () => {
+    const model = await loaded('llama-eager');
+    const bounded = keepCache({ budget: 9 });
+    for (const other of [
+      act({ heads: 'all' }),
+      pine({}),
+      emphasis({ spans: [[2, 4]], heads: 'all' } as never),
+      opera({}),
+      beamSearch({ beams: 2 }),
+    ]) {
+      expect(() => model.use([other, bounded]), other.intervention).toThrow('INTERVENTION_CONFLICT');
+    }
+    const others = [
+      act({ heads: 'all', statistics: 'row' }),
+      zeroTuning({ gamma: 1.2 }),
+      headScale({ factor: 0.9 } as never),
+    ];
+    for (const other of others) {
+      const view = model.with([other, bounded]);
+      const { logits } = await stream(view, ROWS.slice(0, 1), CHUNKS);
+      expect(
+        logits.every((row) => row.every(Number.isFinite)),
+        other.intervention,
+      ).toBe(true);
+    }
+  });
+
+  test('a cache of unknown origin', async () => {
+    const model = await loaded('llama-eager');
+    const { past } = await stream(model, ROWS.slice(0, 1), [16]);
+    const text = inputsOf(ROWS[0]!.slice(0, 17));
+    await expect(
+      model({
+        ...text,
+        input_ids: int64([3], [1, 1]),
+        past_key_values: past,
+        interventions: [keepCache({ budget: 9 })],
+      } as object),
+    ).rejects.toThrow(/STATE_MISMATCH.*unknown origin/);
+  });
+});
+
+test('renumbered keys let a sequence go on beyond the context, in constant memory; true positions do not', async () => {
+  const model = await loaded('llama-eager');
+  const long = Array.from({ length: 200 }, (_, i) => (i * 31 + 7) % 60);
+  const calls = [16, ...Array<number>(184).fill(1)];
+  const { past, logits } = await stream(model.with([keepCache({ budget: 9, every: 4 })]), [long], calls);
+  expect(Object.values(past)[0]!.dims[2]).toBeLessThan(13);
+  expect(logits.at(-1)!.every(Number.isFinite)).toBe(true);
+  const still = model.with([keepCache({ budget: 9, every: 4, positions: 'true' })]);
+  await expect(stream(still, [long], calls)).rejects.toThrow('CONTEXT_EXCEEDED');
 });

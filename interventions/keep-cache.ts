@@ -19,11 +19,23 @@ import { hiddenEdits, hiddenKnob } from './keep-cache/twin.ts';
 
 type Variant = Pick<KeepCacheSpec, 'positions' | 'hold'> & { readonly attention: boolean };
 
+/**
+ * Keeps as many keys and values of each layer as `budget` says and lets the others go, so that memory is constant and a token costs
+ * the same wherever it stands. Default: the first 4 tokens and the newest ones (StreamingLLM), numbered anew. docs/long-context.md
+ *
+ * @example await model.generate({ ...inputs, interventions: [keepCache({ budget: 512 })], max_new_tokens: 5000 });
+ * model.use([keepCache({ score: 'snapkv', budget: 1024 })]); // keys that the newest tokens attend to
+ * @throws AttuneError SPEC_INVALID; with a model CACHE_BUDGET, INTERVENTION_REFUSED, INTERVENTION_CONFLICT; when run,
+ *   STATE_MISMATCH, CONTEXT_EXCEEDED
+ */
 export const keepCache = defineIntervention({
   name: 'keep-cache',
   stage: 'keys',
   needs: ['self-attention'],
   dropsKeys: true,
+  conflicts: {
+    emphasis: 'Spans are marked among the keys of a prompt, which move when some are left out.',
+  },
   reference: 'arXiv 2309.17453, 2306.14048, 2401.06104, 2404.14469, 2406.11430, 2504.15364',
   schema,
   variant: (spec): Variant => ({

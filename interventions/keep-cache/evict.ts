@@ -6,7 +6,6 @@ import { compacted, floatsOf } from './compact.ts';
 import type { Choice, Kept } from './kept.ts';
 import type { CacheLayout } from './layout.ts';
 import { scoreNamed } from './scores/index.ts';
-import type { Score } from './scores/score.ts';
 import type { KeepCacheSpec } from './specification.ts';
 import { turnsOf } from './tables.ts';
 
@@ -69,7 +68,7 @@ async function scoresOf(
   { score: parameters }: KeepCacheSpec,
   { layers }: CacheLayout,
 ): Promise<Float32Array[]> {
-  const score = scoreNamed(parameters.by) as Score;
+  const score = scoreNamed(parameters.by);
   const sums = kept.groupNumbers.map(() => new Float32Array(kept.held));
   for (const [layer, { key, site }] of layers.entries()) {
     const { kvHeads: K, headDim: D } = site;

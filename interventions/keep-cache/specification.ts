@@ -1,26 +1,34 @@
 /** The specification of a cache: score, budget, granularity, positions, schedule. */
 import { z } from 'zod';
-import { SCORES, scoreNamed } from './scores/index.ts';
+import { SCORE_NAMES, type ScoreName, scoreNamed } from './scores/index.ts';
 
-const NAMES = SCORES.map(({ name }) => name) as [string, ...string[]];
+/** By its name, with its parameters. */
+export interface ScoreGiven {
+  readonly by: ScoreName;
+  /** Of 'snapkv': newest tokens whose attention counts, default 32. */
+  readonly window?: number | undefined;
+  /** Of 'snapkv': keys that are averaged around each, an odd number, default 5. */
+  readonly pool?: number | undefined;
+  /** Of 'random': default 0. */
+  readonly seed?: number | undefined;
+}
 
 /** A score's name alone, or with parameters: { by: 'random', seed: 1 }. Parsed to the latter. */
 const score = z.union([
-  z.enum(NAMES).transform((by) => parametersOf(by).parse({ by })),
-  ...NAMES.map(parametersOf),
+  z.enum(SCORE_NAMES).transform((by) => parametersOf(by).parse({ by })),
+  ...SCORE_NAMES.map(parametersOf),
 ]);
 
-function parametersOf(by: string) {
-  return z.strictObject({ by: z.literal(by), ...scoreNamed(by).parameters }) as unknown as z.ZodObject<{
-    by: z.ZodLiteral<string>;
-  }>;
+function parametersOf(by: ScoreName) {
+  const one = z.strictObject({ by: z.literal(by), ...scoreNamed(by).parameters });
+  return one as unknown as z.ZodType<ScoreGiven, ScoreGiven>;
 }
 
 const count = z.int().nonnegative();
 
 export const schema = z
   .strictObject({
-    score: score.default({ by: 'window' }).describe('what decides which keys stay'),
+    score: score.default({ by: 'window' }).describe('what decides which keys stay; default window'),
     budget: z
       .union([z.int().positive(), z.strictObject({ share: z.number().positive().lt(1) })])
       .describe('keys of a layer that stay: a number, or { share } of the tokens so far'),

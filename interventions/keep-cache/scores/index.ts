@@ -8,7 +8,10 @@ import { snapkv } from './snapkv.ts';
 import { tova } from './tova.ts';
 import { window } from './window.ts';
 
-export const SCORES: readonly Score<never>[] = [window, h2o, tova, snapkv, keyNorm, keydiff, random];
+const ROWS = { window, h2o, tova, snapkv, 'key-norm': keyNorm, keydiff, random };
 
-export const scoreNamed = (name: string): Score<unknown> =>
-  SCORES.find((score) => score.name === name) as unknown as Score<unknown>;
+export type ScoreName = keyof typeof ROWS;
+
+export const SCORE_NAMES = Object.keys(ROWS) as [ScoreName, ...ScoreName[]];
+
+export const scoreNamed = (name: ScoreName): Score => ROWS[name] as unknown as Score;

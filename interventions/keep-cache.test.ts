@@ -2,8 +2,9 @@
 import { Tensor } from '@huggingface/transformers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { load, maxDifference, type TestModel } from '../hooks/model/attuned.test-support.ts';
+import type { Intervention } from '../hooks/model/index.ts';
 import { cases } from '../testbed/long.test-support.ts';
-import { act, beamSearch, emphasis, headScale, opera, pine, zeroTuning } from './index.ts';
+import { act, beamSearch, contrast, emphasis, headScale, opera, pine, zeroTuning } from './index.ts';
 import { SCORE_NAMES } from './keep-cache/scores/index.ts';
 import { keepCache } from './keep-cache.ts';
 
@@ -62,11 +63,19 @@ async function stream(model: TestModel, rows: readonly (readonly number[])[], ca
 const STEPS = [16, ...Array<number>(14).fill(1)];
 const CHUNKS = [16, 1, 1, 1, 4, 1, 1, 1, 3, 1, 1, 1];
 
-async function farthest(a: TestModel, one: Given, b: TestModel, other: Given, alone: boolean) {
+async function farthest(
+  a: TestModel,
+  one: Given,
+  b: TestModel,
+  other: Given,
+  alone: boolean,
+  beside: readonly Intervention[] = [],
+  besideOther = beside,
+) {
   const [rows, calls] = alone ? [ROWS.slice(0, 1), CHUNKS] : [ROWS, STEPS];
   const [x, y] = [
-    await stream(a.with([keepCache(one)]), rows, calls),
-    await stream(b.with([keepCache(other)]), rows, calls),
+    await stream(a.with([...beside, keepCache(one)]), rows, calls),
+    await stream(b.with([...besideOther, keepCache(other)]), rows, calls),
   ];
   const held = Object.values(x.past)[0]!.dims[2]!;
   expect(held, 'keys that are held').toBeLessThan(15);
@@ -274,18 +283,18 @@ describe('refused before anything runs', () => {
     ]) {
       expect(() => model.use([other, bounded]), other.intervention).toThrow('INTERVENTION_CONFLICT');
     }
-    const others = [
-      act({ heads: 'all', statistics: 'row' }),
-      zeroTuning({ gamma: 1.2 }),
-      headScale({ factor: 0.9 } as never),
-    ];
-    for (const other of others) {
-      const view = model.with([other, bounded]);
-      const { logits } = await stream(view, ROWS.slice(0, 1), CHUNKS);
-      expect(
-        logits.every((row) => row.every(Number.isFinite)),
-        other.intervention,
-      ).toBe(true);
+    const spec: Given = { budget: 9, sinks: 2, every: 2, score: 'tova', recent: 2 };
+    for (const other of [
+      // A threshold of its own: α counts keys, hidden ones too.
+      act({ heads: 'all', statistics: 'row', threshold: { tau: 0.15 } }),
+      zeroTuning({ gamma: 1.4 }),
+      headScale({ scale: 0.8 }),
+      contrast({ without: [[2, 5]], alpha: 0.5 }),
+    ]) {
+      const off = await farthest(model, spec, model, { ...spec, hold: 'mask' }, true, [other]);
+      expect(off, other.intervention).toBeLessThan(1e-4);
+      const apart = await farthest(model, spec, model, { ...spec, hold: 'mask' }, true, [other], []);
+      expect(apart, other.intervention).toBeGreaterThan(1e-3);
     }
   });
 

@@ -15,9 +15,9 @@ type Model = TransformersModel & AttunedModel & ((inputs: object) => Promise<Out
 const CONTEXT = 4000;
 const BUDGET = 512;
 const BOUND = 0.5;
-/** Two rounds of keys that go. */
-const TOKENS = 64;
-const PAIRS = 5;
+/** From one round of keys that go to the next. */
+const TOKENS = 32;
+const PAIRS = 3;
 const PIECE = 500;
 
 const loaded = new Map<Shape, Promise<Model>>();

@@ -283,6 +283,10 @@ describe('refused before anything runs', () => {
     ]) {
       expect(() => model.use([other, bounded]), other.intervention).toThrow('INTERVENTION_CONFLICT');
     }
+    const beyond = zeroTuning({ gamma: 2, tokens: [2, 6] });
+    expect(() => model.use([beyond, bounded])).toThrow(
+      /INTERVENTION_CONFLICT.*sinks is 4, and they end at 6/,
+    );
     const spec: Given = { budget: 9, sinks: 2, every: 2, score: 'tova', recent: 2 };
     for (const other of [
       // A threshold of its own: α counts keys, hidden ones too.

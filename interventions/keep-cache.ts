@@ -35,6 +35,13 @@ export const keepCache = defineIntervention({
   dropsKeys: true,
   conflicts: {
     emphasis: 'Spans are marked among the keys of a prompt, which move when some are left out.',
+    zerotuning: (own, other) => {
+      const { sinks } = own.spec as KeepCacheSpec;
+      const [, end] = other.spec.tokens as [number, number];
+      return end <= sinks
+        ? undefined
+        : `The tokens whose weight is scaled have to stay: sinks is ${sinks}, and they end at ${end}.`;
+    },
   },
   reference: 'arXiv 2309.17453, 2306.14048, 2401.06104, 2404.14469, 2406.11430, 2504.15364',
   schema,

@@ -8,6 +8,7 @@ import { keepCache } from '../../interventions/index.ts';
 import { QWEN, type Shape, SMOLLM2, sessionOptions } from '../overhead/models.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, RunOptions, Suite } from '../suite.ts';
+import { perplexityCase } from './perplexity.ts';
 
 type Outputs = Record<string, Tensor>;
 type Model = TransformersModel & AttunedModel & ((inputs: object) => Promise<Outputs>);
@@ -124,6 +125,14 @@ export const longContextSuite: Suite = {
   cases: [
     ...['window', 'h2o', 'tova', 'snapkv', 'key-norm', 'keydiff'].map((score) => caseOf(SMOLLM2, score)),
     ...['window', 'snapkv'].map((score) => caseOf(QWEN, score)),
+    perplexityCase('every key, as far as it goes', undefined),
+    perplexityCase('window of 128, 4 sinks', { budget: 128, every: 8 }),
+    perplexityCase('window of 128, no sinks', { budget: 128, sinks: 0, every: 8 }),
+    perplexityCase('window of 32, 4 sinks', { budget: 32, every: 8 }),
+    perplexityCase('window of 32, no sinks', { budget: 32, sinks: 0, every: 8 }),
+    ...(['h2o', 'tova', 'snapkv', 'key-norm', 'keydiff', 'random'] as const).map((score) =>
+      perplexityCase(`${score}, 32 keys`, { score, budget: 32, recent: 16, every: 8, positions: 'slots' }),
+    ),
   ],
   close: async () => {
     for (const model of loaded.values()) await (await model).dispose();

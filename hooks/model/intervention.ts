@@ -49,8 +49,10 @@ export interface InterventionKind {
   )[];
   /** Leaves keys out of the cache, so that nothing beside it may count columns of the sequence. */
   readonly dropsKeys?: boolean;
-  /** Names of kinds it cannot be combined with, each with the reason. */
-  readonly conflicts?: Readonly<Record<string, string>>;
+  /** Names of kinds it cannot be combined with, each with the reason, or what tells from the specifications of both. */
+  readonly conflicts?: Readonly<
+    Record<string, string | ((own: Intervention, other: Intervention) => string | undefined)>
+  >;
   /**
    * Which of several graphs a specification needs, where an option changes the graph itself; undefined asks for the
    * usual one. A model holds one variant of a kind at a time; going to another builds a session.

@@ -177,9 +177,14 @@ function checkPair(first: Intervention, second: Intervention): void {
   if (a.run && b.run) {
     throw conflict('Both run passes of their own around a call; use one of them at a time.');
   }
-  const reason = b.conflicts?.[a.name] ?? a.conflicts?.[b.name];
+  const reason = reasonOf(second, first) ?? reasonOf(first, second);
   if (reason !== undefined) throw conflict(reason);
   if (a.decoding?.(first) && b.decoding?.(second)) {
     throw conflict('Each decides how tokens are chosen; use one at a time.');
   }
+}
+
+function reasonOf(own: Intervention, other: Intervention): string | undefined {
+  const reason = own.kind.conflicts?.[other.kind.name];
+  return typeof reason === 'function' ? reason(own, other) : reason;
 }

@@ -208,9 +208,9 @@ function replaced(
   { layers }: CacheLayout,
 ): Record<string, OrtTensor> {
   const pairs = layers.flatMap(({ key, value }) => [key, value]);
-  for (const { present } of pairs) {
+  for (const { past, present } of pairs) {
     const old = outputs[present]!;
-    if ((old.location ?? 'cpu') !== 'cpu') old.dispose?.();
+    if (old !== tensors[past] && (old.location ?? 'cpu') !== 'cpu') old.dispose?.();
   }
   return Object.fromEntries(pairs.map(({ past, present }) => [present, tensors[past]!]));
 }

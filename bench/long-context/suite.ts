@@ -8,6 +8,7 @@ import { keepCache } from '../../interventions/index.ts';
 import { QWEN, type Shape, SMOLLM2, sessionOptions } from '../overhead/models.ts';
 import { compare, paired, spread } from '../paired.ts';
 import type { Case, RunOptions, Suite } from '../suite.ts';
+import { memoryCase } from './memory.ts';
 import { perplexityCase } from './perplexity.ts';
 
 type Outputs = Record<string, Tensor>;
@@ -125,6 +126,7 @@ export const longContextSuite: Suite = {
   cases: [
     ...['window', 'h2o', 'tova', 'snapkv', 'key-norm', 'keydiff'].map((score) => caseOf(SMOLLM2, score)),
     ...['window', 'snapkv'].map((score) => caseOf(QWEN, score)),
+    memoryCase,
     perplexityCase('every key, as far as it goes', undefined),
     perplexityCase('window of 128, 4 sinks', { budget: 128, every: 8 }),
     perplexityCase('window of 128, no sinks', { budget: 128, sinks: 0, every: 8 }),

@@ -30,6 +30,7 @@ export {
   headScale,
   imbalancedAttention,
   interventionFromJSON,
+  keepCache,
   markedChat,
   markedText,
   opera,

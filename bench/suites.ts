@@ -6,6 +6,7 @@ import { evalSuite } from './eval/suite.ts';
 import { graphSuite } from './graph/suite.ts';
 import { kernelsSuite } from './kernels/suite.ts';
 import { loadSuite } from './load/suite.ts';
+import { longContextSuite } from './long-context/suite.ts';
 import { nativeSuite } from './native/suite.ts';
 import { overheadSuite } from './overhead/suite.ts';
 import type { Suite } from './suite.ts';
@@ -18,6 +19,7 @@ export const SUITES: readonly Suite[] = [
   kernelsSuite,
   calibrationSuite,
   decodingSuite,
+  longContextSuite,
   evalSuite,
   visionSuite,
   nativeSuite,

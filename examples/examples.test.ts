@@ -11,6 +11,10 @@ const FOLDER = dirname(fileURLToPath(import.meta.url));
 const PROMISES: Record<string, RegExp[]> = {
   '01-look-inside.ts': [/28 hook points/, /blocks\.1\.attn\.hook_pattern: [01]\.\d{3} /, /ablated:/],
   '02-zerotuning.ts': [/γ = 4: next ".+" p [01]\.\d{4}, entropy/, /afterwards: /, /as before: true/],
+  '07-long-chat.ts': [
+    /280 tokens, 1\d\d keys: 0 to 3, and 180 to 278; said:/,
+    /1120 tokens, 1\d\d keys: 0 to 3, and 996 to 1118; said:/,
+  ],
   '06-hallucination.ts': [
     /sinks: dimensions \d+.*τ = \d/,
     /untouched: \d+ of \d+ things named are not there/,

@@ -17,6 +17,7 @@ export { emphasis } from './emphasis.ts';
 export { headAblation } from './head-ablation.ts';
 export { headScale } from './head-scale.ts';
 export { imbalancedAttention } from './imbalanced-attention.ts';
+export { keepCache } from './keep-cache.ts';
 export {
   type ChatMessage,
   type MarkedText,

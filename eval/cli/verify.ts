@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { AttuneError } from '../../errors.ts';
 import { LOWERINGS } from '../../hooks/compile/index.ts';
+import { checkBoundedCache } from '../verify/bounded-cache.ts';
 import { verifyVectors } from '../verify/golden-vectors.ts';
 import { type CaseState, verifyEndToEnd } from '../verify/index.ts';
 import { otherFamilies } from '../verify/other-families.ts';
@@ -119,7 +120,7 @@ async function vectors(args: Arguments): Promise<Report> {
     golden: given.length > 0 ? given : [OWN_VECTORS],
     ep: executionProvider(args),
     lowerings: lowerings.length > 0 ? lowerings : undefined,
-    others: (golden) => checkStatistics(golden) ?? otherFamilies(golden),
+    others: (golden) => checkStatistics(golden) ?? checkBoundedCache(golden) ?? otherFamilies(golden),
     onResult: (one) =>
       progress(`${one.pass ? 'ok' : 'FAILED'} ${one.state} ${one.lowering} ${one.family} ${one.case}`),
   });

@@ -7,6 +7,7 @@ import type { LoweringContext, LoweringName, SiteFragment } from '../../kernels/
 import { aroundDocuments } from '../../kernels/lowerings/segments/around.ts';
 import { SharedParts } from '../../kernels/lowerings/segments/shared-parts.ts';
 import type { Carried, Edit, EditContext } from '../../kernels/plan.ts';
+import { rotaryTables } from '../../kernels/site/rotary-tables.ts';
 import { type Emit, graphEmitter, opsetsFor } from '../../onnx/emitter.ts';
 import {
   type Attribute,
@@ -82,6 +83,8 @@ export class GraphRewrite {
       once,
       read: (point) => this.#points.read(point),
       carry: (name, width) => this.#carry(name, width),
+      rotary: (site, wanted) => rotaryTables(emit, this.#original(), site, wanted, once),
+      lastRows: (inner, site, rows) => this.#points.lastRows(inner, site, rows),
       report: (name, value, rank) => this.#report(name, value, rank),
     };
     this.#context = this.#loweringContext(edits, {

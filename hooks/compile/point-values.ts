@@ -1,6 +1,7 @@
 /** Hook points of one graph, read and written: the point's axes on this side, the graph's layout on the other. */
 import { AttuneError } from '../../errors.ts';
 import type { EditContext } from '../../kernels/plan.ts';
+import { lastRows } from '../../kernels/site/last-rows.ts';
 import { fromBHST, fromBSHD } from '../../kernels/site/layout.ts';
 import { type Derived, headShape, readPoint } from '../../kernels/site/read-point.ts';
 import type { Emit } from '../../onnx/emitter.ts';
@@ -84,6 +85,12 @@ export class PointValues {
     const name = pointName('hook_pattern', site);
     const value = this.read({ name, kind: 'hook_pattern', layer, tower, scope, site, source });
     return this.#emit.cast(value, DataType.FLOAT);
+  }
+
+  /** float32 [B, H, rows, T]: the pattern in the last rows, as edits so far left it. */
+  lastRows(emit: Emit, site: Site, rows: string): string {
+    const pattern = site.pattern && this.#rewiring.now(site.pattern.value);
+    return lastRows(emit, this.#rewiring.site(site), pattern, rows);
   }
 
   /** What is computed beside an operator is computed from what the operator reads after all edits. */

@@ -2,8 +2,9 @@
  * One call of a model, a forward or a whole generation: the model as transformers.js made it, on sessions that run in the call's
  * scope, with what acts after the logits in between. Nothing of a call is left on the model.
  */
-import type { ChosenRuntime } from '../session/index.ts';
+import type { ChosenRuntime, OrtTensor } from '../session/index.ts';
 import { type Activation, activation } from './activation.ts';
+import { noteOf, tellTokens } from './cache-note.ts';
 import { type CheckedModel, checkInputs, checkPrompt } from './check-inputs.ts';
 import type { ContrastStreams, Forward } from './decoding/contrast.ts';
 import type { ModelInputs, SearchHandle, SearchModel } from './decoding/decoding.ts';
@@ -69,7 +70,8 @@ export class ModelCall {
   async forward(inputs: ModelInputs): Promise<Record<string, unknown>> {
     const { native, streams, checked } = this.#parts;
     const { stack, generating, tracker } = this.#scope;
-    checkInputs(inputs, checked);
+    const known = noteOf(inputs.past_key_values, (tensor) => tracker.noteOf(tensor));
+    checkInputs(inputs, checked, known?.tokens);
     const begin = performance.now();
     const active = stack.decoding;
     const first: Forward = (given) => native.forward.call(this.model, given);
@@ -104,7 +106,11 @@ export class ModelCall {
     // A search has rules of its own for what it is given.
     if (active?.decoding.kind === 'search') return active.decoding.generate(this.model, options);
     checkPrompt(options, this.#parts.checked);
-    return this.#parts.native.generate!.call(this.model, options);
+    const known = (tensor: OrtTensor) => this.#scope.tracker.noteOf(tensor);
+    tellTokens(options.past_key_values, known);
+    const written = await this.#parts.native.generate!.call(this.model, options);
+    tellTokens((written as { past_key_values?: unknown } | undefined)?.past_key_values, known);
+    return written;
   }
 
   /** What a search may ask of the model. */

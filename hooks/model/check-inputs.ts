@@ -45,18 +45,24 @@ export function checkPrompt(
 
 /**
  * What a call is given: the new tokens, and the cache they go on from.
+ * @param tokens that the cache stands for, where keys were left out of it
  * @throws AttuneError PROMPT_EMPTY, TOKEN_INVALID, MASK_MISMATCH, CACHE_MISMATCH
  */
-export function checkInputs(inputs: Inputs, { config, declared, imageToken }: CheckedModel): void {
+export function checkInputs(
+  inputs: Inputs,
+  { config, declared, imageToken }: CheckedModel,
+  tokens?: number | undefined,
+): void {
   const ids = tensorOf(inputs.input_ids);
-  const tokens = ids ?? tensorOf(inputs.inputs_embeds);
+  const lead = ids ?? tensorOf(inputs.inputs_embeds);
   // An encoder-decoder's mask and cache are of two sequences.
-  if (!tokens || tokens.dims.length < 2 || config.is_encoder_decoder === true) return;
+  if (!lead || lead.dims.length < 2 || config.is_encoder_decoder === true) return;
   const name = ids ? 'input_ids' : 'inputs_embeds';
-  const [B, S] = tokens.dims as [number, number];
-  if (B === 0 || S === 0) throw empty(`${name} of shape [${tokens.dims.join(', ')}]`);
+  const [B, S] = lead.dims as [number, number];
+  if (B === 0 || S === 0) throw empty(`${name} of shape [${lead.dims.join(', ')}]`);
   if (ids) checkIds(ids, imageToken);
-  const P = checkCache(inputs.past_key_values, B, declared);
+  const held = checkCache(inputs.past_key_values, B, declared);
+  const P = tokens ?? held;
   const mask = tensorOf(inputs.attention_mask);
   if (mask) checkMask(mask, B, S, P, name);
 }

@@ -2,6 +2,7 @@
 
 export { type Activation, ActivationCache, type ActivationTensor } from './activation.ts';
 export type { TransformersModel, TransformersModelClass } from './attach.ts';
+export type { CacheNote, KeptKeys } from './cache-note.ts';
 export { checkFeeds } from './check-inputs.ts';
 export type {
   Contrast,

@@ -5,6 +5,7 @@
  */
 import type { KnobValue, Plan } from '../compile/index.ts';
 import type { Feeds, OrtTensor, PassResults } from '../session/index.ts';
+import type { CacheNote } from './cache-note.ts';
 import type { Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
 import type { Report, Stage } from './report.ts';
@@ -46,8 +47,12 @@ export interface InterventionKind {
     | 'document-spans'
     | 'second-pass'
   )[];
-  /** Names of kinds it cannot be combined with, each with the reason. */
-  readonly conflicts?: Readonly<Record<string, string>>;
+  /** Leaves keys out of the cache, so that nothing beside it may count columns of the sequence. */
+  readonly dropsKeys?: boolean;
+  /** Names of kinds it cannot be combined with, each with the reason, or what tells from the specifications of both. */
+  readonly conflicts?: Readonly<
+    Record<string, string | ((own: Intervention, other: Intervention) => string | undefined)>
+  >;
   /**
    * Which of several graphs a specification needs, where an option changes the graph itself; undefined asks for the
    * usual one. A model holds one variant of a kind at a time; going to another builds a session.
@@ -104,6 +109,8 @@ export type Pass = (
 export interface Called {
   readonly outputs: Record<string, OrtTensor>;
   readonly reports?: Readonly<Record<string, Report>>;
+  /** Of the cache among the outputs, where keys were left out of it. */
+  readonly cache?: CacheNote | undefined;
 }
 
 /** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */

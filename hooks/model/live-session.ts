@@ -19,6 +19,7 @@ import {
   StateStore,
   startSession,
 } from '../session/index.ts';
+import type { CacheNote } from './cache-note.ts';
 import type { ModelFacts } from './facts.ts';
 import type { FileIdentity } from './file-identity.ts';
 import type { InterventionKind, Pass } from './intervention.ts';
@@ -202,13 +203,16 @@ export class LiveSession {
 
   /**
    * A run of `scope`.
-   * @throws AttuneError CONTEXT_EXCEEDED, PASSES_NESTED before anything runs; those of building a session and of the run
+   * @throws AttuneError CONTEXT_EXCEEDED, PASSES_NESTED, STATE_MISMATCH before anything runs; those of building a session and of the run
    */
   async run(scope: Scope, feeds: Feeds, ...rest: Rest): Promise<Record<string, OrtTensor>> {
     const request = scope.tracker.observeRun(feeds);
-    this.#checkLength(feeds, request.past);
-    const outputs = await this.#outputs(scope, feeds, request, rest);
-    scope.tracker.remember(outputs, request);
+    scope.stack.checkCache(request.cache);
+    this.#checkLength(feeds, request.cache?.position ?? request.past);
+    const { outputs, cache } = scope.stack.runner
+      ? await this.#ownRun(scope, feeds, request, rest)
+      : { outputs: await this.#outputs(scope, feeds, request, rest) };
+    scope.tracker.remember(outputs, request, cache);
     return outputs;
   }
 
@@ -218,8 +222,7 @@ export class LiveSession {
     request: RequestState,
     rest: Rest,
   ): Promise<Record<string, OrtTensor>> {
-    const { stack, overlay } = scope;
-    if (stack.runner) return this.#ownRun(scope, feeds, request, rest);
+    const { overlay } = scope;
     if (overlay?.runner) return this.#hookedRun(scope, feeds, request, rest);
     return this.#on(scope, feeds, async (session, graph) => {
       const settings = this.#settings(session, scope, request);
@@ -237,7 +240,7 @@ export class LiveSession {
     feeds: Feeds,
     request: RequestState,
     rest: Rest,
-  ): Promise<Record<string, OrtTensor>> {
+  ): Promise<{ outputs: Record<string, OrtTensor>; cache?: CacheNote | undefined }> {
     const own = scope.stack.runner!;
     if (scope.overlay?.runner) {
       throw new AttuneError('PASSES_NESTED', {
@@ -256,7 +259,7 @@ export class LiveSession {
       });
     const called = await own.kind.run!(own, this.#options.facts, request, feeds, pass);
     for (const [name, report] of Object.entries(called.reports ?? {})) scope.reports.set(name, report);
-    return called.outputs;
+    return called;
   }
 
   /** Function hooks, which may take several passes. */

@@ -1,6 +1,7 @@
 /** What is known of the generation under way, seen from the sessions' feeds. */
 import { AttuneError } from '../../errors.ts';
 import { cacheOf, type Feeds, type OrtTensor } from '../session/index.ts';
+import type { CacheNote } from './cache-note.ts';
 
 export interface Span {
   readonly row: number;
@@ -21,8 +22,10 @@ export interface ImageAttention {
 export interface RequestState {
   /** Number of session runs since the prompt; 0 at prefill. */
   readonly step: number;
-  /** Tokens in the cache before this run. */
+  /** Tokens before this run, those whose keys were left out of the cache included. */
   readonly past: number;
+  /** What the cache keeps, where keys were left out of it: before this run, and afterwards behind it. */
+  readonly cache?: CacheNote | undefined;
   /** Token ids of the prompt, [B][S], where the ids pass through JavaScript; undefined otherwise. */
   readonly promptIds: readonly (readonly number[])[] | undefined;
   /** Runs of image tokens in the sequence so far; empty without an image. Columns count from the cache's first. */
@@ -104,10 +107,17 @@ export class RequestTracker {
   }
 
   /** What the request was when these outputs were made. */
-  remember(outputs: Readonly<Record<string, OrtTensor>>, state: RequestState): void {
+  remember(outputs: Readonly<Record<string, OrtTensor>>, request: RequestState, cache?: CacheNote): void {
+    const state = cache || request.cache ? { ...request, cache } : request;
     for (const [name, tensor] of Object.entries(outputs)) {
       if (name.startsWith('present')) this.#byCache.set(tensor, state);
     }
+    if (state !== request) this.#become(state);
+  }
+
+  /** What was noted of the cache that a tensor belongs to. */
+  noteOf(tensor: OrtTensor): CacheNote | undefined {
+    return this.#byCache.get(tensor)?.cache;
   }
 
   /** Token ids that an embedding session saw; the decoder that follows only sees embeddings. */
@@ -133,7 +143,9 @@ export class RequestTracker {
 
   /** Called before each decoder run. */
   observeRun(feeds: Feeds): RequestState {
-    const past = pastLength(feeds);
+    const held = cacheOf(feeds);
+    const cache = held && this.noteOf(held);
+    const past = cache?.tokens ?? pastLength(feeds);
     const ids = this.#idsOf(feeds);
     const spansHere = this.#imageToken === undefined ? [] : ids && findSpans(ids, this.#imageToken);
     const moved = (spansHere ?? []).map(({ row, from, to }) => ({ row, from: past + from, to: past + to }));
@@ -150,6 +162,7 @@ export class RequestTracker {
             imageSpans: [...imageSpans, ...moved],
             spansHere,
             imageAttention,
+            ...(cache && { cache }),
           }
         : { step: 0, past: 0, promptIds: ids, imageSpans: moved, spansHere, imageAttention };
     this.#become(state);
@@ -161,7 +174,7 @@ export class RequestTracker {
     const cache = cacheOf(feeds);
     const known = cache && this.#byCache.get(cache);
     if (known) return known;
-    const { imageSpans, ...last } = this.#state;
+    const { imageSpans, cache: _, ...last } = this.#state;
     return { ...last, imageSpans: imageSpans.filter(({ to }) => to <= past) };
   }
 

@@ -5,6 +5,7 @@
 import { AttuneError } from '../../errors.ts';
 import { changesCache, type KnobValue, type Plan, remembers } from '../compile/index.ts';
 import type { Feeds, StateSettings } from '../session/index.ts';
+import type { CacheNote } from './cache-note.ts';
 import type { Contrast, Decoding } from './decoding/decoding.ts';
 import type { ModelFacts } from './facts.ts';
 import {
@@ -79,6 +80,49 @@ export class Stack {
           };
     this.runner = this.interventions.find(({ kind }) => kind.run !== undefined);
     this.decoding = decodingOf(this.interventions);
+    const dropping = this.interventions.find(({ kind }) => kind.dropsKeys);
+    if (dropping) {
+      const others = remembering.filter(({ one }) => one !== dropping).map(({ one }) => one);
+      this.#checkBeside(dropping, others);
+    }
+  }
+
+  /** @throws AttuneError INTERVENTION_CONFLICT for what counts the columns of a sequence whose keys go */
+  #checkBeside({ intervention: name }: Intervention, remembering: readonly Intervention[]): void {
+    const conflict = (other: string, hint: string) =>
+      new AttuneError('INTERVENTION_CONFLICT', { found: `${name} with ${other}`, hint });
+    const [other] = remembering;
+    if (other) {
+      throw conflict(
+        other.intervention,
+        `${other.intervention} keeps something for each key from call to call; ${name} leaves keys out. Use a form of it without memory.`,
+      );
+    }
+    const spans = this.interventions.find(({ kind: { needs } }) =>
+      needs.some((need) => need === 'document-spans' || need === 'image-span'),
+    );
+    if (spans) {
+      throw conflict(
+        spans.intervention,
+        `${spans.intervention} finds spans by their columns, which move when keys are left out.`,
+      );
+    }
+    if (this.decoding?.decoding.kind === 'search') {
+      throw conflict(
+        this.decoding.intervention.intervention,
+        'Beams move between the rows of a cache, and what is known of kept keys does not move with them.',
+      );
+    }
+  }
+
+  /** @throws AttuneError STATE_MISMATCH for a cache with keys left out by what is not in force */
+  checkCache(cache: CacheNote | undefined): void {
+    if (cache === undefined || this.interventions.some(({ hash }) => hash === cache.hash)) return;
+    throw new AttuneError('STATE_MISMATCH', {
+      found: `a cache that ${cache.madeBy} ${cache.hash.slice(0, 8)} left keys out of`,
+      expected: 'the same intervention in force, or a cache with all keys',
+      hint: 'Start the sequence again, without past_key_values, or go on under what it was begun with.',
+    });
   }
 
   /** Knob values that depend on the request. */
@@ -133,9 +177,14 @@ function checkPair(first: Intervention, second: Intervention): void {
   if (a.run && b.run) {
     throw conflict('Both run passes of their own around a call; use one of them at a time.');
   }
-  const reason = b.conflicts?.[a.name] ?? a.conflicts?.[b.name];
+  const reason = reasonOf(second, first) ?? reasonOf(first, second);
   if (reason !== undefined) throw conflict(reason);
   if (a.decoding?.(first) && b.decoding?.(second)) {
     throw conflict('Each decides how tokens are chosen; use one at a time.');
   }
+}
+
+function reasonOf(own: Intervention, other: Intervention): string | undefined {
+  const reason = own.kind.conflicts?.[other.kind.name];
+  return typeof reason === 'function' ? reason(own, other) : reason;
 }

@@ -1,6 +1,8 @@
 /** What an edit may use of the graph around the site it acts on. */
 import type { Emit } from '../../onnx/emitter.ts';
 import type { HookPoint } from '../../sites/points/index.ts';
+import type { Site } from '../../sites/site.ts';
+import type { Tables, Wanted } from './rotary-tables.ts';
 
 export interface EditContext {
   readonly emit: Emit;
@@ -14,8 +16,15 @@ export interface EditContext {
   once<T extends string | readonly string[]>(key: string, make: () => T): T;
   /** The value at a hook point, in the point's normalised axes, as earlier edits left it. List it in `reads`. */
   read(point: HookPoint): string;
+  /**
+   * float32 [B, H, rows, T]: the pattern of a site in the last rows of the call, as edits left it; emitted by `emit`, which may be
+   * that of a branch. For edits that come after all others.
+   */
+  lastRows(emit: Emit, site: Site, rows: string): string;
   /** What the call before left under this name, and how to leave something to the next: see Carried. */
   carry(name: string, width: number): Carried;
+  /** Cosines and sines of positions 0, 1, … as the site's rotation has them: see rotaryTables. */
+  rotary(site: Site, wanted: Wanted): Tables;
   /** Make a float32 value readable under a name, for passes that ask for it (InterventionKind.run). */
   report(name: string, value: string, rank: number): void;
 }

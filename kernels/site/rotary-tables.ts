@@ -14,7 +14,7 @@ export interface Tables {
   readonly sin: string;
 }
 
-interface Wanted {
+export interface Wanted {
   readonly count: string;
   readonly needed: string;
 }

@@ -17,7 +17,7 @@ export const TOKEN_VIEW_STYLE = `
 .tv-next { color: var(--soft); font-size: .88rem; margin: .3rem 0 0; font-variant-numeric: tabular-nums; }
 .tv-sinks { border-collapse: collapse; margin-top: 1.2rem; font-size: .88rem; font-variant-numeric: tabular-nums; }
 .tv-sinks caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
-.tv-sinks th, .tv-sinks td { text-align: left; padding: .15rem 1rem .15rem 0; min-width: 8rem; border-top: 1px solid var(--rule); }
+.tv-sinks th, .tv-sinks td { text-align: left; padding: .15rem 1rem .15rem 0; min-width: min(8rem, 22vw); border-top: 1px solid var(--rule); }
 .tv-sinks tbody th { font-weight: 400; white-space: pre; }
 .tv-bar { display: block; height: 3px; width: var(--p); max-width: 100%; background: #2f8fd0; }
 `;

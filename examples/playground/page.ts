@@ -25,12 +25,12 @@ export function page(app: App): TemplateResult {
         The model runs in this page; nothing you type leaves it.</p>
       ${tabs(app)}
     </header>
-    <main id="scene" role="tabpanel" aria-labelledby=${`tab-${app.state.scene}`}>
+    <main><div id="scene" role="tabpanel" aria-labelledby=${`tab-${app.state.scene}`}>
       <form @submit=${(event: Event) => event.preventDefault()}>
         ${sceneFields(app)} ${methodFields(app)} ${specification(app)} ${modelFields(app)}
       </form>
       <div class="results">${results(app)}</div>
-    </main>`;
+    </div></main>`;
 }
 
 function tabs(app: App): TemplateResult {

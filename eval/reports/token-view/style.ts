@@ -12,6 +12,7 @@ export const TOKEN_VIEW_STYLE = `
 .tv-text { line-height: 1.9; }
 .tv-token { font: inherit; color: inherit; white-space: pre; border: 1px solid transparent; border-radius: 3px; padding: 0 1px; margin: 0; cursor: pointer;
   background: color-mix(in srgb, #2f8fd0 var(--p, 0%), transparent); }
+@media (prefers-color-scheme: dark) { .tv-token { background: color-mix(in srgb, #1f6aa5 var(--p, 0%), transparent); } }
 .tv-token.tv-query { border-color: var(--ink); }
 .tv-token:focus-visible, .tv-grid button:focus-visible { outline: 2px solid #d55e00; outline-offset: 1px; }
 .tv-next { color: var(--soft); font-size: .88rem; margin: .3rem 0 0; font-variant-numeric: tabular-nums; }

@@ -75,7 +75,8 @@ export function headsField(
   const grid = html`<span class="chips heads" role="group" aria-label="Heads, a row for each layer"
     style=${`--heads:${heads}`}>${Array.from({ length: layers * heads }, (_, i) => {
       const [layer, head] = [Math.floor(i / heads), i % heads];
-      return chip(`layer ${layer}, head ${head}`, `${layer}.${head}`, has(layer, head), () =>
+      const short = `${layer}.${head}`;
+      return chip(`${short}: layer ${layer}, head ${head}`, short, has(layer, head), () =>
         toggle(layer, head),
       );
     })}</span>`;

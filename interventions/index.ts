@@ -27,7 +27,7 @@ export {
 } from './marked-text.ts';
 export { opera } from './opera.ts';
 export { pai } from './pai.ts';
-export { type Parameter, parameterLines, parametersOf } from './parameters.ts';
+export { type JsonSchema, type Parameter, parameterLines, parametersOf } from './parameters.ts';
 export { pine } from './pine.ts';
 export {
   type PromptPieces,

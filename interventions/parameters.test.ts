@@ -38,4 +38,5 @@ test('every kind lists its parameters, those without default as required', () =>
   expect(gamma).toMatchObject({ name: 'gamma', required: true });
   expect(layers).toMatchObject({ name: 'layers', required: false, default: 'all' });
   expect(parametersOf(act.schema).length).toBeGreaterThan(2);
+  expect(gamma?.schema.anyOf?.map(({ type }) => type)).toEqual(['number', 'array', 'array']);
 });

@@ -10,10 +10,12 @@ export interface Parameter {
   readonly default: unknown;
   readonly required: boolean;
   readonly description: string | undefined;
+  /** For those who make a form of it. */
+  readonly schema: JsonSchema;
 }
 
 /** The part of JSON Schema that zod writes. */
-interface JsonSchema {
+export interface JsonSchema {
   readonly type?: string;
   readonly description?: string;
   readonly default?: unknown;
@@ -43,6 +45,7 @@ export function parametersOf(schema: z.ZodType): Parameter[] {
     default: one.default,
     required: required.includes(name),
     description: one.description,
+    schema: one,
   }));
 }
 

@@ -1,12 +1,22 @@
 /** The page of the browser check: what its driver asks for, here or in a worker. */
 import { env } from '@huggingface/transformers';
-import { decodeTimes, languageTokens, type Place, visionTokens } from './scenario.ts';
+import { beginKeeping, faultCodes, sourceTokens, whatIsKept } from './files.ts';
+import { decodeTimes, languageTokens, plainTokens, visionTokens } from './scenario.ts';
 
-const WORK = { languageTokens, visionTokens, decodeTimes };
+const WORK = {
+  languageTokens,
+  plainTokens,
+  visionTokens,
+  decodeTimes,
+  sourceTokens,
+  faultCodes,
+  beginKeeping,
+  whatIsKept,
+};
 export type WorkName = keyof typeof WORK;
 
 /** Models of the page's own site, no cache and no Hub. */
-export function useOwnSite(origin: string): void {
+function useOwnSite(origin: string): void {
   env.allowLocalModels = true;
   env.allowRemoteModels = false;
   env.localModelPath = '/models/';
@@ -16,21 +26,21 @@ export function useOwnSite(origin: string): void {
   env.backends.onnx.wasm!.wasmPaths = { mjs: file('mjs'), wasm: file('wasm') };
 }
 
-export async function perform(name: WorkName, place: Place, pairs: number): Promise<unknown> {
-  return WORK[name](place, pairs);
-}
-
 interface Asked {
   readonly name: WorkName;
-  readonly place: Place;
-  readonly pairs: number;
+  /** Of the function. */
+  readonly given: readonly unknown[];
   readonly origin: string;
+  /** Of wasm; default: what ONNX Runtime takes. */
+  readonly threads?: number;
 }
 
-const reply = async ({ name, place, pairs, origin }: Asked): Promise<object> => {
+const reply = async ({ name, given, origin, threads }: Asked): Promise<object> => {
   try {
     useOwnSite(origin);
-    return { result: await perform(name, place, pairs) };
+    if (threads) env.backends.onnx.wasm!.numThreads = threads;
+    const work = WORK[name] as (...given: readonly unknown[]) => Promise<unknown>;
+    return { result: await work(...given), isolated: globalThis.crossOriginIsolated };
   } catch (error) {
     return { error: String((error as Error).stack ?? error) };
   }

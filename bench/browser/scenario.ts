@@ -32,7 +32,7 @@ export interface Place {
 /** Tokens by what was in force. */
 export type Tokens = Readonly<Record<string, readonly number[]>>;
 
-const PROMPT = 'Documents:\n- Nora Holt lives in Marl.\n- Nora Reed lives in Tarn.\n';
+export const PROMPT = 'Documents:\n- Nora Holt lives in Marl.\n- Nora Reed lives in Tarn.\n';
 /** Nothing ends a generation early: −1 is no token. */
 const GENERATION = { max_new_tokens: 16, do_sample: false, eos_token_id: -1 } as const;
 
@@ -46,7 +46,15 @@ const PIECES = {
   suffix: 'Question: In which town does Nora Reed live?\nAnswer:',
 };
 
-export async function languageTokens({ languageModel, device, modelFile }: Place): Promise<Tokens> {
+/**
+ * @param only names of settings, where not all are wanted
+ * @param count tokens of each
+ */
+export async function languageTokens(
+  { languageModel, device, modelFile }: Place,
+  only?: readonly string[],
+  count?: number,
+): Promise<Tokens> {
   const tokenizer = await AutoTokenizer.from_pretrained(languageModel);
   const model = await attune(AutoModelForCausalLM, languageModel, {
     dtype: 'fp32',
@@ -63,11 +71,25 @@ export async function languageTokens({ languageModel, device, modelFile }: Place
     PINE: [pieces, [pine({ documents })]],
     'baseline again': [inputs, []],
   };
-  const tokens = await tokensUnder(model, settings);
+  const wanted = Object.entries(settings).filter(([name]) => only?.includes(name) ?? true);
+  const tokens = await tokensUnder(model, Object.fromEntries(wanted), count);
   const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
   const pattern = cache.get('blocks.0.attn.hook_pattern')!;
   await model.dispose();
   return { ...tokens, 'shape of a pattern': [...pattern.dims] };
+}
+
+/** Of transformers.js alone: what a device can do before attune is asked. */
+export async function plainTokens({ languageModel, device }: Place, count: number): Promise<number[]> {
+  const tokenizer = await AutoTokenizer.from_pretrained(languageModel);
+  const model = await AutoModelForCausalLM.from_pretrained(languageModel, {
+    dtype: 'fp32',
+    ...(device && { device }),
+  });
+  const options = { ...(tokenizer(PROMPT) as object), ...GENERATION, max_new_tokens: count };
+  const output = (await model.generate(options as never)) as unknown as Tensor;
+  await model.dispose();
+  return (output.tolist() as bigint[][])[0]!.slice(-count).map(Number);
 }
 
 export async function visionTokens({ visionModel, device }: Place): Promise<Tokens> {
@@ -97,11 +119,17 @@ type Generating = AttunedModel & { generate(options: object): Promise<unknown> }
 async function tokensUnder(
   model: Generating,
   settings: Readonly<Record<string, readonly [inputs: object, interventions: readonly Intervention[]]>>,
+  max_new_tokens: number = GENERATION.max_new_tokens,
 ): Promise<Tokens> {
   const tokens: Record<string, number[]> = {};
   for (const [name, [inputs, interventions]] of Object.entries(settings)) {
-    const output = (await model.generate({ ...inputs, ...GENERATION, interventions })) as Tensor;
-    tokens[name] = (output.tolist() as bigint[][])[0]!.slice(-GENERATION.max_new_tokens).map(Number);
+    const output = (await model.generate({
+      ...inputs,
+      ...GENERATION,
+      max_new_tokens,
+      interventions,
+    })) as Tensor;
+    tokens[name] = (output.tolist() as bigint[][])[0]!.slice(-max_new_tokens).map(Number);
   }
   return tokens;
 }

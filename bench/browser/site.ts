@@ -30,7 +30,7 @@ export async function checkSite(isolated: boolean): Promise<CheckSite> {
     '<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>attune</title><script type="module" src="/page.js"></script></html>',
   );
   const folders = { '': folder, models: join(REPOSITORY, 'testbed/models'), ort: runtimeFolder() };
-  const site = await serve(folders, isolated);
+  const site = await serve(folders, { isolated });
   return {
     origin: site.origin,
     warnings: warnings.map(({ text }) => text),

@@ -1,78 +1,74 @@
-/** The model of the playground: the testbed's, from the page's own site. */
+/** Models of the playground: the testbed's, from the page's own site, or one from the Hub or from a folder of the visitor's. */
 import {
   AutoModelForCausalLM,
+  AutoModelForImageTextToText,
+  AutoProcessor,
   AutoTokenizer,
   env,
-  type Tensor,
-  TextStreamer,
+  type PreTrainedTokenizer,
+  type Processor,
 } from '@huggingface/transformers';
-import {
-  type LikelyToken,
-  likeliest,
-  packedPattern,
-  type TokenView,
-} from '../../eval/reports/token-view/data.ts';
-import { attune, type Intervention } from '../../index.ts';
+import { attune } from '../../index.ts';
 
-const ID = 'worlds-lm';
+export interface Wish {
+  readonly id: string;
+  readonly dtype: string;
+  /** Reads pictures. */
+  readonly sees: boolean;
+  /** Of the page's own site; else of the Hub, or in the files the visitor picked. */
+  readonly own: boolean;
+}
 
-export type Model = Awaited<ReturnType<typeof loadModel>>;
+export const OWN: Readonly<Record<'text' | 'picture', Wish>> = {
+  text: { id: 'worlds-lm', dtype: 'fp32', sees: false, own: true },
+  picture: { id: 'worlds-vlm', dtype: 'fp32', sees: true, own: true },
+};
 
-export async function loadModel() {
-  const here = (path: string) => new URL(path, document.baseURI).href;
-  env.allowLocalModels = true;
-  env.allowRemoteModels = false;
-  env.localModelPath = here('models/');
-  env.useBrowserCache = false;
+export type Model = Awaited<ReturnType<typeof load>>;
+
+const here = (path: string): string => new URL(path, document.baseURI).href;
+
+/** transformers.js on this page: its files, and the site's own models before those of the Hub. */
+function settle(own: boolean): void {
+  // A path: transformers.js takes an address with a host for one that is not local.
+  env.localModelPath = new URL(here('models/')).pathname;
+  env.allowLocalModels = own;
+  env.allowRemoteModels = !own;
+  env.useBrowserCache = typeof caches !== 'undefined';
   env.useWasmCache = false;
   const file = (ending: string) => here(`ort/ort-wasm-simd-threaded.asyncify.${ending}`);
   env.backends.onnx.wasm!.wasmPaths = { mjs: file('mjs'), wasm: file('wasm') };
-  const tokenizer = await AutoTokenizer.from_pretrained(ID);
-  const model = await attune(AutoModelForCausalLM, ID, { dtype: 'fp32', device: 'wasm' });
-  return { tokenizer, model };
 }
 
-/** @param write is given the text piece by piece */
-export async function generate(
-  { model, tokenizer }: Model,
-  prompt: string,
-  interventions: readonly Intervention[],
-  write: (piece: string) => void,
-): Promise<void> {
-  const streamer = new TextStreamer(tokenizer, { skip_prompt: true, callback_function: write });
-  await model.generate({
-    ...tokenizer(prompt),
-    max_new_tokens: 24,
-    do_sample: false,
-    streamer,
-    interventions,
-  });
-}
-
-/** Attention over the prompt and what comes next, without and with interventions. */
-export async function look(
-  { model, tokenizer }: Model,
-  prompt: string,
-  interventions: readonly Intervention[],
-): Promise<TokenView> {
-  const inputs = tokenizer(prompt) as { input_ids: Tensor };
-  const ids = Array.from(inputs.input_ids.data as BigInt64Array, Number);
-  const { decoder } = model.attune.facts;
-  const heads = Math.max(...decoder.map(({ numHeads }) => numHeads));
-  const under = async (label: string, active: readonly Intervention[]) => {
-    const { output, cache } = await model.with(active).runWithCache(inputs, 'blocks.*.attn.hook_pattern');
-    const { dims, data } = output.logits as { dims: [number, number, number]; data: Float32Array };
-    const last = data.subarray((dims[1] - 1) * dims[2], dims[1] * dims[2]);
-    const next: LikelyToken[] = likeliest(last, (token) => tokenizer.decode([token]));
-    return { label, pattern: packedPattern([...cache.values()], heads), next };
-  };
-  const settings = [await under('baseline', [])];
-  for (const one of interventions) settings.push(await under(one.intervention, [one]));
+/** @param progress is given a share of all bytes, where it is known */
+export async function load(wish: Wish, progress: (share: number) => void) {
+  settle(wish.own);
+  const options = {
+    dtype: wish.dtype as 'fp32',
+    device: 'wasm',
+    progress_callback: ({ status, progress: percent }: { status?: string; progress?: number }) => {
+      if (status === 'progress_total' && percent !== undefined) progress(percent / 100);
+    },
+  } as const;
+  const processor = wish.sees ? await AutoProcessor.from_pretrained(wish.id) : undefined;
+  const tokenizer = processor?.tokenizer ?? (await AutoTokenizer.from_pretrained(wish.id));
+  const model = wish.sees
+    ? await attune(AutoModelForImageTextToText, wish.id, options)
+    : await attune(AutoModelForCausalLM, wish.id, options);
+  const { decoder, config } = model.attune.facts;
   return {
-    title: ID,
-    tokens: ids.map((id) => tokenizer.decode([id])),
+    wish,
+    model: model as Runnable & typeof model,
+    tokenizer: tokenizer as PreTrainedTokenizer,
+    processor: processor as Processor | undefined,
+    imageToken: (config.image_token_id ?? config.image_token_index) as number | undefined,
     layers: decoder.length,
-    heads,
-    settings,
+    heads: Math.max(...decoder.map(({ numHeads }) => numHeads)),
   };
+}
+
+/** What is called; transformers.js types both by family. */
+interface Runnable {
+  generate(options: object): Promise<unknown>;
+  forward(inputs: object): Promise<unknown>;
 }

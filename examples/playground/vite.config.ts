@@ -1,4 +1,4 @@
-/** The playground as a static folder: the page, the testbed's language model, and the ONNX Runtime of transformers.js. */
+/** The playground as a static folder: the page, the testbed's models, and the ONNX Runtime of transformers.js. */
 import { cpSync, createReadStream, existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -6,23 +6,36 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
-const MODEL = join(REPOSITORY, 'testbed/models/worlds-lm');
 const RUNTIME = dirname(
   createRequire(createRequire(import.meta.url).resolve('@huggingface/transformers')).resolve(
     'onnxruntime-web',
   ),
 );
 
-/** Where each file of the site comes from. */
-const FILES: Readonly<Record<string, string>> = Object.fromEntries([
-  ...[
-    'config.json',
-    'generation_config.json',
+/** Of each model, in its folder. */
+const MODELS: Readonly<Record<string, readonly string[]>> = {
+  'worlds-lm': ['tokenizer.json', 'tokenizer_config.json', 'onnx/model.onnx', 'onnx/model.onnx_data'],
+  'worlds-vlm': [
     'tokenizer.json',
     'tokenizer_config.json',
-    'onnx/model.onnx',
-    'onnx/model.onnx_data',
-  ].map((file) => [`models/worlds-lm/${file}`, join(MODEL, file)]),
+    'processor_config.json',
+    'preprocessor_config.json',
+    'onnx/embed_tokens.onnx',
+    'onnx/vision_encoder.onnx',
+    'onnx/decoder_model_merged.onnx',
+    'onnx/decoder_model_merged.onnx_data',
+  ],
+};
+const ALWAYS = ['config.json', 'generation_config.json'];
+
+/** Where each file of the site comes from. */
+const FILES: Readonly<Record<string, string>> = Object.fromEntries([
+  ...Object.entries(MODELS).flatMap(([model, files]) =>
+    [...ALWAYS, ...files].map((file) => [
+      `models/${model}/${file}`,
+      join(REPOSITORY, 'testbed/models', model, file),
+    ]),
+  ),
   ...['mjs', 'wasm'].map((ending) => {
     const file = `ort-wasm-simd-threaded.asyncify.${ending}`;
     return [`ort/${file}`, join(RUNTIME, file)];
@@ -45,6 +58,10 @@ const files: Plugin = {
       response.setHeader('Content-Type', TYPES[path.split('.').pop() ?? ''] ?? 'application/octet-stream');
       createReadStream(file).pipe(response);
     });
+  },
+  // The runtime is in ort/ already, where it keeps its name.
+  generateBundle(_, bundle) {
+    for (const name of Object.keys(bundle)) if (name.endsWith('.wasm')) delete bundle[name];
   },
   writeBundle({ dir }) {
     for (const [path, file] of Object.entries(FILES)) {

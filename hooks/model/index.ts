@@ -41,4 +41,5 @@ export { type Report, STAGES, type Stage } from './report.ts';
 export { findSpans, type ImageAttention, type RequestState, type Span, type Work } from './request.ts';
 export { asInterventions, registerKind } from './specification.ts';
 export { isEmpty } from './stack.ts';
+export { type FolderCache, folderCache } from './web-folder.ts';
 export { wrap } from './wrap.ts';

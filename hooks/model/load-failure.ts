@@ -1,6 +1,7 @@
 /** What transformers.js says when it cannot load a model, made into what to do about it. */
 import { AttuneError, isAttuneError, nearest } from '../../errors.ts';
 import { inNode, nodeModule } from '../../onnx/index.ts';
+import { tooLarge } from '../session/index.ts';
 import { DTYPES, type Dtype, modelFolders } from './files.ts';
 import type { HostEnvironment } from './host-environment.ts';
 import type { LoadOptions } from './options.ts';
@@ -11,10 +12,12 @@ export interface LoadAttempt {
   readonly env: HostEnvironment;
 }
 
-/** MODEL_LOAD with the reason, what was looked for, and the remedy; errors of attune as they are. */
+/** MODEL_TOO_LARGE, or MODEL_LOAD with the reason, what was looked for, and the remedy; errors of attune as they are. */
 export async function loadFailure(cause: unknown, attempt: LoadAttempt): Promise<AttuneError> {
   if (isAttuneError(cause)) return cause;
   const { idOrFolder } = attempt;
+  const large = tooLarge(cause, idOrFolder);
+  if (large) return large;
   const why = (await inFolder(attempt)) ?? (await elsewhere(cause, attempt));
   return new AttuneError('MODEL_LOAD', { at: idOrFolder, found: words(cause), ...why, cause });
 }
@@ -102,10 +105,12 @@ async function elsewhere(cause: unknown, { idOrFolder, options, env }: LoadAttem
   }
   const host = env.remoteHost ?? 'the Hub';
   const text = words(cause);
-  if (/fetch failed|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|network/i.test(text)) {
+  if (/fetch failed|failed to fetch|load failed|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|network/i.test(text)) {
     return {
       expected: `a folder of that name, or to reach ${host}`,
-      hint: 'Without a network, download the model once and give its folder, or set env.localModelPath of transformers.js.',
+      hint: inNode()
+        ? 'Without a network, download the model once and give its folder, or set env.localModelPath of transformers.js.'
+        : 'The server is not reached, or does not let this page read from it (CORS).',
     };
   }
   if (/unauthorized|forbidden|\b40[13]\b/i.test(text)) {

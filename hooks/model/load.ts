@@ -1,7 +1,7 @@
 /** Loading a model: what transformers.js finds and configures, with graphs that are edited before they are loaded once. */
 import { AttuneError } from '../../errors.ts';
 import { inNode } from '../../onnx/index.ts';
-import { alone, type OrtSession, type Runtime } from '../session/index.ts';
+import { alone, type OrtSession, type Runtime, tooLarge } from '../session/index.ts';
 import {
   attach,
   type GraphOrigin,
@@ -19,6 +19,7 @@ import { loadFailure } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';
 import { type AttachOptions, checkOptions, type LoadOptions, NOT_THEIRS } from './options.ts';
 import { PendingSession, withPendingSessions } from './pending.ts';
+import { refuseMissingDevice } from './web-device.ts';
 import { loadedGraph } from './web-graph.ts';
 import { wrap } from './wrap.ts';
 
@@ -30,7 +31,7 @@ import { wrap } from './wrap.ts';
  * @param idOrFolder Hub id (its cache is honoured) or folder in Hub layout
  * @param options those of transformers.js (dtype, device, …) and AttachOptions
  * @throws AttuneError OPTION_UNKNOWN, OPTION_INVALID, DTYPE_UNKNOWN, MODEL_LOAD, NO_ATTENTION, INTERVENTION_*, EXTERNAL_DATA_MISSING,
- *   SESSION_FAILED
+ *   SESSION_FAILED, MODEL_TOO_LARGE, WEBGPU_MISSING
  */
 export async function from_pretrained<M extends TransformersModel>(
   modelClass: TransformersModelClass<M>,
@@ -45,6 +46,7 @@ export async function from_pretrained<M extends TransformersModel>(
   const attempt = { idOrFolder, options, env: host?.env ?? {} };
   const failed = (cause: unknown) => loadFailure(cause, attempt);
   await refuseMissingData(attempt);
+  await refuseMissingDevice(options);
   const load = async (session: object | undefined) => {
     try {
       return await modelClass.from_pretrained(idOrFolder, {
@@ -150,8 +152,11 @@ async function created(host: Runtime, source: string | Uint8Array, options: obje
   try {
     return await alone(host, () => host.InferenceSession.create(source, options));
   } catch (cause) {
+    const at = typeof source === 'string' ? source : 'bytes';
+    const large = tooLarge(cause, at);
+    if (large) throw large;
     throw new AttuneError('SESSION_FAILED', {
-      at: typeof source === 'string' ? source : 'bytes',
+      at,
       found: (cause as Error).message,
       hint: 'The file is loaded as it is, without edits. Check that the download is complete and that the device can run it.',
       cause,

@@ -19,6 +19,7 @@ import { executionProviderOf } from './provider.ts';
 import { alone, isWeb, loadRuntime, ortVersion, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
+import { tooLarge } from './too-large.ts';
 
 export interface SessionOptions {
   /** Default: onnxruntime-node in Node, onnxruntime-web elsewhere. */
@@ -46,7 +47,7 @@ export interface SessionOptions {
 
 /**
  * @param recognition what `recognise` found in the file
- * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile; its runs
+ * @throws AttuneError EXTERNAL_DATA_MISSING, MODEL_TOO_LARGE, SESSION_FAILED with ONNX Runtime's words, and those of compile; its runs
  *   PADDING_UNCORRECTED
  */
 export async function createSession(
@@ -107,6 +108,8 @@ export async function startSession(
     return new HookedSession(inner, compiled, runtime, host, options.states);
   } catch (cause) {
     if (isAttuneError(cause) && cause.code !== 'SESSION_FAILED') throw cause;
+    const large = tooLarge(cause, file.source.name);
+    if (large) throw large;
     throw new AttuneError('SESSION_FAILED', {
       at: file.source.name,
       found: isAttuneError(cause) ? cause.found : (cause as Error).message,

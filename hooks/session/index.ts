@@ -36,3 +36,4 @@ export {
   type TapListener,
 } from './session.ts';
 export { cacheOf, type Settings as StateSettings, StateStore } from './states.ts';
+export { tooLarge } from './too-large.ts';

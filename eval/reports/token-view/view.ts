@@ -16,15 +16,25 @@ export interface Chosen {
 /** Probabilities by setting: [layers, heads, S, S]. */
 type Patterns = readonly Float32Array[];
 
-export function tokenView(root: HTMLElement, view: TokenView): void {
-  const S = view.tokens.length;
-  const patterns = view.settings.map(({ pattern }) =>
-    Float32Array.from(atob(pattern), (letter) => (letter.charCodeAt(0) / 255) ** 2),
-  );
-  const chosen: Chosen = { layer: view.layers - 1, head: -1, query: S - 1, pinned: false };
+/** @param kept what was chosen before; kept up to date */
+export function tokenView(
+  root: HTMLElement,
+  view: TokenView,
+  kept: Partial<Chosen> = {},
+  changed: (chosen: Chosen) => void = () => {},
+): void {
+  const last = { layer: view.layers - 1, head: -1, query: view.tokens.length - 1, pinned: false };
+  const chosen: Chosen = Object.assign(kept, {
+    layer: Math.min(kept.layer ?? last.layer, last.layer),
+    head: Math.min(kept.head ?? last.head, view.heads - 1),
+    query: Math.min(kept.query ?? last.query, last.query),
+    pinned: kept.pinned ?? last.pinned,
+  });
+  const patterns = patternsOf(view);
   const redraw: (() => void)[] = [];
   const draw = () => {
     for (const one of redraw) one();
+    changed(chosen);
   };
   const heads = element('div', {}, headGrid(view, patterns, chosen, redraw, draw));
   const texts = element(
@@ -36,6 +46,13 @@ export function tokenView(root: HTMLElement, view: TokenView): void {
   );
   root.replaceChildren(element('div', { class: 'tv' }, heads, texts));
   draw();
+}
+
+/** Probabilities of each setting: [layers, heads, S, S]. */
+export function patternsOf(view: TokenView): Float32Array[] {
+  return view.settings.map(({ pattern }) =>
+    Float32Array.from(atob(pattern), (letter) => (letter.charCodeAt(0) / 255) ** 2),
+  );
 }
 
 /** An element with attributes and children. */
@@ -240,6 +257,7 @@ export function sinkTable(
 /** The functions that a page carries. */
 export const VIEW_FUNCTIONS = [
   tokenView,
+  patternsOf,
   element,
   plainToken,
   attention,

@@ -11,6 +11,7 @@ import {
   type HookedSession,
   isPadded,
   type OrtTensor,
+  kernelsOf,
   ortVersion,
   type PassResults,
   type RunSettings,
@@ -152,7 +153,7 @@ export class LiveSession {
     if (this.#compiled?.key === graph.key) return this.#compiled.compiled;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const target = { ep, onnxruntime: ortVersion(runtime) };
+    const target = { ep, onnxruntime: ortVersion(runtime), operators: kernelsOf(runtime) };
     const edited = compile(facts.recognition, graph.plan(facts), { ...options.kernels, ...target });
     const compiled = { ...edited, model: this.#finished(edited.model) };
     this.#compiled = { key: graph.key, compiled };

@@ -22,6 +22,7 @@ export {
   loadRuntime,
   type OrtSession,
   type OrtTensor,
+  kernelsOf,
   ortVersion,
   type Runtime,
   runtimeBeside,

@@ -4,7 +4,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import type { Intervention } from '../../hooks/model/index.ts';
-import { zeroTuning } from '../../interventions/index.ts';
+import { act, zeroTuning } from '../../interventions/index.ts';
 import { compare, paired, type Sample, spread } from '../paired.ts';
 import type { Case, Measurement, RunOptions, Suite } from '../suite.ts';
 import { Decoder } from './decoder.ts';
@@ -12,6 +12,8 @@ import { Decoder } from './decoder.ts';
 const VARIANTS: Readonly<Record<string, () => Intervention[]>> = {
   'nothing on': () => [],
   'one γ': () => [zeroTuning({ gamma: 1.4 })],
+  // Row by row: running sums would need the prompt that nobody wrote; they cost a vector of a key each beside.
+  'ACT by row': () => [act({ heads: 'all', statistics: 'row' })],
 };
 /** What the documentation promises of a token, as a part of transformers.js's. */
 const BOUNDS = { 128: 0.95, 1024: 0.7, 4000: 0.45 } as const;

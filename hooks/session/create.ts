@@ -118,7 +118,10 @@ export async function startSession(
 }
 
 /** What a call leaves to the next stays where its cache does. */
-function statesStay({ preferredOutputLocation: wish }: Readonly<Record<string, unknown>>, { states }: Compiled) {
+function statesStay(
+  { preferredOutputLocation: wish }: Readonly<Record<string, unknown>>,
+  { states }: Compiled,
+) {
   if (typeof wish !== 'object' || wish === null || states.length === 0) return {};
   const own = Object.fromEntries(states.map(({ output }) => [output, 'gpu-buffer']));
   return { preferredOutputLocation: { ...own, ...wish } };

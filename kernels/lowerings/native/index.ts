@@ -3,9 +3,10 @@
  * in place. Where nothing is to be done to the attention the operator of the graph runs, bit for bit. The same graph runs on every
  * other runtime, by the operator's body.
  */
+import { AttuneError } from '../../../errors.ts';
 import { DataType } from '../../../onnx/index.ts';
 import type { Site } from '../../../sites/site.ts';
-import type { Edit as KernelEdit } from '../../edits/edit.ts';
+import type { NativeForm } from '../../edits/edit.ts';
 import type { Edit, ExpandEdit } from '../../plan.ts';
 import { ATTENTION_MASK, tellsLengths, withInput } from '../../site/bias.ts';
 import { type Expansion, expandFused, expansionAt } from '../at-site.ts';
@@ -32,11 +33,15 @@ export const native: Lowering = {
     // The graph's own operator runs where no bias does anything: it is not given one.
     const anchor = front ? withInput(edited.anchor, site.biasInput!, front.own) : edited.anchor;
     const expansion = expansionAt(context, site, [...own, ...gate], anchor);
-    const form = nativeForm(expansion.edits, new Set(Object.keys(expansion.values)));
+    const form = nativeForm(site, expansion);
     const plain = { ...edited, anchor };
-    const operands = { ...operandsOfNode(anchor), ...operandsBeside(expansion, context, work, anchor.inputs) };
+    const operands = {
+      ...operandsOfNode(anchor),
+      ...operandsBeside(expansion, context, work, anchor.inputs),
+    };
     const values = Object.entries(form?.inputs ?? {}).map(([input, name]) => [input, expansion.values[name]]);
-    const lowered = expandFused(plain, { ...expansion, row: undefined }, work.tapped, (states) => {
+    const whole = { ...expansion, idle: anchor, row: undefined };
+    const lowered = expandFused(edited, whole, work.tapped, (states) => {
       const past = form?.state && { state: states[0]!.input };
       const all = { ...operands, ...Object.fromEntries(values), ...past };
       return callOperator({ site: plain, expansion, operands: all, form, states });
@@ -73,7 +78,8 @@ function whyNotHere(site: Site, target: Target): string | undefined {
   if (!pastK || !pastV || !total) return 'needs a cache among the inputs of the operator';
   if (!anchor.outputs[1] || !anchor.outputs[2] || anchor.outputs[3]) return 'needs the usual outputs';
   if (site.causal !== true) return 'is for causal attention';
-  if (!tellsLengths(target.graph, site)) return 'cannot tell the lengths of a call from the inputs of the graph';
+  if (!tellsLengths(target.graph, site))
+    return 'cannot tell the lengths of a call from the inputs of the graph';
   const mask = target.graph.inputs.find(({ name }) => name === ATTENTION_MASK);
   if (mask?.elemType !== DataType.INT64) return 'needs an attention mask of int64';
   return site.lacks?.probabilities ?? tooOld(target);
@@ -90,7 +96,17 @@ function whyNotEdited(edits: readonly Edit[]): string | undefined {
   return undefined;
 }
 
-function nativeForm(edits: readonly KernelEdit[], given: ReadonlySet<string>) {
+/** @throws AttuneError LOWERING_LACKS_EDIT for an edit that is given what the operator would find */
+function nativeForm(site: Site, { edits, values }: Expansion): NativeForm | undefined {
   const [edit] = edits;
-  return edit?.row.native?.(edit.options, given);
+  if (!edit) return undefined;
+  const form = edit.row.native?.(edit.options, new Set(Object.keys(values)));
+  if (form && Object.values(form.inputs).every((name) => name in values || name === `past_${form.state}`)) {
+    return form;
+  }
+  throw new AttuneError('LOWERING_LACKS_EDIT', {
+    at: site.anchor.name || site.anchor.opType,
+    found: `edit '${edit.row.kind}' with values of its own`,
+    expected: 'one whose parameters the native operator has',
+  });
 }

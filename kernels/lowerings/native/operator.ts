@@ -105,7 +105,9 @@ function attributesOf({ site, form }: NativeCall) {
 /** All that the body depends on is in the name, so that sites which are alike share it. */
 function nameOf({ site, expansion, operands }: NativeCall): string {
   const { numHeads, kvHeads, headDim, scale, softcap, window, rotary } = site;
-  const edits = expansion.edits.map(({ row, options }: Edit) => [row.kind, ...Object.values(options)].join('_'));
+  const edits = expansion.edits.map(({ row, options }: Edit) =>
+    [row.kind, ...Object.values(options)].join('_'),
+  );
   const parts = [
     OPERATOR,
     `h${numHeads}k${kvHeads}d${headDim}`,
@@ -169,7 +171,10 @@ function functionOf(call: NativeCall): {
     attributes: Object.keys(attributesOf(call)),
     attributeDefaults: [],
     nodes: emit.nodes,
-    opsetImports: Object.entries(opsetsFor(expansion.opset)).map(([domain, version]) => ({ domain, version })),
+    opsetImports: Object.entries(opsetsFor(expansion.opset)).map(([domain, version]) => ({
+      domain,
+      version,
+    })),
     docString: 'Attention with edits, written out for runtimes that have no kernel of this name.',
   };
   return { definition, nested: emit.functions };

@@ -56,6 +56,19 @@ pub fn total(mut lanes: [f32; WIDTH]) -> f32 {
     lanes[0]
 }
 
+#[inline(always)]
+pub fn sum(values: &[f32]) -> f32 {
+    let mut lanes = [0f32; WIDTH];
+    let chunks = values.chunks_exact(WIDTH);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for lane in 0..WIDTH {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    total(lanes) + rest.iter().sum::<f32>()
+}
+
 /// Σ a·b
 #[inline(always)]
 pub fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
@@ -72,7 +85,6 @@ pub fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The largest, or `least` where all are below it.
-#[inline(always)]
 pub fn highest(values: &[f32], least: f32) -> f32 {
     let mut lanes = [least; WIDTH];
     let chunks = values.chunks_exact(WIDTH);

@@ -15,6 +15,8 @@ mod rotary;
 mod softmax;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
 pub use attention::{attend, Attention, Bias, Outputs, Parallel, Past, Projected, Serial};
 pub use calibration::{Calibration, Statistics, Table};

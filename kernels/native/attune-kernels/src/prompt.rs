@@ -2,14 +2,10 @@
 //! grows with T alone and edits may look at a row as they like.
 use crate::attention::{Attention, Places};
 use crate::calibration::{Seen, Statistics};
-use crate::product::{turn, Shape};
+use crate::product::Shape;
 use crate::softmax::Divisor;
 use std::ops::Range;
 
-/// Keys that are turned to columns at a time.
-const COLUMNS: usize = 64;
-/// From as many rows on keys are turned; fewer are multiplied as they lie.
-const TURNS: usize = 16;
 /// Part of all keys beyond which sinks one by one gain little over a whole row.
 const FEW: usize = 4;
 /// Weight outside of sinks below which a difference would be mostly rounding.
@@ -21,8 +17,6 @@ pub(crate) struct Scratch {
     q: Vec<f32>,
     /// [rows·heads, T]
     scores: Vec<f32>,
-    /// [D, COLUMNS]
-    keys: Vec<f32>,
     /// [rows·heads, D]
     z: Vec<f32>,
     divisors: Vec<Divisor>,
@@ -37,7 +31,6 @@ impl Scratch {
         Self {
             q: vec![0.0; all * size],
             scores: vec![0.0; all * problem.total],
-            keys: vec![0.0; if all >= TURNS { size * COLUMNS } else { 0 }],
             z: vec![0.0; all * size],
             divisors: vec![],
             marks: vec![0.0; marks],
@@ -84,16 +77,7 @@ impl Block<'_> {
             }
         }
         let k = self.cache(&self.places.k, keys.clone());
-        if count < TURNS {
-            (self.places.loops.scores)(count, size, &scratch.q, k, &mut scratch.scores, wide);
-        } else {
-            for start in (0..wide).step_by(COLUMNS) {
-                let columns = COLUMNS.min(wide - start);
-                turn(&k[start * size..(start + columns) * size], size, &mut scratch.keys, COLUMNS);
-                let shape = Shape { rows: count, inner: size, columns, a: size, b: COLUMNS, c: wide };
-                (self.places.loops.multiply)(shape, &scratch.q, &scratch.keys, &mut scratch.scores[start..], false);
-            }
-        }
+        (self.places.loops.scores)(count, size, &scratch.q, k, &mut scratch.scores, wide);
         scratch.divisors.clear();
         for (at, (s, h)) in rows.clone().flat_map(|s| heads.clone().map(move |h| (s, h))).enumerate() {
             let own = &mut scratch.scores[at * wide..(at + 1) * wide];

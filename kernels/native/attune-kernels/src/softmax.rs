@@ -2,7 +2,7 @@
 use crate::attention::Attention;
 use crate::exponential::exp;
 use crate::loops::Loops;
-use crate::lanes::{highest, total, WIDTH};
+use crate::lanes::sum;
 use std::ops::Range;
 
 /// What a row divides by: Σ e^(s − m) over its keys, and e^(sink − m).
@@ -57,7 +57,7 @@ impl Attention<'_> {
             }
         }
         let sink = self.head_sink.map(|sinks| sinks[h]);
-        let most = highest(scores, sink.unwrap_or(f32::NEG_INFINITY));
+        let most = (loops.highest)(scores, sink.unwrap_or(f32::NEG_INFINITY));
         if most == f32::NEG_INFINITY {
             scores.fill(0.0);
             return Divisor { highest: 0.0, mass: 0.0, sink: 0.0 };
@@ -69,21 +69,9 @@ impl Attention<'_> {
 }
 
 /// s to e^(s − m). @returns their sum
-#[inline(always)]
-pub fn raise<const FUSED: bool>(scores: &mut [f32], most: f32) -> f32 {
-    let mut lanes = [0f32; WIDTH];
-    let mut chunks = scores.chunks_exact_mut(WIDTH);
-    for chunk in &mut chunks {
-        for lane in 0..WIDTH {
-            let weight = exp::<FUSED>(chunk[lane] - most);
-            chunk[lane] = weight;
-            lanes[lane] += weight;
-        }
+pub fn raise(scores: &mut [f32], most: f32) -> f32 {
+    for score in scores.iter_mut() {
+        *score = exp::<false>(*score - most);
     }
-    let mut rest = 0.0;
-    for score in chunks.into_remainder() {
-        *score = exp::<FUSED>(*score - most);
-        rest += *score;
-    }
-    total(lanes) + rest
+    sum(scores)
 }

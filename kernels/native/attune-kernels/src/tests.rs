@@ -146,6 +146,31 @@ fn random_shapes_are_the_definition_on_any_processor() {
     }
 }
 
+/// `cargo test --release -- --ignored --nocapture speed`
+#[test]
+#[ignore]
+fn speed() {
+    let numbers: Vec<f32> = Random(1).values(1 << 22);
+    for (rows, total) in [(1usize, 1024usize), (1, 4000), (512, 512)] {
+        let part = |heads: usize| Projected { values: &numbers[..rows * heads * 64], width: heads * 64, from: 0 };
+        let (size, heads, kv_heads) = (64, 14, 2);
+        let problem = Attention { heads, kv_heads, size, rows, total, q: part(14), k: part(2), v: part(2), ..fine(&numbers) };
+        let (mut z, mut k, mut v) =
+            (vec![0f32; rows * heads * size], numbers[..kv_heads * total * size].to_vec(), numbers[..kv_heads * total * size].to_vec());
+        for &level in Level::available() {
+            let times = (0..20).map(|_| {
+                let begin = std::time::Instant::now();
+                let mut out = Outputs { z: &mut z, k: &mut k, v: &mut v, capacity: total, state: None };
+                attend(&problem, &mut out, &Serial, level).unwrap();
+                begin.elapsed().as_secs_f64()
+            });
+            let best = times.fold(f64::MAX, f64::min);
+            let flops = 4.0 * (heads * size * rows * total) as f64 / if rows > 1 { 2.0 } else { 1.0 };
+            println!("{rows} x {total} {level:?}: {:.3} ms, {:.1} GFLOP/s", best * 1e3, flops / best / 1e9);
+        }
+    }
+}
+
 fn fine<'a>(numbers: &'a [f32]) -> Attention<'a> {
     let part = |heads: usize| Projected { values: &numbers[..2 * heads * 4], width: heads * 4, from: 0 };
     Attention {

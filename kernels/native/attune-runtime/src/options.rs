@@ -25,7 +25,7 @@ pub struct SessionSettings {
     /// Configuration entries: key, value.
     pub entries: Vec<Vec<String>>,
     /// Functions of the graph that a kernel stands for.
-    pub operators: Vec<String>,
+    pub operators: Option<Vec<String>>,
 }
 
 #[napi(object, object_to_js = false)]

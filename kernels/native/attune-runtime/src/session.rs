@@ -96,7 +96,7 @@ impl Opening {
         let options = SessionOptions::new(library, settings)?;
         let own = settings.intra_op_num_threads.and_then(|count| usize::try_from(count).ok());
         let threads = own.filter(|&count| count > 0).unwrap_or_else(|| available_parallelism().map_or(1, |count| count.get()));
-        let operators = Operators::register(library, &settings.operators, threads, options.raw)?;
+        let operators = Operators::register(library, settings.operators.as_deref().unwrap_or_default(), threads, options.raw)?;
         let mut raw = null_mut();
         let status = match model {
             Either::A(path) => {

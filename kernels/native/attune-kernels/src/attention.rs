@@ -119,7 +119,12 @@ struct Task {
     rows: Range<usize>,
 }
 
-pub fn attend(problem: &Attention, out: &mut Outputs, parallel: &dyn Parallel, level: Level) -> Result<(), Misfit> {
+pub fn attend(
+    problem: &Attention,
+    out: &mut Outputs,
+    parallel: &dyn Parallel,
+    level: Level,
+) -> Result<(), Misfit> {
     check(problem, out)?;
     let places = Places {
         z: Cells::new(out.z),
@@ -146,7 +151,14 @@ fn work(problem: &Attention, places: &Places, task: &Task) {
     let mut scratch = Scratch::new(problem, task.heads.len(), step);
     let finds = problem.calibration.is_some_and(|calibration| calibration.finds());
     let blocks = || task.rows.clone().step_by(step).map(|from| from..(from + step).min(task.rows.end));
-    let block = |rows: Range<usize>| Block { problem, places, b: task.b, kv: task.kv, heads: task.heads.clone(), rows };
+    let block = |rows: Range<usize>| Block {
+        problem,
+        places,
+        b: task.b,
+        kv: task.kv,
+        heads: task.heads.clone(),
+        rows,
+    };
     if !finds {
         for rows in blocks() {
             block(rows).plain(&mut scratch);
@@ -190,7 +202,8 @@ impl Attention<'_> {
         let by_rows = !finds && self.calibration.is_none();
         let step = if by_rows { self.block_rows(shared) } else { self.rows };
         let blocks = self.rows.div_ceil(step);
-        let balanced = |parts: &usize| (pairs * blocks * parts) % threads == 0 || pairs * blocks * parts >= 4 * threads;
+        let balanced =
+            |parts: &usize| (pairs * blocks * parts) % threads == 0 || pairs * blocks * parts >= 4 * threads;
         let parts = if threads < 2 { 1 } else { (1..=shared).find(balanced).unwrap_or(shared) };
         let mut tasks = Vec::with_capacity(pairs * parts * blocks);
         for pair in 0..pairs {

@@ -64,7 +64,10 @@ impl Calibration<'_> {
         if self.first.len() != 1 && self.first.len() != batch {
             return Err(Misfit("first"));
         }
-        if self.state_keys > total || Some(self.state.len()) != [batch, heads].iter().try_fold(self.state_keys, |all, &dim| all.checked_mul(dim)) {
+        if self.state_keys > total
+            || Some(self.state.len())
+                != [batch, heads].iter().try_fold(self.state_keys, |all, &dim| all.checked_mul(dim))
+        {
             return Err(Misfit("the state of the calibration"));
         }
         let rows = self.counts.len().checked_div(self.count_keys).unwrap_or(1);
@@ -229,4 +232,3 @@ impl Attention<'_> {
         Seen { counts, real: self.real_keys(b, 0..total) }
     }
 }
-

@@ -19,10 +19,14 @@ fn fits(condition: bool, what: &'static str) -> Result<(), Misfit> {
 
 pub fn check(problem: &Attention, out: &Outputs) -> Result<(), Misfit> {
     let Attention { batch, heads, kv_heads, size, rows, total, .. } = *problem;
-    fits(kv_heads > 0 && size > 0 && heads > 0 && heads % kv_heads == 0, "heads are no multiple of kv heads, or there are none")?;
+    fits(
+        kv_heads > 0 && size > 0 && heads > 0 && heads % kv_heads == 0,
+        "heads are no multiple of kv heads, or there are none",
+    )?;
     fits(batch > 0 && rows > 0 && rows <= total, "rows and keys")?;
     let all = batch.checked_mul(rows).ok_or(Misfit("rows and keys"))?;
-    for (part, own, what) in [(problem.q, heads, "q"), (problem.k, kv_heads, "k"), (problem.v, kv_heads, "v")] {
+    for (part, own, what) in [(problem.q, heads, "q"), (problem.k, kv_heads, "k"), (problem.v, kv_heads, "v")]
+    {
         let end = own.checked_mul(size).and_then(|own| own.checked_add(part.from)).ok_or(Misfit(what))?;
         fits(end <= part.width, what)?;
         holds(part.values, &[all, part.width], what)?;

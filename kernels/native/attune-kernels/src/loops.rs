@@ -51,14 +51,8 @@ macro_rules! loops {
 loops!(avx2, "avx2,fma");
 loops!(avx512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
 
-const PORTABLE: Loops = Loops {
-    multiply,
-    scores,
-    raise,
-    highest,
-    add_scaled: add_scaled::<false>,
-    dot: dot::<false>,
-};
+const PORTABLE: Loops =
+    Loops { multiply, scores, raise, highest, add_scaled: add_scaled::<false>, dot: dot::<false> };
 
 /// Those of a level, or of the portable one where this processor lacks it.
 pub fn of(level: Level) -> Loops {

@@ -100,7 +100,13 @@ impl Block<'_> {
         for start in (0..wide).step_by(STEP) {
             let inner = STEP.min(wide - start);
             let shape = Shape { rows: count, inner, columns: size, a: wide, b: size, c: size };
-            (self.places.loops.multiply)(shape, &scratch.scores[start..], &v[start * size..], &mut scratch.z, start > 0);
+            (self.places.loops.multiply)(
+                shape,
+                &scratch.scores[start..],
+                &v[start * size..],
+                &mut scratch.z,
+                start > 0,
+            );
         }
         for (at, (s, h)) in rows.clone().flat_map(|s| heads.clone().map(move |h| (s, h))).enumerate() {
             let mass = scratch.divisors[at].mass;
@@ -131,7 +137,13 @@ impl Block<'_> {
     }
 
     /// One row by its own sinks, or by given ones.
-    fn calibrate_row(&self, (s, h): (usize, usize), weights: &mut [f32], divisor: Divisor, marks: &mut [f32]) {
+    fn calibrate_row(
+        &self,
+        (s, h): (usize, usize),
+        weights: &mut [f32],
+        divisor: Divisor,
+        marks: &mut [f32],
+    ) {
         let Some(calibration) = self.problem.calibration else { return };
         let (b, seen) = (self.b, self.problem.sees(s));
         let beta = calibration.beta.at(b, h);
@@ -262,12 +274,7 @@ impl Block<'_> {
     }
 
     /// z' = λ (z − z_S) + κ z_S from the columns of sinks alone; where that would lose precision or time, from the whole row.
-    pub fn corrected(
-        &self,
-        scratch: &mut Scratch,
-        divisors: &[Divisor],
-        marks: &[Vec<f32>],
-    ) {
+    pub fn corrected(&self, scratch: &mut Scratch, divisors: &[Divisor], marks: &[Vec<f32>]) {
         let (problem, b) = (self.problem, self.b);
         let calibration = problem.calibration.expect("asked for");
         for (index, h) in self.heads.clone().enumerate() {

@@ -1,8 +1,8 @@
 //! From raw scores of one row to weights that are not divided yet.
 use crate::attention::Attention;
 use crate::exponential::exp;
-use crate::loops::Loops;
 use crate::lanes::sum;
+use crate::loops::Loops;
 use std::ops::Range;
 
 /// What a row divides by: Σ e^(s − m) over its keys, and e^(sink − m).

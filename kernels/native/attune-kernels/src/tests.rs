@@ -44,7 +44,11 @@ fn reference(p: &Attention, k: &[f32], v: &[f32], capacity: usize) -> Vec<f64> {
                 f64::from(bias.values[row * p.total + t])
             });
             let hidden = p.keys.is_some_and(|keys| keys[b * p.total + t] == 0);
-            if hidden { f64::NEG_INFINITY } else { capped + added }
+            if hidden {
+                f64::NEG_INFINITY
+            } else {
+                capped + added
+            }
         };
         let scores: Vec<f64> = (from..past + s + 1).map(score).collect();
         let sink = p.head_sink.map(|sinks| f64::from(sinks[h]));
@@ -99,13 +103,15 @@ fn random_shapes_are_the_definition_on_any_processor() {
         let pairs = 1 + random.below(size / 2);
         let (cos, sin) = (random.values((total + 3) * pairs), random.values((total + 3) * pairs));
         let positions: Vec<i64> = (0..batch * rows).map(|_| random.below(total + 3) as i64).collect();
-        let rotary = Rotary { cos: &cos, sin: &sin, pairs, positions: &positions, interleaved: random.below(2) == 0 };
+        let rotary =
+            Rotary { cos: &cos, sin: &sin, pairs, positions: &positions, interleaved: random.below(2) == 0 };
         let lead = [[1, batch][random.below(2)], [1, heads][random.below(2)], [1, rows][random.below(2)]];
         let values = random.values(lead.iter().product::<usize>() * total);
         let bias = Bias { values: &values, batch: lead[0], heads: lead[1], rows: lead[2] };
         let sinks = random.values(heads);
         let padding = random.below(total);
-        let keys: Vec<i64> = (0..batch * total).map(|i| i64::from(i / total > 0 || i % total >= padding)).collect();
+        let keys: Vec<i64> =
+            (0..batch * total).map(|i| i64::from(i / total > 0 || i % total >= padding)).collect();
         let problem = Attention {
             batch,
             heads,
@@ -152,11 +158,25 @@ fn random_shapes_are_the_definition_on_any_processor() {
 fn speed() {
     let numbers: Vec<f32> = Random(1).values(1 << 22);
     for (rows, total) in [(1usize, 1024usize), (1, 4000), (512, 512)] {
-        let part = |heads: usize| Projected { values: &numbers[..rows * heads * 64], width: heads * 64, from: 0 };
+        let part =
+            |heads: usize| Projected { values: &numbers[..rows * heads * 64], width: heads * 64, from: 0 };
         let (size, heads, kv_heads) = (64, 14, 2);
-        let problem = Attention { heads, kv_heads, size, rows, total, q: part(14), k: part(2), v: part(2), ..fine(&numbers) };
-        let (mut z, mut k, mut v) =
-            (vec![0f32; rows * heads * size], numbers[..kv_heads * total * size].to_vec(), numbers[..kv_heads * total * size].to_vec());
+        let problem = Attention {
+            heads,
+            kv_heads,
+            size,
+            rows,
+            total,
+            q: part(14),
+            k: part(2),
+            v: part(2),
+            ..fine(&numbers)
+        };
+        let (mut z, mut k, mut v) = (
+            vec![0f32; rows * heads * size],
+            numbers[..kv_heads * total * size].to_vec(),
+            numbers[..kv_heads * total * size].to_vec(),
+        );
         for &level in Level::available() {
             let times = (0..20).map(|_| {
                 let begin = std::time::Instant::now();
@@ -207,7 +227,9 @@ fn hostile_shapes_are_refused_before_anything_is_read() {
     assert_eq!(run(&fine, 4), Ok(()));
     assert_eq!(run(&fine, 3), Err(Misfit("a present cache that is too short")));
     let bias = |length: usize, rows| Some(Bias { values: &numbers[..length], batch: 1, heads: 1, rows });
-    let rotary = |positions, pairs| Some(Rotary { cos: &numbers[..8], sin: &numbers[..8], pairs, positions, interleaved: false });
+    let rotary = |positions, pairs| {
+        Some(Rotary { cos: &numbers[..8], sin: &numbers[..8], pairs, positions, interleaved: false })
+    };
     let heads = "heads are no multiple of kv heads, or there are none";
     for (wrong, what) in [
         (Attention { kv_heads: 0, ..fine }, heads),
@@ -224,7 +246,10 @@ fn hostile_shapes_are_refused_before_anything_is_read() {
         (Attention { bias: bias(12, 3), ..fine }, "bias"),
         (Attention { head_sink: Some(&numbers[..1]), ..fine }, "head_sink"),
         (Attention { keys: Some(&[1, 1, 1]), ..fine }, "keys"),
-        (Attention { past: Some(Past { k: &numbers[..4], v: &numbers[..4], capacity: 1 }), ..fine }, "a past cache that is too short"),
+        (
+            Attention { past: Some(Past { k: &numbers[..4], v: &numbers[..4], capacity: 1 }), ..fine },
+            "a past cache that is too short",
+        ),
         (Attention { rotary: rotary(&[0, 4], 2), ..fine }, "a position beyond the rotary tables"),
         (Attention { rotary: rotary(&[0, -1], 2), ..fine }, "a position beyond the rotary tables"),
         (Attention { rotary: rotary(&[0, 1], 4), ..fine }, "rotary tables that do not fit the head size"),

@@ -45,7 +45,13 @@ macro_rules! products {
             }
 
             #[target_feature(enable = $features)]
-            unsafe fn strip<const M: usize>(shape: Shape, a: *const f32, b: *const f32, c: *mut f32, add: bool) {
+            unsafe fn strip<const M: usize>(
+                shape: Shape,
+                a: *const f32,
+                b: *const f32,
+                c: *mut f32,
+                add: bool,
+            ) {
                 let mut column = 0;
                 while column + 2 * $lanes <= shape.columns {
                     tile::<M, 2>(shape, a, b.add(column), c.add(column), add);
@@ -100,12 +106,28 @@ macro_rules! products {
 }
 
 products!(
-    avx2, "avx2,fma", __m256, 8, _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps,
+    avx2,
+    "avx2,fma",
+    __m256,
+    8,
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_add_ps,
     _mm256_fmadd_ps
 );
 products!(
-    avx512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma", __m512, 16, _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps,
-    _mm512_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps
+    avx512,
+    "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma",
+    __m512,
+    16,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_add_ps,
+    _mm512_fmadd_ps
 );
 
 /// Scores of few rows: c[m, t] = a[m]·b[t], four keys at a time as they lie in the cache. Rows of c are `apart`.
@@ -119,11 +141,23 @@ pub fn scores(rows: usize, size: usize, a: &[f32], b: &[f32], c: &mut [f32], apa
             let b = b.as_ptr().add(key * size);
             let mut row = 0;
             while row + 2 <= rows {
-                four_keys::<2>(size, a.as_ptr().add(row * size), b, c.as_mut_ptr().add(row * apart + key), apart);
+                four_keys::<2>(
+                    size,
+                    a.as_ptr().add(row * size),
+                    b,
+                    c.as_mut_ptr().add(row * apart + key),
+                    apart,
+                );
                 row += 2;
             }
             if row < rows {
-                four_keys::<1>(size, a.as_ptr().add(row * size), b, c.as_mut_ptr().add(row * apart + key), apart);
+                four_keys::<1>(
+                    size,
+                    a.as_ptr().add(row * size),
+                    b,
+                    c.as_mut_ptr().add(row * apart + key),
+                    apart,
+                );
             }
         }
     }
@@ -198,7 +232,8 @@ pub fn raise(scores: &mut [f32], most: f32) -> f32 {
             sum = _mm256_fmadd_ps(sum, r, set(coefficient));
         }
         let e_r = _mm256_add_ps(_mm256_fmadd_ps(sum, _mm256_mul_ps(r, r), r), set(1.0));
-        let two_n = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(whole, _mm256_set1_epi32(127))));
+        let two_n =
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(whole, _mm256_set1_epi32(127))));
         let seen = _mm256_cmp_ps::<_CMP_GT_OQ>(x, lowest);
         let weight = _mm256_and_ps(_mm256_mul_ps(e_r, two_n), seen);
         unsafe { _mm256_storeu_ps(chunk.as_mut_ptr(), weight) };

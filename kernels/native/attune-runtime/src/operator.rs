@@ -17,7 +17,9 @@ use ort::ONNXTensorElementDataType::{
     ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT as FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 as INT32,
     ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 as INT64,
 };
-use ort::OrtCustomOpInputOutputCharacteristic::{INPUT_OUTPUT_OPTIONAL as OPTIONAL, INPUT_OUTPUT_REQUIRED as REQUIRED};
+use ort::OrtCustomOpInputOutputCharacteristic::{
+    INPUT_OUTPUT_OPTIONAL as OPTIONAL, INPUT_OUTPUT_REQUIRED as REQUIRED,
+};
 
 type Kind = (ort::ONNXTensorElementDataType, ort::OrtCustomOpInputOutputCharacteristic);
 
@@ -166,10 +168,16 @@ unsafe extern "system" fn input_count(_: *const ort::OrtCustomOp) -> usize {
 unsafe extern "system" fn output_count(_: *const ort::OrtCustomOp) -> usize {
     OUTPUTS.len()
 }
-unsafe extern "system" fn input_type(_: *const ort::OrtCustomOp, index: usize) -> ort::ONNXTensorElementDataType {
+unsafe extern "system" fn input_type(
+    _: *const ort::OrtCustomOp,
+    index: usize,
+) -> ort::ONNXTensorElementDataType {
     INPUTS.get(index).map_or(FLOAT, |kind| kind.0)
 }
-unsafe extern "system" fn output_type(_: *const ort::OrtCustomOp, index: usize) -> ort::ONNXTensorElementDataType {
+unsafe extern "system" fn output_type(
+    _: *const ort::OrtCustomOp,
+    index: usize,
+) -> ort::ONNXTensorElementDataType {
     OUTPUTS.get(index).map_or(FLOAT, |kind| kind.0)
 }
 unsafe extern "system" fn input_kind(
@@ -224,7 +232,11 @@ unsafe extern "system" fn create(
 }
 
 impl Kernel {
-    unsafe fn read(library: &'static Library, threads: usize, info: *const ort::OrtKernelInfo) -> Outcome<Self> {
+    unsafe fn read(
+        library: &'static Library,
+        threads: usize,
+        info: *const ort::OrtKernelInfo,
+    ) -> Outcome<Self> {
         let whole = |name: &CStr| {
             let mut value = 0i64;
             library.check((library.api.KernelInfoGetAttribute_int64)(info, name.as_ptr(), &mut value))?;

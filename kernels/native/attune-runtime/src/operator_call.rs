@@ -3,7 +3,9 @@ use crate::fault::{fault, Outcome};
 use crate::library::Library;
 use crate::operator::{input, Kernel};
 use attune_kernels as kernels;
-use attune_kernels::{Attention, Bias, Calibration, Level, Outputs, Parallel, Past, Projected, Rotary, Statistics, Table};
+use attune_kernels::{
+    Attention, Bias, Calibration, Level, Outputs, Parallel, Past, Projected, Rotary, Statistics, Table,
+};
 use ort_sys as ort;
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -51,7 +53,13 @@ impl<'a> Call<'a> {
         let (api, library) = (self.library.api, self.library);
         let shape: Vec<i64> = dims.iter().map(|&dim| dim as i64).collect();
         let mut value: *mut ort::OrtValue = null_mut();
-        library.check((api.KernelContext_GetOutput)(self.context, index, shape.as_ptr(), shape.len(), &mut value))?;
+        library.check((api.KernelContext_GetOutput)(
+            self.context,
+            index,
+            shape.as_ptr(),
+            shape.len(),
+            &mut value,
+        ))?;
         if value.is_null() {
             return fault("NATIVE_OPERATOR", format!("no room for output {index}"));
         }
@@ -128,7 +136,9 @@ fn four(dims: &[usize], what: &str) -> Outcome<[usize; 4]> {
 /// Keys or values in a tensor of their own, or packed with the queries.
 fn own<'a>(tensor: &Option<Tensor<'a, f32>>, packed: Projected<'a>) -> Projected<'a> {
     match tensor {
-        Some(Tensor { values, dims }) => Projected { values, width: dims.last().copied().unwrap_or(0), from: 0 },
+        Some(Tensor { values, dims }) => {
+            Projected { values, width: dims.last().copied().unwrap_or(0), from: 0 }
+        }
         None => packed,
     }
 }
@@ -149,8 +159,10 @@ pub unsafe fn compute(kernel: &Kernel, context: *mut ort::OrtKernelContext) -> O
     let library = kernel.library;
     let call = Call { library, context, life: PhantomData };
     let q: Tensor<f32> = call.needed(input::Q)?;
-    let (own_k, own_v): (Option<Tensor<f32>>, Option<Tensor<f32>>) = (call.input(input::K)?, call.input(input::V)?);
-    let (past_k, past_v): (Tensor<f32>, Tensor<f32>) = (call.needed(input::PAST_K)?, call.needed(input::PAST_V)?);
+    let (own_k, own_v): (Option<Tensor<f32>>, Option<Tensor<f32>>) =
+        (call.input(input::K)?, call.input(input::V)?);
+    let (past_k, past_v): (Tensor<f32>, Tensor<f32>) =
+        (call.needed(input::PAST_K)?, call.needed(input::PAST_V)?);
     let total: Tensor<i32> = call.needed(input::TOTAL)?;
     let [batch, kv_heads, room, size] = four(&past_k.dims, "past keys")?;
     let [b, rows, width] = match *q.dims {
@@ -160,7 +172,10 @@ pub unsafe fn compute(kernel: &Kernel, context: *mut ort::OrtKernelContext) -> O
     let total = total.values.first().map_or(0, |&total| total.max(0) as usize);
     let heads = kernel.heads;
     if b != batch || kv_heads != kernel.kv_heads || past_v.dims != past_k.dims || total < rows {
-        return fault("NATIVE_OPERATOR", format!("queries {:?}, past keys {:?}, {total} keys", q.dims, past_k.dims));
+        return fault(
+            "NATIVE_OPERATOR",
+            format!("queries {:?}, past keys {:?}, {total} keys", q.dims, past_k.dims),
+        );
     }
     if room != total - rows && room < total {
         return fault("NATIVE_OPERATOR", format!("a past of {room} tokens for {rows} new ones of {total}"));
@@ -177,7 +192,8 @@ pub unsafe fn compute(kernel: &Kernel, context: *mut ort::OrtKernelContext) -> O
     let past = (!same_k).then_some(Past { k: past_k.values, v: past_v.values, capacity: room });
     let part = |values, width, from| Projected { values, width, from };
     let packed = |index: usize| part(q.values, width, (heads + index * kv_heads) * size);
-    let (cos, sin): (Option<Tensor<f32>>, Option<Tensor<f32>>) = (call.input(input::COS)?, call.input(input::SIN)?);
+    let (cos, sin): (Option<Tensor<f32>>, Option<Tensor<f32>>) =
+        (call.input(input::COS)?, call.input(input::SIN)?);
     let positions: Option<Tensor<i64>> = call.input(input::POSITIONS)?;
     let rotary = match (&cos, &sin, &positions) {
         (Some(cos), Some(sin), Some(positions)) => Some(Rotary {
@@ -273,8 +289,11 @@ impl<'a> Operands<'a> {
 
     fn calibration(&self) -> Calibration<'_> {
         const NONE: Table = Table { values: &[0.0], batch: 1, heads: 1 };
-        let last = |tensor: &Option<Tensor<f32>>| tensor.as_ref().and_then(|tensor| tensor.dims.last().copied()).unwrap_or(0);
-        let values = |tensor: &Option<Tensor<'a, f32>>| tensor.as_ref().map_or(&[][..], |tensor| tensor.values);
+        let last = |tensor: &Option<Tensor<f32>>| {
+            tensor.as_ref().and_then(|tensor| tensor.dims.last().copied()).unwrap_or(0)
+        };
+        let values =
+            |tensor: &Option<Tensor<'a, f32>>| tensor.as_ref().map_or(&[][..], |tensor| tensor.values);
         Calibration {
             statistics: self.statistics,
             first_detected: self.first_detected,

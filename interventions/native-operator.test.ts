@@ -26,7 +26,7 @@ describe.skipIf(!native)(`the native operator${WHY_NOT}`, () => {
   test.each(['llama-gqa', 'llama-gqa-separate', 'qwen2-gqa', 'phi3-gqa', 'gemma3-gqa'])(
     '%s',
     async (fixture) => {
-      const own = await load(fixture, { runtime: 'native' });
+      const own = await load(fixture, { runtime: 'native', kernels: { lowering: 'native' } });
       const other = await load(fixture, { runtime: 'onnxruntime' });
       try {
         const untouched = await steps(other);

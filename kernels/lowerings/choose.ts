@@ -72,8 +72,6 @@ export function chooseLowering(
     ruledOut,
   });
   if (forced !== undefined) return answer(forced, 'as asked for');
-  // A runtime that has a kernel for just this is a choice made already.
-  if (able.some(({ name }) => name === 'native')) return answer('native', 'the runtime has a kernel for it');
   if (able.length === 1) return answer(able[0]!.name, 'the only one that can');
   return best
     ? answer(best.lowering, `measured cheapest on ${ep}`)

@@ -4,6 +4,7 @@
  * costs the same whatever it attends to, and a prompt of 4,000 tokens need not be run.
  */
 import { AutoModelForCausalLM, DynamicCache, type PreTrainedModel, Tensor } from '@huggingface/transformers';
+import type { LoweringName } from '../../hooks/compile/index.ts';
 import { from_pretrained, type Intervention } from '../../hooks/model/index.ts';
 import type { RuntimeName } from '../../hooks/session/index.ts';
 import { QWEN_05B, qwenInt4Folder } from '../models/qwen-int4.ts';
@@ -33,6 +34,7 @@ export class Decoder {
     clock: Clock,
     runtime: RuntimeName,
     interventions: readonly Intervention[],
+    lowering?: LoweringName,
   ): Promise<Decoder> {
     return new Decoder(
       await from_pretrained(AutoModelForCausalLM, await qwenInt4Folder(), {
@@ -40,6 +42,7 @@ export class Decoder {
         runtime,
         session_options: sessionOptions(clock) as Record<string, unknown>,
         interventions,
+        ...(lowering && { kernels: { lowering } }),
       }),
     );
   }

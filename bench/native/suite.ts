@@ -4,7 +4,7 @@
  */
 import { AttuneError } from '../../errors.ts';
 import type { Intervention } from '../../hooks/model/index.ts';
-import { zeroTuning } from '../../interventions/index.ts';
+import { act, zeroTuning } from '../../interventions/index.ts';
 import { compare, paired, type Sample, spread } from '../paired.ts';
 import type { Case, Measurement, RunOptions, Suite } from '../suite.ts';
 import { Decoder } from './decoder.ts';
@@ -12,7 +12,13 @@ import { Decoder } from './decoder.ts';
 const VARIANTS: Readonly<Record<string, () => Intervention[]>> = {
   'nothing on': () => [],
   'one γ': () => [zeroTuning({ gamma: 1.4 })],
+  // Row by row: running sums would need the prompt that nobody wrote; they cost a vector of a key each beside.
+  'one γ, by the operator': () => [zeroTuning({ gamma: 1.4 })],
+  'ACT by row, by the operator': () => [act({ heads: 'all', statistics: 'row' })],
+  'ACT by row': () => [act({ heads: 'all', statistics: 'row' })],
 };
+/** Variants in which the native operator is asked for; the others take the lowering measured cheapest. */
+const OPERATOR = /by the operator$/;
 /** What the documentation promises of a token, as a part of transformers.js's. */
 const BOUNDS = { 128: 0.95, 1024: 0.7, 4000: 0.45 } as const;
 type Keys = keyof typeof BOUNDS;
@@ -26,7 +32,12 @@ async function decode(variant: string, keys: Keys, { clock, effort }: RunOptions
   const samples: [Sample, Sample][] = [];
   for (let load = 0; load < LOADS * effort; load++) {
     const plain = await Decoder.plain(clock);
-    const native = await Decoder.attuned(clock, 'native', VARIANTS[variant]!());
+    const native = await Decoder.attuned(
+      clock,
+      'native',
+      VARIANTS[variant]!(),
+      OPERATOR.test(variant) ? 'native' : undefined,
+    );
     try {
       await plain.fill(keys);
       await native.fill(keys);

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { isAttuneError } from '../../errors.ts';
+import { native, WHY_NOT } from '../../hooks/session/native/native.test-support.ts';
 import { EDITS, logWeights, temperature } from '../../kernels/edits/index.ts';
 import type { Problem } from '../../kernels/problem.ts';
 import { maxAbsError } from '../../kernels/reference/index.ts';
@@ -14,7 +15,10 @@ import { solveCompiled, WAYS, type Way } from './compiled.ts';
 
 const cpu = await createRunner('cpu');
 const wasm = await createRunner('wasm');
+/** The runtime with the kernel of the lowering 'native', whose body the others run. */
+const kernel = native && (await createRunner('cpu', { runtime: native }));
 afterAll(async () => {
+  await kernel?.[Symbol.asyncDispose]();
   await cpu[Symbol.asyncDispose]();
   await wasm[Symbol.asyncDispose]();
 });
@@ -27,7 +31,10 @@ const KEPT = [undefined, ...EDITS.filter(({ bias, outputs }) => bias ?? outputs)
 
 /** Problems a way can express: what its operator has, and edits of its lowering. */
 function problemsOf({ form, lowering }: Way): fc.Arbitrary<Recipe> {
-  const edits = lowering.startsWith('keep') ? KEPT : [undefined, ...EDITS.filter(({ random }) => random)];
+  const edits =
+    lowering.startsWith('keep') || lowering === 'native'
+      ? KEPT
+      : [undefined, ...EDITS.filter(({ random }) => random)];
   const padded = { edits, padding: 'any', headDims: [8, 16, 64], sites: 24 } as const;
   if (form === 'gqa') return recipes({ ...padded, softcap: true, window: true, headSink: true });
   return recipes(form === 'attention' ? { ...padded, softcap: true } : { ...padded, sites: 60 });
@@ -41,14 +48,17 @@ const refused = ({ softcap, edits = [] }: Problem): boolean =>
 const allowed = ({ softcap = 0 }: Problem): number => 1e-5 + 1e-6 * softcap;
 
 describe.each(WAYS)('$name', (way) => {
-  test('equals the reference, on cpu and wasm', { timeout: MINUTES }, async () => {
+  const without = way.lowering === 'native' ? WHY_NOT : '';
+  test(`equals the reference, on cpu and wasm${without && ` (by its body alone${without})`}`, {
+    timeout: MINUTES,
+  }, async () => {
     let compared = 0;
     await fc.assert(
       fc.asyncProperty(problemsOf(way), async (recipe) => {
         const problem = problemOf(recipe);
         fc.pre(formTakes(way.form, problem) && !refused(problem));
         const expected = solve(problem).output;
-        for (const runner of [cpu, wasm]) {
+        for (const runner of way.lowering === 'native' && kernel ? [kernel, cpu, wasm] : [cpu, wasm]) {
           const solution = await solveCompiled(runner, problem, way).catch((error: unknown) => {
             if (isAttuneError(error, 'LOWERING_UNAVAILABLE')) return undefined;
             throw error;

@@ -15,6 +15,7 @@ import { segmentsOf } from '../../kernels/edits/documents.ts';
 import { headScale, temperature } from '../../kernels/edits/index.ts';
 import { BEYOND } from '../../kernels/lowerings/blocks.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
+import { OPERATOR } from '../../kernels/lowerings/native/index.ts';
 import type { AppliedEdit, Problem, Solution } from '../../kernels/problem.ts';
 import { rePosition } from '../../kernels/reference/re-position.ts';
 import { basePositions, documentSpans, type Segments } from '../../kernels/reference/segments.ts';
@@ -44,6 +45,7 @@ export const WAYS: readonly Way[] = [
   { name: 'gqa keep-in-blocks', form: 'gqa', lowering: 'keep-in-blocks', blockRows: 2 },
   { name: 'gqa expand', form: 'gqa', lowering: 'expand', tapPattern: true },
   { name: 'gqa expand, blocks', form: 'gqa', lowering: 'expand', scoreBytes: 1 },
+  { name: 'gqa native', form: 'gqa', lowering: 'native', tapPattern: true },
   { name: 'mha keep-operator', form: 'mha', lowering: 'keep-operator' },
   { name: 'mha expand', form: 'mha', lowering: 'expand' },
   { name: 'attention keep-operator', form: 'attention', lowering: 'keep-operator' },
@@ -89,6 +91,8 @@ export async function solveCompiled(
       lowering: asked.edits.length > 0 ? way.lowering : undefined,
       blockRows: way.blockRows,
       scoreBytes: way.scoreBytes,
+      // Where the runtime has no kernel of that name its body runs.
+      operators: way.lowering === 'native' ? [OPERATOR] : undefined,
     },
   );
   const { graph, functions, opsetImports } = compiled.model;

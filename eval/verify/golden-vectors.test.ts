@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { native, WHY_NOT } from '../../hooks/session/native/native.test-support.ts';
 import { WAYS } from './compiled.ts';
 import { type VectorsReport, verifyVectors } from './golden-vectors.ts';
 
@@ -50,6 +51,13 @@ test('every golden vector passes in every way that expresses it', () => {
   const missing = new Set(notBuilt.map(({ family }) => family));
   for (const family of ['chair', 'pope', 'opera'] as const) expect(missing).toContain(family);
   for (const family of ['act', 'pine', 'var', 'vhr'] as const) expect(missing).not.toContain(family);
+});
+
+test.skipIf(!native)(`and by the kernel of the native runtime${WHY_NOT}`, async () => {
+  const report = await verifyVectors({ golden: [golden], lowerings: ['native'], runtime: native });
+  expect(failuresOf(report)).toEqual([]);
+  const own = report.cases.filter(({ lowering }) => lowering === 'gqa native');
+  expect(new Set(own.map(({ family }) => family))).toEqual(new Set(['act', 'zerotuning']));
 });
 
 test('what no code that ships computes is told apart from what is proven', () => {

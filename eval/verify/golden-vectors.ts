@@ -18,6 +18,8 @@ export interface VerifyOptions {
   readonly golden: readonly string[];
   /** Default 'cpu'. */
   readonly ep?: ExecutionProvider | undefined;
+  /** In place of the installed ONNX Runtime. */
+  readonly runtime?: object | undefined;
   /** Names of ways or of lowerings. Default: all. */
   readonly lowerings?: readonly string[] | undefined;
   /** Type of q, k, v and outputs. Default 'float32'. */
@@ -62,12 +64,12 @@ interface Setting {
  * @throws AttuneError EP_UNAVAILABLE, LOWERING_UNKNOWN, GOLDEN_NOT_FOUND and what readGolden throws
  */
 export async function verifyVectors(options: VerifyOptions): Promise<VectorsReport> {
-  const { ep = 'cpu', lowerings, precision = 'float32', others, onResult } = options;
+  const { ep = 'cpu', runtime, lowerings, precision = 'float32', others, onResult } = options;
   const ways = chosenWays(lowerings);
   const golden = (await Promise.all(options.golden.map(readGoldenFolder))).flat();
   const cases: VerifiedCase[] = [];
   const notBuilt: { family: Family; case: string }[] = [];
-  await using runner = await createRunner(ep);
+  await using runner = await createRunner(ep, { runtime });
   for (const one of golden) {
     const results = await verifyCase(one, { runner, ways, precision }, others?.(one));
     if (results.length === 0 && lowerings === undefined) notBuilt.push({ family: one.family, case: one.id });

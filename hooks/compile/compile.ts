@@ -59,6 +59,8 @@ export interface CompileOptions extends KernelOptions {
   readonly ep?: string | undefined;
   /** Version of the ONNX Runtime it is for, such as 1.21.0. Default: a new one. */
   readonly onnxruntime?: string | undefined;
+  /** Operators the runtime has a kernel for: beginnings of their names. Default: none. */
+  readonly operators?: readonly string[] | undefined;
 }
 
 /**
@@ -68,13 +70,13 @@ export interface CompileOptions extends KernelOptions {
 export function compile(
   { model, sites }: Pick<Recognition, 'model' | 'sites'>,
   plan: Plan,
-  { ep = 'cpu', onnxruntime, lowering, blockRows, scoreBytes }: CompileOptions = {},
+  { ep = 'cpu', onnxruntime, operators, lowering, blockRows, scoreBytes }: CompileOptions = {},
 ): Compiled {
   const { taps = [], knobs = [], edits = [] } = plan;
   if (taps.length + knobs.length + edits.length === 0) {
     return { model: forRuntime(model, onnxruntime), taps: [], knobs: [], states: [] };
   }
-  const traits = { ep, onnxruntime, lowering, blockRows, scoreBytes };
+  const traits = { ep, onnxruntime, operators, lowering, blockRows, scoreBytes };
   const tree = new RewriteTree(model, traits);
   const everywhere = edits.flatMap((edit) => withTwins(edit, sites));
   for (const edit of everywhere) checkCapability(edit);

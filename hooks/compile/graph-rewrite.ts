@@ -36,6 +36,8 @@ export interface ProviderTraits {
   readonly ep: string;
   /** Version of ONNX Runtime. */
   readonly onnxruntime: string | undefined;
+  /** Operators the runtime has a kernel for. */
+  readonly operators: readonly string[] | undefined;
   readonly lowering: LoweringName | undefined;
   /** Rows of a block under 'keep-in-blocks'. */
   readonly blockRows: number | undefined;
@@ -90,6 +92,7 @@ export class GraphRewrite {
     this.#context = this.#loweringContext(edits, {
       ep: provider.ep,
       onnxruntime: provider.onnxruntime,
+      operators: provider.operators,
       opset,
       graph,
     });

@@ -10,6 +10,7 @@ import {
   type Feeds,
   type HookedSession,
   isPadded,
+  kernelsOf,
   type OrtTensor,
   ortVersion,
   type PassResults,
@@ -153,7 +154,7 @@ export class LiveSession {
     if (this.#compiled?.key === graph.key) return this.#compiled.compiled;
     const { facts, runtime, session: options } = this.#options;
     const ep = executionProviderOf(runtime, options.session);
-    const target = { ep, onnxruntime: ortVersion(runtime) };
+    const target = { ep, onnxruntime: ortVersion(runtime), operators: kernelsOf(runtime) };
     const edited = compile(facts.recognition, graph.plan(facts), { ...options.kernels, ...target });
     const compiled = { ...edited, model: this.#finished(edited.model) };
     this.#compiled = { key: graph.key, compiled };

@@ -16,7 +16,7 @@ import type { Recognition } from '../../sites/site.ts';
 import { type Compiled, compile, type KernelOptions, oneOfTwins, type Plan } from '../compile/index.ts';
 import { paddingPlan } from './padding.ts';
 import { executionProviderOf } from './provider.ts';
-import { alone, isWeb, loadRuntime, ortVersion, type Runtime } from './runtime.ts';
+import { alone, isWeb, kernelsOf, loadRuntime, ortVersion, type Runtime } from './runtime.ts';
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 import { tooLarge } from './too-large.ts';
@@ -61,7 +61,8 @@ export async function createSession(
   const hasMask = file.model.graph.inputs.some(({ name }) => name === 'attention_mask');
   const { edits: correction = [] } = paddingPlan(oneOfTwins(recognition.sites), hasMask);
   const whole = options.padding ? { ...plan, edits: [...correction, ...(plan.edits ?? [])] } : plan;
-  const compiled = compile(recognition, whole, { ...options.kernels, ep, onnxruntime: ortVersion(runtime) });
+  const target = { ep, onnxruntime: ortVersion(runtime), operators: kernelsOf(runtime) };
+  const compiled = compile(recognition, whole, { ...options.kernels, ...target });
   const session = await startSession(file, compiled, { ...options, runtime });
   if (!options.padding && correction.length > 0) session.refusePadding();
   return session;
@@ -76,7 +77,7 @@ export async function startSession(
   const { runtime, host = runtime, session = {} } = options;
   const path = file.source.path;
   const reference = options.weights ? options.weights === 'reference' : path !== undefined && !isWeb(runtime);
-  const settings: Record<string, unknown> = { ...session };
+  const settings: Record<string, unknown> = { ...session, ...statesStay(session, compiled) };
   let bytes: Uint8Array;
   if (reference) {
     if (path === undefined) {
@@ -117,6 +118,16 @@ export async function startSession(
       cause,
     });
   }
+}
+
+/** What a call leaves to the next stays where its cache does. */
+function statesStay(
+  { preferredOutputLocation: wish }: Readonly<Record<string, unknown>>,
+  { states }: Compiled,
+) {
+  if (typeof wish !== 'object' || wish === null || states.length === 0) return {};
+  const own = Object.fromEntries(states.map(({ output }) => [output, 'gpu-buffer']));
+  return { preferredOutputLocation: { ...own, ...wish } };
 }
 
 /** The name under which onnxruntime-web reads the weights that stand in the .onnx file itself. */

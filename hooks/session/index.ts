@@ -19,6 +19,7 @@ export {
   type Backend,
   type Feeds,
   installedTransformers,
+  kernelsOf,
   loadRuntime,
   type OrtSession,
   type OrtTensor,

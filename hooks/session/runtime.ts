@@ -133,6 +133,11 @@ export function ortVersion(runtime: Runtime): string | undefined {
   return native?.version ?? env?.versions?.[isWeb(runtime) ? 'web' : 'node'] ?? env?.versions?.common;
 }
 
+/** Operators a runtime has a kernel for (kernels/native): beginnings of their names. */
+export function kernelsOf(runtime: Runtime): readonly string[] | undefined {
+  return (runtime as { native?: { operators?: readonly string[] } }).native?.operators;
+}
+
 /** onnxruntime-web has environment flags for wasm; onnxruntime-node lists its backends. */
 export function isWeb(runtime: Runtime): boolean {
   return runtime.backend ? runtime.backend === 'web' : !('listSupportedBackends' in runtime);

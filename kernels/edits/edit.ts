@@ -181,6 +181,15 @@ export interface Kept<O extends Options = Options> {
   readonly later: O;
 }
 
+/** How the operator of the native runtime is told of an edit (lowerings/native): its attributes and inputs. */
+export interface NativeForm {
+  readonly attributes: Readonly<Record<string, number>>;
+  /** Of the operator's inputs, by name, which knob or past_… state goes there. */
+  readonly inputs: Readonly<Record<string, string>>;
+  /** The state it gives, if any. */
+  readonly state?: string | undefined;
+}
+
 /** One edit. Forms that make no sense for it are absent. */
 export interface EditRow<O extends Options = Options> {
   readonly kind: string;
@@ -218,6 +227,9 @@ export interface EditRow<O extends Options = Options> {
   outputs?(options: O, emit: Emit, z: string, factor: (name: string) => string, layout: HeadLayout): string;
   /** Stage 'probabilities' of one decoded row; undefined where the options have no short form. */
   row?(options: O, call: RowCall): RowForm | undefined;
+
+  /** Of the native runtime's operator. @param given names of values that the plan gives */
+  native?(options: O, given: ReadonlySet<string>): NativeForm | undefined;
 
   /** The edit as a plan asks for it. */
   with(...options: Partial<O> extends O ? [options?: O] : [options: O]): Edit;

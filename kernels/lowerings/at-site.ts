@@ -106,7 +106,7 @@ export interface ExpandedPart extends Part {
 type Rows = (emit: Emit) => string;
 
 /** One way to write a site with edits. Results: those of the site, states by local name, what edits find, 'pattern'. */
-type Write = (name: string, edits: readonly KernelEdit[], values: Expansion['values']) => Part;
+export type Write = (name: string, edits: readonly KernelEdit[], values: Expansion['values']) => Part;
 
 /** What the edit finds in a first call and keeps, where the plan does not give it. */
 function keptBy({ row, options }: KernelEdit, values: Expansion['values']): Kept | undefined {
@@ -132,7 +132,7 @@ export function changesCache({ edits = [] }: Plan): boolean {
 }
 
 /** What an expansion carries from call to call. */
-function statesOfEdits(
+export function statesOfEdits(
   { edits, values, name }: Pick<Expansion, 'edits' | 'values' | 'name'>,
   H: number,
 ): State[] {
@@ -154,18 +154,24 @@ function localPast(input: string): string {
  *
  * @param site with the operator's inputs as they are after all other edits
  * @param tapPattern also give the edited pattern, as result 'pattern'; computed beside, so that z is as without it
+ * @param kernel makes z, the cache and the states in place of attention written out
  * @throws AttuneError LOWERING_LACKS_OPERATOR, LOWERING_LACKS_EDIT, EDIT_TWICE, OPSET_TOO_OLD
  */
-export function expandFused(site: Site, expansion: Expansion, tapPattern: boolean): ExpandedPart {
+export function expandFused(
+  site: Site,
+  expansion: Expansion,
+  tapPattern: boolean,
+  kernel?: (states: readonly State[]) => Part,
+): ExpandedPart {
   const { name, opset, edits } = expansion;
   checkEdits(expansion, edits);
   const states = statesOfEdits(expansion, site.numHeads);
   const rows: Rows = (emit) => rowsOf(emit, site);
   const outputs = outputsOf(site);
   const types = { ...outputs.types, ...stateTypes(states, name) };
-  const lean = writtenRow(site, expansion);
+  const lean = kernel ? undefined : writtenRow(site, expansion);
   const written = attend(site, expansion, { rowElsewhere: lean !== undefined });
-  const main = withStates(expansion, states, types, rows, written);
+  const main = kernel?.(states) ?? withStates(expansion, states, types, rows, written);
   const part = gated(expansion, types, main, () => {
     const own = Object.entries(outputs.values).map(([key, value]) => [value, `${name}.own.${key}`] as const);
     const rename = new Map(own);
@@ -246,6 +252,16 @@ function oneRow(
   return joined([start, choice], choice.results);
 }
 
+/**
+ * Attention written out at a fused site, for a graph that holds nothing else: results z, presentK, presentV and the states.
+ * @param site whose operator has the values of that graph for inputs
+ */
+export function writtenOut(site: Site, expansion: Expansion): Part {
+  const states = statesOfEdits(expansion, site.numHeads);
+  const types = { ...outputsOf(site).types, ...stateTypes(states, expansion.name) };
+  return withStates(expansion, states, types, (emit) => rowsOf(emit, site), attend(site, expansion, {}));
+}
+
 /** Values and types of what a fused operator gives. */
 function outputsOf({ anchor, elemType = DataType.FLOAT }: Site) {
   const keys = ['z', 'presentK', 'presentV'];
@@ -256,7 +272,7 @@ function outputsOf({ anchor, elemType = DataType.FLOAT }: Site) {
   };
 }
 
-function localState({ output }: State, name: string): string {
+export function localState({ output }: State, name: string): string {
   return output.slice(`${name}.present_`.length);
 }
 

@@ -12,7 +12,7 @@ import type { State } from './lowered.ts';
 import type { SharedParts } from './segments/shared-parts.ts';
 
 /** Ways of computing every call of a site. */
-export const LOWERINGS = ['keep-operator', 'keep-in-blocks', 'expand', 'at-pattern'] as const;
+export const LOWERINGS = ['keep-operator', 'keep-in-blocks', 'expand', 'at-pattern', 'native'] as const;
 export type LoweringName = (typeof LOWERINGS)[number];
 
 /** Ways that take some calls of a site, where the one chosen for it takes the rest. */
@@ -28,6 +28,8 @@ export interface Target {
   readonly graph: Graph;
   /** Version of ONNX Runtime; undefined: not known, taken for a new one. */
   readonly onnxruntime?: string | undefined;
+  /** Operators that the runtime has a kernel for: beginnings of their names. Default: none. */
+  readonly operators?: readonly string[] | undefined;
 }
 
 /** `true`, or why not: a clause that follows the name of the lowering. */

@@ -54,10 +54,14 @@ type OrtTensor = import('onnxruntime-node').Tensor;
 
 /**
  * @param threads of the cpu provider; graphs of one small site would only wait for each other. Default 1.
+ * @param runtime in place of the installed one
  * @throws AttuneError EP_UNAVAILABLE when this machine or package has no such provider
  */
-export async function createRunner(ep: ExecutionProvider, { threads = 1 } = {}): Promise<Runner> {
-  const ort = await load(ep);
+export async function createRunner(
+  ep: ExecutionProvider,
+  { threads = 1, runtime }: { threads?: number; runtime?: object | undefined } = {},
+): Promise<Runner> {
+  const ort = (runtime as Ort | undefined) ?? (await load(ep));
   const sessions = new Map<string, Promise<import('onnxruntime-node').InferenceSession>>();
   const sessionOf = async (model: RunnableGraph) => {
     const { graph, functions, opsets } = model;

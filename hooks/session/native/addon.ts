@@ -61,7 +61,7 @@ export interface NativeSessionObject {
 }
 
 export interface NativeAddon {
-  openLibrary(path: string): { version: string; api: number };
+  openLibrary(path: string): { version: string; api: number; operators?: string[] };
   createSession(library: string, model: string | Uint8Array, settings: object): Promise<NativeSessionObject>;
   readonly RunControl: new (library: string, settings: object) => NativeControl;
   readonly Handle: new (...never: never[]) => NativeHandle;
@@ -76,6 +76,8 @@ export interface LoadedAddon {
   readonly library: string;
   /** ONNX Runtime's version. */
   readonly version: string;
+  /** Operators it has a kernel for: beginnings of their names. */
+  readonly operators: readonly string[];
 }
 
 export interface AddonPaths {
@@ -119,7 +121,8 @@ export async function loadAddon(paths: AddonPaths = {}): Promise<LoadedAddon> {
   }
   const library = paths.library ?? (await libraryPath());
   try {
-    return { addon, path, library, version: addon.openLibrary(library).version };
+    const { version, operators = [] } = addon.openLibrary(library);
+    return { addon, path, library, version, operators };
   } catch (cause) {
     throw nativeError(cause, {
       at: library,

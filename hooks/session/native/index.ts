@@ -18,7 +18,7 @@ export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeR
   const node = (await loadRuntime('node')) as Runtime & { env?: { logLevel?: string } };
   const { Tensor } = node;
   const loaded = await loadAddon(paths);
-  const { path, library, version } = loaded;
+  const { path, library, version, operators } = loaded;
   const runtime: NativeRuntime = {
     InferenceSession: {
       create: (model, options) => {
@@ -27,7 +27,7 @@ export async function loadNativeRuntime(paths: AddonPaths = {}): Promise<NativeR
       },
     },
     Tensor,
-    native: { path, library, version },
+    native: { path, library, version, operators },
     listSupportedBackends: () => [{ name: 'cpu', bundled: true }],
   };
   return runtime;

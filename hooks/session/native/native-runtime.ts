@@ -7,8 +7,8 @@ export interface NativeRuntime extends Runtime {
   readonly InferenceSession: {
     create(model: string | Uint8Array, options?: object): Promise<NativeSession>;
   };
-  /** What is in force: paths of addon and library, ONNX Runtime's version. */
-  readonly native: Pick<LoadedAddon, 'path' | 'library' | 'version'>;
+  /** What is in force: paths of addon and library, ONNX Runtime's version, operators with a kernel. */
+  readonly native: Pick<LoadedAddon, 'path' | 'library' | 'version' | 'operators'>;
   listSupportedBackends(): { name: string; bundled: boolean }[];
 }
 

@@ -4,6 +4,7 @@
  * WebGPU) stay in native memory; caches of GroupQueryAttention among them grow in place.
  */
 import { AttuneError } from '../../../errors.ts';
+import { DOMAIN } from '../../../onnx/emitter.ts';
 import { openModel } from '../../../onnx/index.ts';
 import type { Feeds, OrtSession, OrtTensor, Runtime, ValueMetadata } from '../runtime.ts';
 import {
@@ -66,20 +67,23 @@ export class NativeSession implements OrtSession {
     options: Options = {},
   ): Promise<NativeSession> {
     const settings = sessionSettings(options);
+    const read = await factsOf(model, loaded.operators);
     let inner: NativeSessionObject;
     try {
-      inner = await loaded.addon.createSession(loaded.library, model, settings);
+      inner = await loaded.addon.createSession(loaded.library, model, {
+        ...settings,
+        operators: read.operators,
+      });
     } catch (cause) {
       throw nativeError(cause, { code: 'SESSION_FAILED', hint: SAID });
     }
     const kept = new Set(inner.outputs.map(({ name }) => name).filter((name) => stays(name, options)));
-    const caches = kept.size === 0 ? [] : await cachesOf(model);
     return new NativeSession(
       inner,
       loaded,
       runtime,
       kept,
-      caches.filter(({ present }) => kept.has(present)),
+      kept.size === 0 ? [] : read.caches.filter(({ present }) => kept.has(present)),
     );
   }
 
@@ -218,10 +222,20 @@ function stays(name: string, { preferredOutputLocation: wish }: Options): boolea
   return location === 'gpu-buffer';
 }
 
-async function cachesOf(model: string | Uint8Array): Promise<SharedCache[]> {
-  const file = await openModel(model);
+/**
+ * What is told by the graph: functions that the addon has a kernel for, and caches that may be shared. What cannot be read is
+ * ONNX Runtime's to refuse, in its own words.
+ */
+async function factsOf(
+  model: string | Uint8Array,
+  known: readonly string[],
+): Promise<{ readonly operators: readonly string[]; readonly caches: readonly SharedCache[] }> {
+  const file = await openModel(model).catch(() => undefined);
+  if (!file) return { operators: [], caches: [] };
   try {
-    return sharedCaches(file.model);
+    const own = file.model.functions.filter(({ domain }) => domain === DOMAIN).map(({ name }) => name);
+    const operators = own.filter((name) => known.some((begins) => name.startsWith(`${begins}_`)));
+    return { operators, caches: sharedCaches(file.model, operators) };
   } finally {
     file.close();
   }

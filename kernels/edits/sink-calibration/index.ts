@@ -9,7 +9,7 @@
  */
 import type { Emit } from '../../../onnx/emitter.ts';
 import { addRunning } from '../../lowerings/functions/columns.ts';
-import { type Call, defineEdit, type EditKnob, type Found } from '../edit.ts';
+import { type Call, defineEdit, type EditKnob, type Found, type NativeForm } from '../edit.ts';
 import * as detect from './detect.ts';
 import type { Calibration, Statistics } from './options.ts';
 import { calibrateRow, pastCounts } from './row.ts';
@@ -101,7 +101,28 @@ export const sinkCalibration = defineEdit<Calibration>({
   },
   correct: (_options, emit, call, { values }) => correction(emit, values.sinks!, call.value('beta')),
   row: calibrateRow,
+  native: nativeForm,
 });
+
+/** What the native operator calls the ways of finding sinks. */
+const NATIVE_STATISTICS = { running: 1, frozen: 2, row: 3 } as const;
+
+function nativeForm({ stats, exclude }: Calibration, given: ReadonlySet<string>): NativeForm | undefined {
+  if (stats === 'chunk' || given.has('sinks')) return undefined;
+  const state = { running: 'column_sum', frozen: 'sinks', row: undefined }[stats];
+  return {
+    attributes: {
+      statistics: NATIVE_STATISTICS[stats],
+      first_detected: Number(exclude === 'first_detected'),
+    },
+    inputs: {
+      ...Object.fromEntries(['beta', 'tau', 'alpha', 'first'].map((name) => [name, name])),
+      ...(state && { state: `past_${state}` }),
+      ...(stats === 'running' && { counts: 'past_column_count' }),
+    },
+    state,
+  };
+}
 
 /** Sinks from the statistics of all rows. */
 function findSinks({ stats, exclude }: Calibration, emit: Emit, call: Call, columnSums: string): Found {

@@ -6,6 +6,8 @@ mod buffer;
 mod fault;
 mod handle;
 mod library;
+mod operator;
+mod operator_call;
 mod options;
 mod ports;
 mod run;

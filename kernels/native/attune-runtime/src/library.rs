@@ -111,11 +111,14 @@ pub struct LibraryFacts {
     pub version: String,
     /// Version of the C interface that this addon asks for.
     pub api: u32,
+    /// Beginnings of the names of operators it has a kernel for.
+    pub operators: Vec<String>,
 }
 
 /// Open ONNX Runtime at a path.
 #[napi_derive::napi(catch_unwind)]
 pub fn open_library(path: String) -> napi::Result<LibraryFacts> {
     let library = Library::open(&path)?;
-    Ok(LibraryFacts { version: library.version.clone(), api: ort::ORT_API_VERSION })
+    let operators = crate::operator::NAMES.iter().map(|name| name.to_string()).collect();
+    Ok(LibraryFacts { version: library.version.clone(), api: ort::ORT_API_VERSION, operators })
 }

@@ -24,6 +24,8 @@ pub struct SessionSettings {
     pub free_dimension_overrides: Vec<Override>,
     /// Configuration entries: key, value.
     pub entries: Vec<Vec<String>>,
+    /// Functions of the graph that a kernel stands for.
+    pub operators: Option<Vec<String>>,
 }
 
 #[napi(object, object_to_js = false)]

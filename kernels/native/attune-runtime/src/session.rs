@@ -2,6 +2,7 @@
 use crate::accounts::Accounts;
 use crate::fault::{fault, guarded, Outcome};
 use crate::library::{os_string, Library};
+use crate::operator::Operators;
 use crate::options::{SessionOptions, SessionSettings};
 use crate::ports::{inputs, outputs, Port, PortFacts};
 use napi::bindgen_prelude::{AsyncTask, Either, Uint8Array};
@@ -10,6 +11,7 @@ use napi_derive::napi;
 use ort_sys as ort;
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
 
 /// What runs hold on to: a session that is released while it runs goes when the last run ends.
 pub struct Live {
@@ -17,6 +19,8 @@ pub struct Live {
     pub raw: *mut ort::OrtSession,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// After the session, which calls them.
+    _operators: Option<Operators>,
 }
 
 // ONNX Runtime's sessions may run on several threads at once.
@@ -90,6 +94,9 @@ impl Opening {
     fn open(&self) -> Outcome<Live> {
         let Self { library, model, settings } = self;
         let options = SessionOptions::new(library, settings)?;
+        let own = settings.intra_op_num_threads.and_then(|count| usize::try_from(count).ok());
+        let threads = own.filter(|&count| count > 0).unwrap_or_else(|| available_parallelism().map_or(1, |count| count.get()));
+        let operators = Operators::register(library, settings.operators.as_deref().unwrap_or_default(), threads, options.raw)?;
         let mut raw = null_mut();
         let status = match model {
             Either::A(path) => {
@@ -103,7 +110,7 @@ impl Opening {
         };
         library.check(status)?;
         // From here on the session frees itself.
-        let mut live = Live { library, raw, inputs: vec![], outputs: vec![] };
+        let mut live = Live { library, raw, inputs: vec![], outputs: vec![], _operators: operators };
         live.inputs = inputs(library, raw)?;
         live.outputs = outputs(library, raw)?;
         Ok(live)

@@ -20,6 +20,7 @@ import { alone, isWeb, loadRuntime, ortVersion, type Runtime } from './runtime.t
 import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 
+/** How a bare session is made. */
 export interface SessionOptions {
   /** Default: onnxruntime-node in Node, onnxruntime-web elsewhere. */
   readonly runtime?: Runtime;
@@ -45,6 +46,10 @@ export interface SessionOptions {
 }
 
 /**
+ * Compiles a plan into an opened model and makes a session of it. Models that `attune()` loads have theirs already.
+ *
+ * @example await using session = await createSession(file, recognise(file.model, { source: file.source }), { taps });
+ *
  * @param recognition what `recognise` found in the file
  * @throws AttuneError EXTERNAL_DATA_MISSING, SESSION_FAILED with ONNX Runtime's words, and those of compile; its runs
  *   PADDING_UNCORRECTED

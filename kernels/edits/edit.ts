@@ -23,7 +23,9 @@ export type Options = Readonly<Record<string, string | undefined>>;
 
 /** An edit as a plan asks for it. */
 export interface Edit {
+  /** What is done. */
   readonly row: EditRow;
+  /** How, where that changes the graph. */
   readonly options: Options;
 }
 
@@ -35,18 +37,23 @@ export type Axis = 'B' | 'H' | 'H|1' | 'T|1' | 'k' | 'k+1';
 
 /** A parameter: an input of the graph. */
 export interface EditKnob {
+  /** Local name. */
   readonly name: string;
+  /** Its axes. */
   readonly axes: readonly Axis[];
   /** Everywhere, and the site computes what it did before. */
   readonly neutral: number;
   /** Default 'float32'. */
   readonly type?: 'float32' | 'int64';
+  /** What it means, in a sentence. */
   readonly doc: string;
 }
 
 /** What a call leaves to the next, float32 [B, heads, P], P being 0 at the start of a sequence and S more after each call. */
 export interface EditState {
+  /** Local name. */
   readonly name: string;
+  /** One for each query head, or one for all. */
   readonly heads: 'H' | 1;
 }
 

@@ -78,6 +78,7 @@ export interface LoadedAddon {
   readonly version: string;
 }
 
+/** Where the native addon and its ONNX Runtime library are. */
 export interface AddonPaths {
   /** Default: beside the crate, kernels/native/attune-<platform>-<arch>.node. */
   readonly addon?: string;

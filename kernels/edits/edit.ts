@@ -190,13 +190,21 @@ export interface Kept<O extends Options = Options> {
 
 /** One edit. Forms that make no sense for it are absent. */
 export interface EditRow<O extends Options = Options> {
+  /** Name of the edit. */
   readonly kind: string;
+  /** Where it acts. */
   readonly stage: Stage;
   /** Paper, or what it is known as. */
   readonly reference: string;
+  /** Its parameters. */
   knobs(options: O): readonly EditKnob[];
+  /** What it leaves to the next call. */
   states?(options: O): readonly EditState[];
-  /** @param given names of values that the plan gives */
+  /**
+   * What it finds by itself in the first call of a sequence and keeps for the later ones.
+   *
+   * @param given names of values that the plan gives
+   */
   kept?(options: O, given: ReadonlySet<string>): Kept<O> | undefined;
   /** States that can be told from the graph, and then are none: values by their names, past_… */
   derived?(options: O, call: RowCall): Values;
@@ -217,7 +225,11 @@ export interface EditRow<O extends Options = Options> {
   pattern?(options: O, call: Call): PatternForm;
   /** Names of what `find` gives; none where the edit needs nothing of other rows. */
   finds?(options: O): readonly string[];
-  /** @param columnSums Σ over the call's real rows of the map before any edit, [B, H, T] */
+  /**
+   * What it finds from all rows of a call before they are edited.
+   *
+   * @param columnSums Σ over the call's real rows of the map before any edit, [B, H, T]
+   */
   find?(options: O, emit: Emit, call: Call, columnSums: string): Found;
   /** An alternative to `pattern`, of outputs that are there already since `find` took all rows. */
   correct?(options: O, emit: Emit, call: Call, found: Found): Correction;
@@ -230,6 +242,11 @@ export interface EditRow<O extends Options = Options> {
   with(...options: Partial<O> extends O ? [options?: O] : [options: O]): Edit;
 }
 
+/**
+ * A row of the list of edits, with the function that asks for it in a plan.
+ *
+ * @example const edits = [sinkCalibration.with({ stats: 'row', exclude: 'initial' })];
+ */
 export function defineEdit<O extends Options = Readonly<Record<never, never>>>(
   row: Omit<EditRow<O>, 'with'>,
 ): EditRow<O> {

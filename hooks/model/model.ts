@@ -55,7 +55,7 @@ export interface AttunedModel {
    * Run `work` under interventions. It is given a view of the model to call; calls on the model itself from inside `work` count as
    * calls on that view. Several may be under way at once.
    *
-   * @example const text = await model.using([act({ heads: 'all' })], (model) => model.generate(inputs));
+   * @example await model.using([headScale({ scale: 2 })], (model) => model.generate({ ...inputs, max_new_tokens: 8 }));
    * @throws AttuneError as `use`; WORK_UNCLEAR in browsers for a call on the model itself
    */
   using<T>(interventions: GivenInterventions, work: (model: this) => Promise<T>): Promise<T>;

@@ -3,6 +3,7 @@
  * Every code has a section in docs/errors.md; a test checks that none is missing there.
  */
 
+/** What an AttuneError says beside its code. */
 export interface ErrorDetails {
   /** What was met, in the user's terms. */
   found?: string | undefined;
@@ -12,16 +13,35 @@ export interface ErrorDetails {
   at?: string | undefined;
   /** What the user can do now. */
   hint?: string | undefined;
+  /** The error that led to this one. */
   cause?: unknown;
 }
 
+/**
+ * The one error type of attune. Its message is a sentence made of the code, what was found, what was expected, where,
+ * and what to do;
+ * docs/errors.md has a section for every code.
+ *
+ * @example
+ * ```ts
+ * try { model.use([act({ heads: [[99, 0]] })]); } catch (error) {
+ *   if (isAttuneError(error, 'LAYER_OUT_OF_RANGE')) console.log(error.found, error.expected, error.hint);
+ * }
+ * ```
+ */
 export class AttuneError extends Error {
+  /** Which error it is, such as HOOK_UNKNOWN. */
   readonly code: string;
+  /** What was met, in the user's terms. */
   readonly found: string | undefined;
+  /** What would have been accepted. */
   readonly expected: string | undefined;
+  /** Where: node name, file and line, layer and head, byte offset. */
   readonly at: string | undefined;
+  /** What to do now. */
   readonly hint: string | undefined;
 
+  /** @param code - one of those in docs/errors.md */
   constructor(code: string, details: ErrorDetails = {}) {
     super(sentence(code, details), details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'AttuneError';
@@ -32,12 +52,23 @@ export class AttuneError extends Error {
     this.hint = details.hint;
   }
 
+  /** The error as plain data, for logs and for answers of a server. */
   toJSON() {
     const { code, message, found, expected, at, hint } = this;
     return { code, message, found, expected, at, hint };
   }
 }
 
+/**
+ * Whether an error is attune's, and of the given code where one is named.
+ *
+ * @example
+ * ```ts
+ * try { zeroTuning({ gamma: -1 }); } catch (error) {
+ *   if (isAttuneError(error, 'SPEC_INVALID')) console.log(error.at, error.hint);
+ * }
+ * ```
+ */
 export function isAttuneError(error: unknown, code?: string): error is AttuneError {
   return error instanceof AttuneError && (code === undefined || error.code === code);
 }

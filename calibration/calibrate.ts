@@ -12,6 +12,7 @@ import { searchZeroTuning, type ZeroTuningSearch } from './search/zerotuning.ts'
 import type { Measurement } from './sweep/measure.ts';
 import { Sweep, type SweepOptions } from './sweep/sweep.ts';
 
+/** What is searched: γ and heads of ZeroTuning, by accuracy or by entropy; or the heads of ACT. */
 export type Method =
   | {
       readonly intervention: 'zerotuning';
@@ -27,19 +28,33 @@ export type Estimate = (
   calibrated: readonly number[],
 ) => Pick<HeldOut, 'metric' | 'baseline' | 'calibrated' | 'delta' | 'tooSmall'>;
 
+/** How items are split, measured and judged. */
 export interface CalibrateOptions extends SplitOptions {
+  /** Journal, progress and batch size of the measurements. */
   readonly sweep?: SweepOptions;
   /** Absent where no item has a right answer: then only entropies are reported. */
   readonly estimate?: Estimate | undefined;
 }
 
+/** What a calibration found. */
 export interface Calibrated {
+  /** What was chosen; neutral where nothing was better than the baseline. */
   readonly interventions: readonly Intervention[];
+  /** How it was found: every setting with what it scored. */
   readonly search: SearchResult & { readonly samples: number; readonly settings: number };
+  /** What it does on items that the search has not seen. */
   readonly heldOut: HeldOut;
 }
 
 /**
+ * Searches an intervention's heads and strength on items, and estimates on held-out ones what was won.
+ *
+ * @example
+ * ```ts
+ * const method = { intervention: 'zerotuning', objective: 'accuracy' } as const;
+ * const { interventions, heldOut } = await calibrate(model.attune.facts, items, method, { seed: 0 });
+ * ```
+ *
  * @throws AttuneError CALIBRATION_TOO_FEW, CALIBRATION_UNLABELLED, and those of the search and of the sweep
  */
 export async function calibrate(

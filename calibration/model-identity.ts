@@ -20,6 +20,7 @@ export const identitySchema = z.object({
   /** How attention is written (docs/architecture.md, form) and in which number type. */
   form: z.string(),
 });
+/** What tells one model from another: digests of graph and weights, and its dimensions. */
 export type ModelIdentity = z.output<typeof identitySchema>;
 
 /** Of the decoder's first layer, where layers differ in their heads. */

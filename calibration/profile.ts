@@ -39,6 +39,7 @@ const heldOutFields = z.object({
   entropy: z.preprocess(renamed, z.object({ baseline: z.number(), calibrated: z.number() })),
 });
 export const heldOutSchema = z.preprocess(renamed, heldOutFields);
+/** What was measured on items that the search has not seen. */
 export type HeldOut = z.output<typeof heldOutSchema>;
 
 export const profileSchema = z.looseObject({
@@ -71,10 +72,20 @@ export const profileSchema = z.looseObject({
   software: z.record(z.string(), z.string()).optional(),
 });
 
+/**
+ * Interventions chosen for one model, tied to it by an identity, with what chose them: data, seed, search, held-out
+ * estimate. `attune calibrate` writes it as JSON; attune(…, { profile }) puts it in force.
+ */
 export type Profile = z.output<typeof profileSchema>;
 
 /**
- * The profile of a model and its interventions as data.
+ * The profile of a model and its interventions as data; `attune(…, { profile })` takes it, or the path of a file that holds it as JSON.
+ *
+ * @example
+ * ```ts
+ * const profile = await makeProfile(model, [zeroTuning({ gamma: 1.4, heads: [[2, 1]] })], { note: 'by hand' });
+ * console.log(JSON.stringify(profile).length);
+ * ```
  * @param model a model of attune, or what is known of one
  * @param details further fields: data, seed, search, heldOut, and whatever else should be remembered
  */
@@ -101,6 +112,10 @@ function hashOf({ hash: _, ...content }: Profile): string {
 }
 
 /**
+ * A profile, checked: from its file or from its content.
+ *
+ * @example const profile = await readProfile('copa.profile.json');
+ *
  * @param from a profile, or the path of its JSON file (Node)
  * @throws AttuneError PROFILE_INVALID naming the file and the field, PROFILE_CHANGED
  */
@@ -145,7 +160,13 @@ export async function readProfile(from: string | unknown): Promise<Profile> {
   return { ...profile, hash: hashOf(profile) };
 }
 
-/** @throws AttuneError PROFILE_OF_ANOTHER_MODEL naming what differs */
+/**
+ * Whether a profile belongs to a model.
+ *
+ * @example await checkProfile(model, profile);
+ *
+ * @throws AttuneError PROFILE_OF_ANOTHER_MODEL naming what differs
+ */
 export async function checkProfile(model: Pick<AttunedModel, 'attune'>, profile: Profile): Promise<void> {
   const { facts } = model.attune;
   const found = profile.identity ? await identify(facts) : { graph: await model.attune.fingerprint() };

@@ -17,13 +17,17 @@ import type { AttunedModel } from '../hooks/model/index.ts';
 export interface PromptStreams {
   /** [T, M] entering each layer. */
   readonly layers: readonly Float32Array[];
+  /** M, the width of the residual stream. */
   readonly width: number;
   /** 1 at picture tokens, [T]. */
   readonly picture: ArrayLike<number>;
 }
 
+/** The sink dimensions of a model, and what they were found by. */
 export interface SinkReport {
+  /** For visualRedistribution, from 0, the leading one first. */
   readonly dimensions: readonly number[];
+  /** The φ from which a token is a sink. */
   readonly tau: number;
   /** Where τ comes from. */
   readonly tauFrom: 'paper' | 'gap' | 'quantile';
@@ -39,17 +43,25 @@ export interface SinkReport {
     readonly score: number;
     readonly layers: number;
   }[];
+  /** Median score of all dimensions. */
   readonly median: number;
+  /** φ of the first token, of further text, and of pictures. */
   readonly phi: { readonly first: number; readonly text: Quantiles; readonly picture: Quantiles };
   /** Share of tokens that are sinks under τ. */
   readonly sinks: { readonly text: number; readonly picture: number };
+  /** Layers that were looked at. */
   readonly layers: readonly number[];
+  /** How many prompts. */
   readonly prompts: number;
 }
 
+/** Of φ over tokens. */
 export interface Quantiles {
+  /** Half of the tokens have less. */
   readonly median: number;
+  /** 95 % of the tokens have less. */
   readonly p95: number;
+  /** The largest. */
   readonly most: number;
 }
 
@@ -79,7 +91,17 @@ export async function promptStreams(model: AttunedModel, inputs: object): Promis
   return { layers: layers.map(({ data }) => data), width, picture };
 }
 
-/** @throws AttuneError CALIBRATION_TOO_FEW without prompts, or without any picture */
+/**
+ * Dimensions of massive activations and the threshold τ of VAR, from the streams of a few prompts with pictures.
+ *
+ * @example
+ * ```ts
+ * const { dimensions, tau } = findSinks([await promptStreams(vlm, imageInputs)]);
+ * vlm.use([visualRedistribution({ dimensions: [...dimensions], tau })]);
+ * ```
+ *
+ * @throws AttuneError CALIBRATION_TOO_FEW without prompts, or without any picture
+ */
 export function findSinks(prompts: readonly PromptStreams[]): SinkReport {
   const pictured = prompts.filter(({ picture }) => Array.from(picture).includes(1));
   if (pictured.length === 0) {

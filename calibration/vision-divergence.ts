@@ -9,8 +9,11 @@ import { AttuneError } from '../errors.ts';
 import type { AttunedModel, ContrastContext, ModelInputs, ModelTensor } from '../hooks/model/index.ts';
 import { textOnly } from '../interventions/text-only.ts';
 
+/** How much the picture moved each head, for each token that was written. */
 export interface VisionDivergence {
+  /** L, layers of the decoder. */
   readonly layers: number;
+  /** H, query heads of each. */
   readonly heads: number;
   /** VHD after the prompt and after each further token but the last: one row of [L·H] for each token that was written. */
   readonly vhd: readonly Float32Array[];
@@ -21,6 +24,13 @@ export interface VisionDivergence {
 type Callable = AttunedModel & { readonly config: { image_token_id?: number; image_token_index?: number } };
 
 /**
+ * How much a picture moves the heads, token by token, VHD_h = ‖A_h − A'_h‖: outputs of a head before W_O with the
+ * picture and without.
+ * Source: He et al., arXiv 2412.13949.
+ *
+ * @example const { tVhd } = await visionDivergence(vlm, imageInputs, answer); // one number for each token of the
+ *   answer
+ *
  * @param inputs of one row: input_ids, attention_mask, pixel_values
  * @param tokens what was written after it
  * @param k heads of a layer that count; default half of them, as many as VHR reinforces

@@ -60,7 +60,7 @@ for (const [name, interventions] of Object.entries(settings)) {
   let text = '';
   for (const [i, inputs] of prompts.entries()) {
     const options = { max_new_tokens: 48, do_sample: false, interventions };
-    const output = (await model.generate({ ...inputs, ...options })) as Tensor;
+    const output = await model.generate({ ...inputs, ...options });
     const written = (output.tolist() as bigint[][])[0]!.slice(inputs.input_ids.dims[1]);
     text = processor.tokenizer!.decode(written, { skip_special_tokens: true });
     const there = new Set<string>(kindsOf(items[i]!.scene));

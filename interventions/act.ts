@@ -14,9 +14,9 @@ import type { EditContext, ExpandEdit, Knob } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
 import { sinkCalibration } from '../kernels/edits/sink-calibration/index.ts';
 import { DataType } from '../onnx/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
-import { headSet, headTable, layerSet } from './heads.ts';
+import { type HeadSet, headSet, headTable, type LayerSet, layerSet, type PerHead } from './heads.ts';
 
 const BETA = 'attune.act.beta';
 const TAU = 'attune.act.tau';
@@ -26,7 +26,49 @@ const share = z.number().min(0).max(1);
 const statistics = ['running', 'frozen', 'row'] as const;
 const exclude = ['initial', 'first_detected'] as const;
 
-export const act = defineIntervention({
+/** Parameters of act. */
+export interface ActParameters {
+  /** β from 0 to 1: one number, β[head], or β[layer][head]; 1 leaves a head alone, exactly. Default 0.4. */
+  beta?: PerHead | undefined;
+  /** layers of the decoder: 'all', or indices from 0. Default 'all'. */
+  layers?: LayerSet | undefined;
+  /** query heads to calibrate; the paper searches them once per model. */
+  heads: HeadSet;
+  /** a sink has a mean weight above tau, or above alpha times the uniform weight. Default { alpha: 5 }. */
+  threshold?: { tau: number } | { alpha: number } | undefined;
+  /**
+   * while decoding: running, scores over all rows so far; frozen, the sinks of the first call stay; row,
+   * each row by itself. Default 'running'.
+   */
+  statistics?: 'running' | 'frozen' | 'row' | undefined;
+  /**
+   * key that is no sink: the first real one, or the first one found, as in the released code. Default
+   * 'initial'.
+   */
+  exclude?: 'initial' | 'first_detected' | undefined;
+}
+
+/**
+ * ACT, attention calibration: in the heads that are named, keys that attract too much attention on average (sinks, never the first
+ * token) keep the share β of their weight; the other keys of a row get what is freed, in proportion to what they have.
+ *
+ *     score_t = Σ_s P_st / (rows that see t)        sink: score_t > τ, or > α / (number of keys)
+ *     P'_st = β P_st on sinks,   P_st (1 + (1 − β) P_S / P_N) elsewhere
+ *
+ * P is a head's map [S, T]; P_S and P_N are a row's weight on sinks and on the rest. Sinks are found for each input, layer and head.
+ * β = 1 is neutral, bit for bit. Under 'running' and 'frozen' a prompt is not causal: docs/interventions.md.
+ * Source: Yu et al., arXiv 2406.15765; code GATECH-EIC/ACT.
+ *
+ * @example
+ * ```ts
+ * const calibrated = model.with([act({ heads: [[2, 1], [3, 0]], beta: 0.4 })]);
+ * const output = await calibrated.generate({ ...inputs, max_new_tokens: 8 });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, HEADS_MISMATCH, INTERVENTION_REFUSED; when it runs,
+ *   STATE_MISMATCH for a cache that was made without it
+ */
+export const act: InterventionFactory<ActParameters, Required<ActParameters>> = defineIntervention({
   name: 'act',
   stage: 'probabilities',
   needs: ['self-attention'],

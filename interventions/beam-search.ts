@@ -14,9 +14,35 @@ import {
   sequencesOf,
 } from '../hooks/model/decoding/index.ts';
 import type { SearchModel } from '../hooks/model/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 
-export const beamSearch = defineIntervention({
+/** Parameters of beamSearch. */
+export interface BeamSearchParameters {
+  /** sequences that are kept. Default 5. */
+  beams?: number | undefined;
+}
+
+/**
+ * Beam search as transformers has it, which transformers.js 4.3.1 does not implement: its `num_beams` takes the best token of one row.
+ *
+ *     score(sequence) = Σ log p(token | tokens before it) / length^length_penalty
+ *
+ * Acts in place of `generate`, on logits [beams, V]; the best finished sequence is returned. One prompt at a time, without sampling. With
+ * `beams: 1` it is greedy decoding.
+ * Source: transformers, GenerationMixin; the baseline that OPERA is compared with.
+ *
+ * @example
+ * ```ts
+ * const output = await model.generate({
+ *   ...inputs, max_new_tokens: 8, interventions: [beamSearch({ beams: 3 })],
+ * });
+ * ```
+ * @throws AttuneError SPEC_INVALID; when it runs, SEARCH_OPTION, SEARCH_BATCH, CACHE_LAYOUT
+ */
+export const beamSearch: InterventionFactory<
+  BeamSearchParameters,
+  Required<BeamSearchParameters>
+> = defineIntervention({
   name: 'beam-search',
   stage: 'decoding',
   needs: [],

@@ -12,7 +12,7 @@ import { AttuneError } from '../errors.ts';
 import type { Contrast, ContrastContext, ModelInputs } from '../hooks/model/index.ts';
 import type { Feeds } from '../hooks/session/index.ts';
 import { combine } from './combine.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type Filled, type InterventionFactory } from './define.ts';
 import { headAblation } from './head-ablation.ts';
 import { keptTokens, withRows } from './second-prompt.ts';
 import { markedPrompt, SPANS, type Spans, spansSchema } from './spans.ts';
@@ -50,16 +50,50 @@ const schema = z
     if (alpha !== 'entropy' && most !== undefined) issue('most', "it bounds alpha: 'entropy'");
   });
 
+/** Parameters of contrast. */
+export interface ContrastParameters {
+  /**
+   * what the second stream does not see: [start, end) of each, from the first real token; or a list of them
+   * for each row; or { find: token sequences }, everywhere they occur.
+   */
+  without?: Spans | undefined;
+  /** token ids that stand there in its place. Default []. */
+  instead?: number[] | undefined;
+  /** [layer, head] pairs that are switched off in the second stream. */
+  heads?: [layer: number, head: number][] | undefined;
+  /**
+   * α: how far scores are moved; 0 is neutral; 'entropy': by that of the first stream, in nats. Default 0.5.
+   */
+  alpha?: number | 'entropy' | undefined;
+  /** α at most, where it is the entropy. */
+  most?: number | undefined;
+  /** β: tokens less likely than this share of the likeliest one are cut off; 0 cuts none. Default 0. */
+  beta?: number | undefined;
+}
+
 /**
- * Moves next-token scores away from those of a second stream, (1 + α) l − α l': the prompt without spans, with other tokens in their
- * place, or with heads switched off. α = 0 is neutral; default 0.5. docs/decoding.md
+ * Moves next-token scores away from what the model would say without something.
  *
- * @example const { documents, ...inputs } = segmentPrompt(tokenizer, { prefix, documents: passages, suffix });
- * model.use([contrast({ without: documents, alpha: 0.5 })]);
- * @throws AttuneError SPEC_INVALID, INTERVENTION_CONFLICT; when run, SPANS_INVALID, ROWS_MISMATCH, CONTEXT_EXCEEDED,
- *   HEAD_OUT_OF_RANGE, STATE_MISMATCH
+ *     out = (1 + α) l − α l',   out = −∞ where l < max l + ln β
+ *
+ * l and l' are logits [B, V] of the prompt and of a second stream: the prompt without spans of it (context-aware decoding), with other
+ * tokens in their place (classifier-free guidance, γ = 1 + α), or with heads switched off (DeCoRe, α the entropy of l). The second stream
+ * runs beside every step. α = 0 and β = 0 are neutral.
+ * Source: Shi et al., arXiv 2305.14739; Sanchez et al., arXiv 2306.17806; Gema et al., arXiv 2410.18860.
+ *
+ * @example
+ * ```ts
+ * const { spans, ...prompt } = markedText(tokenizer, [{ mark: passages[0] }, question]);
+ * const output = await model.generate({ ...prompt, max_new_tokens: 8, interventions: [contrast({ without: spans })] });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, HEAD_OUT_OF_RANGE, INTERVENTION_CONFLICT; when it runs, SPANS_INVALID,
+ *   ROWS_MISMATCH, CONTEXT_EXCEEDED, STATE_MISMATCH
  */
-export const contrast = defineIntervention({
+export const contrast: InterventionFactory<
+  ContrastParameters,
+  Filled<ContrastParameters, 'instead' | 'alpha' | 'beta'>
+> = defineIntervention({
   name: 'contrast',
   stage: 'decoding',
   needs: ['second-pass'],

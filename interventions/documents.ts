@@ -28,6 +28,25 @@ export const documentsSchema = z.union([
 export type Documents = z.output<typeof documentsSchema>;
 type Markers = Exclude<Documents, readonly unknown[]>;
 
+/** Where documents lie, as it is written: spans for all rows, spans for each row, or the token sequences around them. */
+export type GivenDocuments =
+  | [start: number, end: number][]
+  | [start: number, end: number][][]
+  | DocumentMarkers;
+
+/** Token sequences around documents, looked for in each row of token ids. */
+export interface DocumentMarkers {
+  /** What begins a document and belongs to it: token ids, or several such sequences. */
+  begin: number[] | number[][];
+  /** Token ids that follow the last document and belong to what comes after. */
+  end: number[];
+  /** How many documents there may be. Default 10. */
+  most?: number | undefined;
+}
+
+export const DOCUMENTS =
+  '[start, end) of each document, from the first real token; or a list of them for each row; or { begin, end, most }: the tokens that begin a document and those after the last';
+
 /** Spans by row; one row stands for all. Undefined for markers. */
 export function givenSpans(documents: Documents): readonly (readonly DocumentSpan[])[] | undefined {
   if (!Array.isArray(documents)) return undefined;

@@ -8,6 +8,10 @@ import { type Intervention, type InterventionKind, variantKey } from '../hooks/m
 import { sha256 } from '../onnx/sha256.ts';
 
 /**
+ * One intervention for a batch, with a setting of its own for each row: a sweep runs as one batch of one session.
+ *
+ * @example model.use([eachRow([1, 1.2, 1.4].map((gamma) => zeroTuning({ gamma })))]); // a batch of three rows
+ *
  * @param rows one specification per row of the batch that is run, all of one kind
  * @returns an intervention whose JSON lists its rows; it belongs to a batch, not to a file of settings
  * @throws AttuneError ROWS_DIFFER; when run, ROWS_MISMATCH if the batch has another number of rows

@@ -14,11 +14,11 @@ import type { ModelFacts } from '../hooks/model/index.ts';
 import { targetShare } from '../kernels/edits/target-share.ts';
 import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type Filled, type InterventionFactory } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
-import { headSet, headTable, layerSet } from './heads.ts';
+import { type HeadSet, headSet, headTable, type LayerSet, layerSet } from './heads.ts';
 import { keyLength } from './key-length.ts';
-import { markedPrompt, SPANS, spansSchema } from './spans.ts';
+import { markedPrompt, SPANS, type Spans, spansSchema } from './spans.ts';
 
 const LOG_FACTOR = 'attune.emphasis.log_factor';
 const KEYS = 'attune.emphasis.keys';
@@ -55,16 +55,54 @@ const schema = z
 /** Whose parameter it is. */
 const METHOD_OF = { alpha: 'pasta', multiplier: 'instaboost', share: 'spotlight' } as const;
 
+/** Parameters of emphasis. */
+export interface EmphasisParameters {
+  /**
+   * [start, end) of each, from the first real token; or a list of them for each row; or { find: token
+   * sequences }, everywhere they occur.
+   */
+  spans: Spans;
+  /**
+   * pasta: less weight for the rest of the prompt; instaboost: more for the spans; spotlight: a share for
+   * them. Default 'pasta'.
+   */
+  method?: 'pasta' | 'instaboost' | 'spotlight' | undefined;
+  /** α of pasta, default 0.01; 1 is neutral. */
+  alpha?: number | undefined;
+  /** M of instaboost, default 3; 1 is neutral. */
+  multiplier?: number | undefined;
+  /** ψ of spotlight, default 0.3; 0 is neutral. */
+  share?: number | undefined;
+  /** layers of the decoder: 'all', or indices from 0. Default 'all'. */
+  layers?: LayerSet | undefined;
+  /** pasta chooses heads by profiling; instaboost takes all. Default 'all'. */
+  heads?: HeadSet | undefined;
+}
+
 /**
- * Gives spans of the prompt more of the attention of chosen heads: P'_t ∝ α P_t on the rest of the prompt (pasta, α = 0.01), or
- * P'_t ∝ M P_t on the spans (instaboost, M = 3); 1 is neutral, a fused operator stays. Or a share ψ of each row for the spans
- * (spotlight, ψ = 0.3); 0 is neutral. docs/interventions.md
+ * Gives spans of the prompt more of the attention of chosen heads, in every row.
  *
- * @example const { spans, ...inputs } = markedText(tokenizer, [context, { mark: 'Answer in one word. ' }, question]);
- * model.use([emphasis({ spans, heads: [[8, 3], [11, 0]] })]);
- * @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE; when run, SPANS_INVALID, ROWS_MISMATCH, PROMPT_UNKNOWN
+ *     pasta        P'_t ∝ α P_t on keys of the prompt outside the spans      α = 0.01, 1 is neutral
+ *     instaboost   P'_t ∝ M P_t on keys in the spans                         M = 3, 1 is neutral
+ *     spotlight    P'_t ∝ max(ψ / c, 1) P_t on keys in the spans             ψ = 0.3, 0 is neutral
+ *
+ * renormalised over the keys, P being [B, H, S, T] and c what a row's spans get. Pasta and instaboost add to the logits and leave fused
+ * operators in place; spotlight needs the probabilities. Generated tokens keep their logits.
+ * Source: Zhang et al., arXiv 2311.02262; Guardieiro et al., arXiv 2506.13734; Venkateswaran and Contractor, arXiv 2505.12025.
+ *
+ * @example
+ * ```ts
+ * const { spans, ...prompt } = markedText(tokenizer, [passages[0], { mark: question }]);
+ * const output = await model.generate({ ...prompt, max_new_tokens: 8, interventions: [emphasis({ spans })] });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, INTERVENTION_CONFLICT; when it runs,
+ *   SPANS_INVALID, ROWS_MISMATCH, PROMPT_UNKNOWN
  */
-export const emphasis = defineIntervention({
+export const emphasis: InterventionFactory<
+  EmphasisParameters,
+  Filled<EmphasisParameters, 'method' | 'layers' | 'heads'>
+> = defineIntervention({
   name: 'emphasis',
   stage: 'logits',
   needs: ['self-attention'],

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { isAttuneError } from '../errors.ts';
 import { queryPlace } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { logitsBeyondQueries, refuse, scaleOutputs, scaleQueries } from './head-factors.ts';
 import { headKnob, headValues } from './head-knob.ts';
 import { headTable } from './heads.ts';
@@ -18,7 +18,39 @@ import { headTable } from './heads.ts';
 const OUTPUT = 'attune.head_ablation.output';
 const QUERY = 'attune.head_ablation.query';
 
-export const headAblation = defineIntervention({
+/** Parameters of headAblation. */
+export interface HeadAblationParameters {
+  /** [layer, head] pairs, counted from 0. */
+  heads: [layer: number, head: number][];
+  /**
+   * zero: the output of the head becomes 0; uniform: each row attends evenly to the keys it sees. Default
+   * 'zero'.
+   */
+  kind?: 'zero' | 'uniform' | undefined;
+}
+
+/**
+ * Switches chosen heads off, to see what they did.
+ *
+ *     zero      z_h ← 0                              the head's output, [B, S, H, D]
+ *     uniform   each row of P_h ← 1 / (visible keys)   the running mean of its values
+ *
+ * Acts in every row of prompt and decoding; fused operators stay. It has no neutral setting.
+ * Source: AttentionInfluence, arXiv 2505.07293; zero as in VHR and most head-importance studies.
+ *
+ * @example
+ * ```ts
+ * const without = model.with([headAblation({ heads: [[2, 1], [2, 3]] })]);
+ * const { logits } = await without.forward(inputs);
+ * console.log(logits.dims); // [B, S, V]
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, INTERVENTION_REFUSED for 'uniform' where
+ *   logits are more than queries times keys
+ */
+export const headAblation: InterventionFactory<
+  HeadAblationParameters,
+  Required<HeadAblationParameters>
+> = defineIntervention({
   name: 'head-ablation',
   stage: 'heads',
   needs: ['self-attention'],
@@ -28,7 +60,12 @@ export const headAblation = defineIntervention({
       .array(z.tuple([z.int().nonnegative(), z.int().nonnegative()]))
       .min(1)
       .describe('[layer, head] pairs, counted from 0'),
-    kind: z.enum(['zero', 'uniform']).default('zero'),
+    kind: z
+      .enum(['zero', 'uniform'])
+      .default('zero')
+      .describe(
+        'zero: the output of the head becomes 0; uniform: each row attends evenly to the keys it sees',
+      ),
   }),
   plan: (model) => ({
     knobs: [headKnob(OUTPUT, model, 1), headKnob(QUERY, model, 1)],

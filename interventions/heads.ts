@@ -3,17 +3,34 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
 
-/** 'all', or layer indices from 0. */
-export const layerSet = z.union([z.literal('all'), z.array(z.int().nonnegative()).min(1)]);
-export type LayerSet = z.output<typeof layerSet>;
+/** Layers of the decoder: 'all', or their indices from 0. */
+export type LayerSet = 'all' | number[];
 
-/** 'all', head indices used in every chosen layer, or [layer, head] pairs. */
-export const headSet = z.union([
-  z.literal('all'),
-  z.array(z.int().nonnegative()).min(1),
-  z.array(z.tuple([z.int().nonnegative(), z.int().nonnegative()])).min(1),
-]);
-export type HeadSet = z.output<typeof headSet>;
+/** Query heads: 'all', indices from 0 that are meant in every chosen layer, or [layer, head] pairs. */
+export type HeadSet = 'all' | number[] | [layer: number, head: number][];
+
+/** One number for all heads, one for each head (the same in every layer), or [layer][head]. */
+export type PerHead = number | number[] | number[][];
+
+/**
+ * Schema of a LayerSet, for a parameter `layers`.
+ * @example layers: layerSet.default('all')
+ */
+export const layerSet = z
+  .union([z.literal('all'), z.array(z.int().nonnegative()).min(1)])
+  .describe("layers of the decoder: 'all', or indices from 0");
+
+/**
+ * Schema of a HeadSet, for a parameter `heads`.
+ * @example heads: headSet.default('all')
+ */
+export const headSet = z
+  .union([
+    z.literal('all'),
+    z.array(z.int().nonnegative()).min(1),
+    z.array(z.tuple([z.int().nonnegative(), z.int().nonnegative()])).min(1),
+  ])
+  .describe("query heads: 'all', indices in every chosen layer, or [layer, head] pairs, from 0");
 
 /**
  * A table [layer][head] of the model's decoder, `neutral` outside the chosen layers and heads.

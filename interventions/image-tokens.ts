@@ -33,7 +33,13 @@ export function spansOf(kind: string, { spansHere }: RequestState): readonly Spa
   });
 }
 
-/** @throws AttuneError IMAGE_SPANS_UNKNOWN */
+/**
+ * Values of imageKnob for a run: 1 at its image tokens. For a definition's `feed`.
+ *
+ * @example feed: (_spec, _model, request, feeds) => imageFeed('my-method', request, feeds)
+ *
+ * @throws AttuneError IMAGE_SPANS_UNKNOWN
+ */
 export function imageFeed(kind: string, request: RequestState, feeds: Feeds): Record<string, KnobValue> {
   const spans = spansOf(kind, request);
   if (spans.length === 0) return {};
@@ -77,7 +83,13 @@ export function anyImage(context: EditContext, rows: string): string {
   });
 }
 
-/** @throws AttuneError INTERVENTION_REFUSED for a model that does not say which token stands for its image */
+/**
+ * Refuses a model of text alone, for a definition's `plan`.
+ *
+ * @example refuseWithoutImages('my-method', model);
+ *
+ * @throws AttuneError INTERVENTION_REFUSED for a model that does not say which token stands for its image
+ */
 export function refuseWithoutImages(kind: string, { config }: ModelFacts): void {
   if (typeof (config.image_token_id ?? config.image_token_index) === 'number') return;
   throw new AttuneError('INTERVENTION_REFUSED', {

@@ -9,14 +9,50 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { ImageAttention } from '../hooks/model/index.ts';
 import { imageTokens } from '../kernels/detect/index.ts';
-import { defineIntervention } from './define.ts';
-import { layerSet } from './heads.ts';
+import { defineIntervention, type Filled, type InterventionFactory } from './define.ts';
+import { type LayerSet, layerSet } from './heads.ts';
 import { gainFeed, gainKnobs, gainPlan, laterLayers } from './image-gain.ts';
 import { spansOf } from './image-tokens.ts';
 
 const gain = z.number().nonnegative().finite();
 
-export const imbalancedAttention = defineIntervention({
+/** Parameters of imbalancedAttention. */
+export interface ImbalancedAttentionParameters {
+  /** α: gain of local tokens; 0 is neutral. Default 0.7. */
+  alpha?: number | undefined;
+  /** β: gain of summary tokens; 0 is neutral. Default 0.4. */
+  beta?: number | undefined;
+  /** share of the patches that are local. Default 0.25. */
+  localRatio?: number | undefined;
+  /** 'auto': all but the first two of 32, in models of other depth in proportion. Default 'auto'. */
+  layers?: 'auto' | LayerSet | undefined;
+  /** an extension: a factor per query head on both gains; the paper announces one and gives no formula. */
+  headGain?: number[] | undefined;
+}
+
+/**
+ * Imbalanced attention (PAINT): the image encoder names two small sets of image tokens, and the logits of the newest row toward them are
+ * raised by a share of their own size.
+ *
+ *     s_nt ← s_nt + g_t |s_nt|,   g_t = α for local tokens, β for summary tokens, 0 elsewhere
+ *
+ * s is [B, H, S, T], n its last row. Local: the share `localRatio` of the patches that the class token attends to most in the encoder's first
+ * layer. Summary: patches whose attention in the layer before the last is an outlier of the box plot. α = β = 0 is neutral, bit for bit.
+ * Source: Arif et al., arXiv 2501.12206; code hasanar1f/PAINT.
+ *
+ * @example
+ * ```ts
+ * const raised = vlm.with([imbalancedAttention({ alpha: 0.7, beta: 0.4 })]);
+ * const output = await raised.generate({ ...imageInputs, max_new_tokens: 8 });
+ * console.log(output.dims); // [B, S + 8] or less
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, INTERVENTION_REFUSED, INTERVENTION_CONFLICT, LAYER_OUT_OF_RANGE, HEADS_MISMATCH;
+ *   when it runs, IMAGE_SPANS_UNKNOWN, IMAGE_ATTENTION_MISSING
+ */
+export const imbalancedAttention: InterventionFactory<
+  ImbalancedAttentionParameters,
+  Filled<ImbalancedAttentionParameters, 'alpha' | 'beta' | 'localRatio' | 'layers'>
+> = defineIntervention({
   name: 'imbalanced-attention',
   stage: 'logits',
   needs: ['self-attention', 'image-span', 'image-attention'],

@@ -8,27 +8,62 @@
 import { AttuneError } from '../errors.ts';
 import type { Edit, Knob } from '../hooks/compile/index.ts';
 import type { ModelFacts } from '../hooks/model/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { attentionEdit, rowsKnob } from './keep-cache/attention.ts';
 import { cacheLayout, refuse } from './keep-cache/layout.ts';
 import { runKept, turns } from './keep-cache/run.ts';
 import { scoreNamed } from './keep-cache/scores/index.ts';
-import { type KeepCacheSpec, schema } from './keep-cache/specification.ts';
+import type { ScoreName } from './keep-cache/scores/index.ts';
+import { type KeepCacheSpec, type ScoreGiven, schema } from './keep-cache/specification.ts';
 import { tablesEdit, tablesKnob } from './keep-cache/tables.ts';
 import { hiddenEdits, hiddenKnob } from './keep-cache/twin.ts';
 
 type Variant = Pick<KeepCacheSpec, 'positions' | 'hold'> & { readonly attention: boolean };
 
+/** Parameters of keepCache. */
+export interface KeepCacheParameters {
+  /** what decides which keys stay; default window. */
+  score?: ScoreName | ScoreGiven | undefined;
+  /** keys of a layer that stay: a number, or { share } of the tokens so far. */
+  budget: number | { readonly share: number };
+  /** first tokens of a sequence, which always stay. Default 4. */
+  sinks?: number | undefined;
+  /** newest tokens, which always stay; default 16, for 'window' all but the sinks. */
+  recent?: number | undefined;
+  /** who has one choice: the whole model, each layer, or each kv head; default by score. */
+  granularity?: 'model' | 'layer' | 'head' | undefined;
+  /**
+   * 'slots': kept keys are numbered anew, so that a sequence may go on for ever; 'true': they stay where
+   * they were; default by score.
+   */
+  positions?: 'slots' | 'true' | undefined;
+  /**
+   * keys beyond the budget before some go: what goes is copied over once for as many tokens. Default 32.
+   */
+  every?: number | undefined;
+  /** keys go after a call, or before one that would exceed the budget. Default 'after'. */
+  when?: 'after' | 'before' | undefined;
+  /**
+   * 'mask': nothing goes, what would have gone is hidden; a check that gives the same tokens. Default
+   * 'evict'.
+   */
+  hold?: 'evict' | 'mask' | undefined;
+}
+
 /**
  * Keeps as many keys and values of each layer as `budget` says and lets the others go, so that memory is constant and a token costs
  * the same wherever it stands. Default: the first 4 tokens and the newest ones (StreamingLLM), numbered anew. docs/long-context.md
  *
- * @example await model.generate({ ...inputs, interventions: [keepCache({ budget: 512 })], max_new_tokens: 5000 });
+ * @example
+ * ```ts
+ * const output = await model.generate({ ...inputs, max_new_tokens: 60, interventions: [keepCache({ budget: 32 })] });
  * model.use([keepCache({ score: 'snapkv', budget: 1024 })]); // keys that the newest tokens attend to
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
  * @throws AttuneError SPEC_INVALID; with a model CACHE_BUDGET, INTERVENTION_REFUSED, INTERVENTION_CONFLICT; when run,
  *   STATE_MISMATCH, CONTEXT_EXCEEDED
  */
-export const keepCache = defineIntervention({
+export const keepCache: InterventionFactory<KeepCacheParameters, KeepCacheSpec> = defineIntervention({
   name: 'keep-cache',
   stage: 'keys',
   needs: ['self-attention'],

@@ -3,9 +3,11 @@ import type { Tensor } from '@huggingface/transformers';
 import { AttuneError } from '../errors.ts';
 import type { PieceTokenizer } from './segment-prompt.ts';
 
+/** Token ids of a prompt, and the spans of what is marked in it. */
 export interface MarkedText {
   /** int64 [1, S] */
   readonly input_ids: Tensor;
+  /** int64 [1, S], all 1. */
   readonly attention_mask: Tensor;
   /** [start, end) of each marked piece. */
   readonly spans: [start: number, end: number][];
@@ -15,6 +17,8 @@ export interface MarkedText {
 export type Piece = string | { readonly mark: string };
 
 /**
+ * A prompt from pieces of text, some of them marked, with the spans of those that are.
+ *
  * @example const { spans, ...inputs } = markedText(tokenizer, ['Answer in French. ', { mark: 'Be brief. ' }, question]);
  * @throws AttuneError SPANS_INVALID where nothing is marked, or a mark holds no token
  */
@@ -22,13 +26,17 @@ export function markedText(tokenizer: PieceTokenizer, pieces: readonly Piece[]):
   return encoded(tokenizer, pieces, true);
 }
 
+/** A message of a chat, as chat templates take it. */
 export interface ChatMessage {
+  /** Who says it: system, user, assistant. */
   readonly role: string;
+  /** What is said. */
   readonly content: string;
 }
 
 /** The part of a transformers.js tokenizer that is used. */
 export interface ChatTokenizer extends PieceTokenizer {
+  /** Writes a chat as text or tokens. */
   apply_chat_template(messages: ChatMessage[], options: object): unknown;
 }
 

@@ -11,7 +11,11 @@ export function numberKnob(name: string, neutral: number): Knob {
   return { name, elemType: DataType.FLOAT, shape: [`${name}:settings`, 1], neutral: numberValue(neutral) };
 }
 
-/** @example knobs: ({ tau }) => ({ 'attune.act.tau': numberValue(tau) }) */
+/**
+ * A value for numberKnob.
+ *
+ * @example knobs: ({ tau }) => ({ 'attune.act.tau': numberValue(tau) })
+ */
 export function numberValue(value: number): KnobValue {
   return { dims: [1, 1], data: Float32Array.of(value) };
 }

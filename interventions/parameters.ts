@@ -2,13 +2,17 @@
 import { z } from 'zod';
 import { AttuneError, nearest } from '../errors.ts';
 
+/** A parameter of an intervention, in words. */
 export interface Parameter {
+  /** Its key. */
   readonly name: string;
   /** What may be given: 'a number > 0 or a list of …'. */
   readonly takes: string;
   /** Undefined where it has to be given. */
   readonly default: unknown;
+  /** Whether it has to be given. */
   readonly required: boolean;
+  /** What it means, from the schema. */
   readonly description: string | undefined;
   /** For those who make a form of it. */
   readonly schema: JsonSchema;

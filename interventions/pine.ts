@@ -20,15 +20,17 @@ import { BEYOND } from '../kernels/lowerings/blocks.ts';
 import { MODES, type Mode } from '../kernels/lowerings/segments/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type Filled, type InterventionFactory } from './define.ts';
 import {
   checkInside,
   checkSpans,
   contentOrder,
+  DOCUMENTS,
   type DocumentSpan,
   type Documents,
   documentsSchema,
   findDocuments,
+  type GivenDocuments,
   givenSpans,
   mostDocuments,
 } from './documents.ts';
@@ -40,7 +42,42 @@ const TIES = 'attune.pine.ties';
 const ROOM = [3, 6, 10, 16, 24, 32, 48, 64, 96, 128];
 const USUAL = 10;
 
-export const pine = defineIntervention({
+/** Parameters of pine. */
+export interface PineParameters {
+  /**
+   * [start, end) of each document, from the first real token; or a list of them for each row; or { begin,
+   * end, most }: the tokens that begin a document and those after the last.
+   */
+  documents?: GivenDocuments | undefined;
+  /**
+   * pine; nia: no attention between documents; pcw: and the same positions for all; sp: and 1/N of the
+   * weight. Default 'pine'.
+   */
+  mode?: Mode | undefined;
+}
+
+/**
+ * PINE, position-invariant inference: the answer to a prompt with interchangeable documents no longer depends on their order.
+ *
+ *     prompt      prefix / D_0 … D_{k−1} / suffix, then what is generated
+ *     visible     documents see each other both ways and themselves causally, all else is causal
+ *     importance  softmax of q·k/√D without positions over the keys of all documents, averaged over each document's keys
+ *     positions   per query head: documents one after another, the most important nearest, a token's own document last
+ *
+ * Acts in every layer and head, on queries and keys [B, S, H, D] before attention, in the prompt and in every decoded row. The keys that a
+ * cache holds are others than without it. One document is plain attention, bit for bit.
+ * Source: Wang et al., arXiv 2407.01100; code wzq016/PINE.
+ *
+ * @example
+ * ```ts
+ * const { documents, ...prompt } = segmentPrompt(tokenizer, { prefix: '', documents: passages, suffix: question });
+ * const output = await model.generate({ ...prompt, max_new_tokens: 8, interventions: [pine({ documents })] });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, INTERVENTION_REFUSED, INTERVENTION_CONFLICT; when it runs, DOCUMENT_SPANS,
+ *   DOCUMENT_MARKERS, ROWS_MISMATCH, STATE_MISMATCH for a cache of other documents
+ */
+export const pine: InterventionFactory<PineParameters, Filled<PineParameters, 'mode'>> = defineIntervention({
   name: 'pine',
   stage: 'positions',
   needs: ['self-attention', 'document-spans'],
@@ -54,11 +91,14 @@ export const pine = defineIntervention({
     vcd: 'It runs a prompt without its image as well, in which documents lie elsewhere.',
   },
   schema: z.strictObject({
-    documents: documentsSchema.optional().superRefine((documents) => {
-      givenSpans(documents ?? [[[1, 2]]])?.forEach((row, i, rows) => {
-        checkSpans(row, rows.length > 1 ? i : undefined);
-      });
-    }),
+    documents: documentsSchema
+      .optional()
+      .describe(DOCUMENTS)
+      .superRefine((documents) => {
+        givenSpans(documents ?? [[[1, 2]]])?.forEach((row, i, rows) => {
+          checkSpans(row, rows.length > 1 ? i : undefined);
+        });
+      }),
     mode: z
       .enum(MODES)
       .default('pine')

@@ -14,7 +14,8 @@ export const positionsSchema = z.union([
     .tuple([z.int().nonnegative(), z.int().positive()])
     .refine(([start, end]) => start < end, 'start must be before end'),
 ]);
-export type Positions = z.output<typeof positionsSchema>;
+/** All tokens, those of the prompt, those generated, the answer (generated and the prompt's last), or [start, end). */
+export type Positions = 'all' | 'prompt' | 'generated' | 'answer' | [start: number, end: number];
 
 export const POSITIONS =
   "'prompt': the first call; 'generated': what comes after; 'answer': that, and the prompt's last token; or [start, end) from the first real token";

@@ -7,27 +7,44 @@ import { AttuneError } from '../errors.ts';
 
 /** The part of a transformers.js tokenizer that is used. */
 export interface PieceTokenizer {
+  /** Tokens of a text as a tensor. */
   (text: string): { readonly input_ids: Tensor };
+  /** Tokens of a text as numbers. */
   encode(text: string, options?: { add_special_tokens?: boolean }): number[];
 }
 
+/** A prompt in pieces: what stands before its documents, the documents, what stands after. */
 export interface PromptPieces {
   /** Whatever stands before the documents; its special tokens count, so it may be ''. */
   readonly prefix: string;
   /** Separators belong inside each document; running numbers would tell where it stands. */
   readonly documents: readonly string[];
+  /** Whatever stands after the documents, such as the question. */
   readonly suffix: string;
 }
 
+/** Token ids of a prompt with documents, and where these lie. */
 export interface SegmentedPrompt {
   /** int64 [1, S] */
   readonly input_ids: Tensor;
+  /** int64 [1, S], all 1. */
   readonly attention_mask: Tensor;
   /** For `pine({ documents })`. */
   readonly documents: [start: number, end: number][];
 }
 
-/** @throws AttuneError DOCUMENT_SPANS for a piece without a token */
+/**
+ * A prompt with documents from pieces of text. Each piece is encoded alone, so that a document is the same tokens
+ * wherever it stands.
+ *
+ * @example
+ * ```ts
+ * const { documents, ...prompt } = segmentPrompt(tokenizer, { prefix: '', documents: passages, suffix: question });
+ * const output = await model.generate({ ...prompt, max_new_tokens: 8, interventions: [pine({ documents })] });
+ * ```
+ *
+ * @throws AttuneError DOCUMENT_SPANS for a piece without a token
+ */
 export function segmentPrompt(
   tokenizer: PieceTokenizer,
   { prefix, documents, suffix }: PromptPieces,
@@ -51,6 +68,7 @@ export function segmentPrompt(
   return { input_ids: tensor(ids), attention_mask: tensor(ids.map(() => 1)), documents: spans };
 }
 
+/** What stands around the documents of a text. */
 export interface TextMarkers {
   /** What begins a document, and belongs to it. */
   readonly begin: string | readonly string[];
@@ -59,7 +77,13 @@ export interface TextMarkers {
 }
 
 /**
- * A text taken apart at markers.
+ * A text taken apart at markers, for segmentPrompt.
+ *
+ * @example
+ * ```ts
+ * const pieces = splitAtMarkers('Read. Doc: a. Doc: b. Question: c?', { begin: 'Doc:', end: 'Question:' });
+ * const { documents } = segmentPrompt(tokenizer, pieces); // spans of two documents
+ * ```
  * @throws AttuneError DOCUMENT_MARKERS
  */
 export function splitAtMarkers(text: string, { begin, end }: TextMarkers): PromptPieces {

@@ -19,6 +19,7 @@ export const SINK_DIMENSIONS = {
   'internvl2-8b': [3584],
 } as const satisfies Record<string, readonly number[]>;
 
+/** Models whose sink dimensions are known. */
 export type SinkPreset = keyof typeof SINK_DIMENSIONS;
 
 export const sinkPresets = Object.keys(SINK_DIMENSIONS) as [SinkPreset, ...SinkPreset[]];

@@ -17,7 +17,14 @@ export const spansSchema = z.union([
   z.array(z.array(span)).min(1),
   z.strictObject({ find: z.array(tokens).min(1) }),
 ]);
-export type Spans = z.output<typeof spansSchema>;
+/** Spans of a prompt for all rows of a batch, for each row, or the token sequences to find in every row. */
+export type Spans =
+  | [start: number, end: number][]
+  | [start: number, end: number][][]
+  | {
+      /** Token sequences; each is meant everywhere it occurs. */
+      find: number[][];
+    };
 
 export const SPANS =
   '[start, end) of each, from the first real token; or a list of them for each row; or { find: token sequences }, everywhere they occur';

@@ -16,13 +16,13 @@ import type { ModelFacts } from '../hooks/model/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { HookPoint } from '../sites/points/index.ts';
 import type { Site } from '../sites/site.ts';
-import { defineIntervention } from './define.ts';
-import { PLACES } from './directions/directions.ts';
-import { directionsFile } from './directions/file.ts';
+import { defineIntervention, type Filled, type InterventionFactory } from './define.ts';
+import { type DirectionPlace, PLACES } from './directions/directions.ts';
+import { type DirectionsFile, directionsFile } from './directions/file.ts';
 import { steeredLayers, steeringVectors } from './directions/vectors.ts';
-import { headSet } from './heads.ts';
+import { type HeadSet, headSet, type LayerSet } from './heads.ts';
 import { numberKnob, numberValue } from './number-knob.ts';
-import { gateFeed, gateKnob, POSITIONS, positionsSchema } from './positions.ts';
+import { gateFeed, gateKnob, POSITIONS, type Positions, positionsSchema } from './positions.ts';
 
 const ADDED = 'attune.steer.added';
 const READ = 'attune.steer.read';
@@ -60,10 +60,10 @@ const schema = z
     mode: z
       .enum(['add', 'project', 'clamp'])
       .default('add')
-      .describe('x + αv; without its part along v; that part in a range'),
-    strength: z.number().default(1).describe('α; 0 is neutral'),
+      .describe('add: x + α v; project: x without its part along v; clamp: that part kept in `range`'),
+    strength: z.number().default(1).describe('α: how far it is moved; 0 is neutral'),
     range: z.tuple([bound, bound]).optional().describe('clamp: [lo, hi] of the part along v; null: no bound'),
-    unit: z.boolean().default(false).describe('add: v / ‖v‖ for v'),
+    unit: z.boolean().default(false).describe('add: v / ‖v‖ in place of v'),
     layers: z
       .union([z.literal('all'), z.array(z.int().nonnegative()).min(1)])
       .default('all')
@@ -81,15 +81,61 @@ const schema = z
     }
   });
 
+/** Parameters of steer. */
+export interface SteerParameters {
+  /** a .safetensors or .gguf file, or { layer: [numbers] }, layers from 0. */
+  directions: string | DirectionsFile | Record<string, number[]>;
+  /**
+   * resid_post: the residual stream as it leaves a layer; z: the outputs of heads, one after another.
+   * Default 'resid_post'.
+   */
+  at?: DirectionPlace | undefined;
+  /** add: x + α v; project: x without its part along v; clamp: that part kept in `range`. Default 'add'. */
+  mode?: 'add' | 'project' | 'clamp' | undefined;
+  /** α: how far it is moved; 0 is neutral. Default 1. */
+  strength?: number | undefined;
+  /** clamp: [lo, hi] of the part along v; null: no bound. */
+  range?: [low: number | null, high: number | null] | undefined;
+  /** add: v / ‖v‖ in place of v. Default false. */
+  unit?: boolean | undefined;
+  /** those of the directions, or some of them. Default 'all'. */
+  layers?: LayerSet | undefined;
+  /** at z: the heads that are moved. Default 'all'. */
+  heads?: HeadSet | undefined;
+  /**
+   * 'prompt': the first call; 'generated': what comes after; 'answer': that, and the prompt's last token; or
+   * [start, end) from the first real token. Default 'all'.
+   */
+  positions?: Positions | undefined;
+  /** x keeps the length it had. Default false. */
+  preserveNorm?: boolean | undefined;
+}
+
 /**
- * Moves the residual stream, or the outputs of heads, along a direction of each layer: x + α v, x − α (x·u) u, or x·u into a range,
- * u = v / ‖v‖. α = 0 is neutral; other directions and strengths for the same layers build nothing. docs/interventions.md
+ * Steering: moves the residual stream, or the outputs of heads, along a direction of each layer.
  *
- * @example model.use([steer({ directions: 'honesty.safetensors', strength: 4, layers: [10, 11, 12] })]);
- * @throws AttuneError SPEC_INVALID, FILE_NOT_FOUND, DIRECTIONS_INVALID; when used, DIRECTION_WIDTH, DIRECTION_MODEL,
- *   DIRECTION_MISSING, LAYER_OUT_OF_RANGE, INTERVENTION_REFUSED
+ *     add        x ← x + α v
+ *     project    x ← x − α (x·u) u                                 u = v / ‖v‖
+ *     clamp      x ← x + α (min(max(x·u, lo), hi) − x·u) u
+ *
+ * x is [B, S, M] where it leaves a layer, or z [B, S, H, D] head by head; v has as many numbers as x at one token. α = 0 is neutral. Other
+ * directions and strengths for the same layers build nothing anew.
+ * Source: Rimsky et al., arXiv 2312.06681; Li et al., arXiv 2306.03341; Arditi et al., arXiv 2406.11717; control vectors of vgel/repeng.
+ *
+ * @example
+ * ```ts
+ * const direction = Array.from({ length: 128 }, (_, i) => Math.sin(i)); // M numbers; `attune directions` finds better ones
+ * const output = await model.generate({
+ *   ...inputs, max_new_tokens: 8, interventions: [steer({ directions: { 2: direction }, strength: 4 })],
+ * });
+ * ```
+ * @throws AttuneError SPEC_INVALID, FILE_NOT_FOUND, DIRECTIONS_INVALID; when a model uses it, DIRECTIONS_CHANGED, DIRECTION_WIDTH,
+ *   DIRECTION_MODEL, DIRECTION_MISSING, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, INTERVENTION_REFUSED
  */
-export const steer = defineIntervention({
+export const steer: InterventionFactory<
+  SteerParameters,
+  Filled<SteerParameters, Exclude<keyof SteerParameters, 'range'>>
+> = defineIntervention({
   name: 'steer',
   stage: 'residual',
   needs: [],

@@ -7,15 +7,46 @@
  * logits (masks, the bias of ZeroTuning) is not divided.
  */
 import { z } from 'zod';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { logitsBeyondQueries, refuse, scaleQueries } from './head-factors.ts';
 import { headKnob, headValues } from './head-knob.ts';
-import { headSet, headTable, layerSet } from './heads.ts';
+import { type HeadSet, headSet, headTable, type LayerSet, layerSet, type PerHead } from './heads.ts';
 
 const KNOB = 'attune.temp_scale.inverse_temperature';
 const temperature = z.number().positive().finite();
 
-export const tempScale = defineIntervention({
+/** Parameters of tempScale. */
+export interface TempScaleParameters {
+  /** τ > 0: one number, τ[head], or τ[layer][head]; 1 leaves a head alone, exactly. */
+  temperature: PerHead;
+  /** layers of the decoder: 'all', or indices from 0. Default 'all'. */
+  layers?: LayerSet | undefined;
+  /** query heads: 'all', indices in every chosen layer, or [layer, head] pairs, from 0. Default 'all'. */
+  heads?: HeadSet | undefined;
+}
+
+/**
+ * TempScale: a temperature on the attention logits.
+ *
+ *     P = softmax((q·k / √D) / τ + mask)
+ *
+ * τ < 1 sharpens, τ > 1 flattens, τ = 1 is neutral, bit for bit. Done by dividing the queries [B, S, H, D], so fused operators stay; what
+ * is added to the logits (masks, the bias of ZeroTuning) is not divided. Acts in every row of prompt and decoding.
+ * Source: Zhou et al., arXiv 2410.24200.
+ *
+ * @example
+ * ```ts
+ * const sharper = model.with([tempScale({ temperature: 0.8, layers: [1, 2] })]);
+ * const output = await sharper.generate({ ...inputs, max_new_tokens: 8 });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, HEADS_MISMATCH, INTERVENTION_REFUSED where logits are more than
+ *   queries times keys, or capped
+ */
+export const tempScale: InterventionFactory<
+  TempScaleParameters,
+  Required<TempScaleParameters>
+> = defineIntervention({
   name: 'temp-scale',
   stage: 'logits',
   needs: ['self-attention'],

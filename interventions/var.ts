@@ -16,11 +16,11 @@ import type { ModelFacts } from '../hooks/model/index.ts';
 import { sinkRedistribution } from '../kernels/edits/sink-redistribution/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { HookPoint } from '../sites/points/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
-import { headTable, layerSet } from './heads.ts';
+import { headTable, type LayerSet, layerSet } from './heads.ts';
 import { anyImage, imageFeed, imageKeys, imageKnob, refuseWithoutImages } from './image-tokens.ts';
-import { MOST_DIMENSIONS, SINK_DIMENSIONS, sinkPresets } from './sink-dimensions.ts';
+import { MOST_DIMENSIONS, SINK_DIMENSIONS, type SinkPreset, sinkPresets } from './sink-dimensions.ts';
 import { keyGroups } from './sink-tokens.ts';
 
 const SHARE = 'attune.var.p';
@@ -33,7 +33,52 @@ const share = z.number().min(0).max(1);
 const semantics = ['paper', 'code'] as const;
 type Semantics = (typeof semantics)[number];
 
-export const visualRedistribution = defineIntervention({
+/** Parameters of visualRedistribution. */
+export interface VisualRedistributionParameters {
+  /** hidden dimensions with massive activations: found by calibration, or the name of a known model. */
+  dimensions: SinkPreset | number[];
+  /** a token is a sink where φ reaches τ; φ never exceeds √D. Default 20. */
+  tau?: number | undefined;
+  /** smallest share of the visual weight that is not on sinks. Default 0.5. */
+  rho?: number | undefined;
+  /** share of its weight a sink gives away; 0 is neutral. Default 0.6. */
+  p?: number | undefined;
+  /** smallest weight a row must have on the image. Default 0.2. */
+  minVisual?: number | undefined;
+  /** 'auto': all but the last as in the paper, all but the first two under 'code'. Default 'auto'. */
+  layers?: 'auto' | LayerSet | undefined;
+  /**
+   * 'code' selects as the released code does; ρ and p mean what they mean in the paper in either case.
+   * Default 'paper'.
+   */
+  semantics?: Semantics | undefined;
+}
+
+/**
+ * VAR, visual attention redistribution: in rows of text, and in heads that look at the image, every sink gives the share p of its weight
+ * to the visual tokens that are no sinks, in proportion.
+ *
+ *     φ(x) = max over the sink dimensions of |x_d| / √(mean x² + 10⁻⁶)      sink: φ ≥ τ, x entering the layer
+ *     selected: m_V ≥ m_min and m_A / m_V ≥ ρ
+ *     P'_t = (1 − p) P_t on sinks,   P_t (1 + p m_S / m_A) on visual non-sinks,   P_t elsewhere
+ *
+ * m_V, m_A and m_S are a row's weight on visual tokens, on visual non-sinks and on sinks; P is [B, H, S, T]. Sinks are found in the prompt and
+ * kept while decoding. p = 0 is neutral, bit for bit, and so is a prompt without image.
+ * Source: Kang et al., arXiv 2503.03321; code seilk/VisAttnSink.
+ *
+ * @example
+ * ```ts
+ * const redistributed = vlm.with([visualRedistribution({ dimensions: [17, 90], tau: 3 })]);
+ * const output = await redistributed.generate({ ...imageInputs, max_new_tokens: 8 });
+ * console.log(output.dims); // [B, S + 8] or less
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, INTERVENTION_REFUSED, DIMENSION_OUT_OF_RANGE, LAYER_OUT_OF_RANGE,
+ *   INTERVENTION_CONFLICT; when it runs, IMAGE_SPANS_UNKNOWN, STATE_MISMATCH
+ */
+export const visualRedistribution: InterventionFactory<
+  VisualRedistributionParameters,
+  Required<VisualRedistributionParameters>
+> = defineIntervention({
   name: 'var',
   stage: 'probabilities',
   needs: ['self-attention', 'image-span'],

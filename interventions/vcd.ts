@@ -11,10 +11,40 @@ import { z } from 'zod';
 import { AttuneError } from '../errors.ts';
 import type { Contrast, ModelFacts, ModelTensor } from '../hooks/model/index.ts';
 import { combine } from './combine.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { diffused } from './noise.ts';
 
-export const vcd = defineIntervention({
+/** Parameters of vcd. */
+export interface VcdParameters {
+  /** α: how much of the second stream is subtracted. Default 1. */
+  alpha?: number | undefined;
+  /** β: tokens less likely than this share of the likeliest one are cut off; 0 cuts none. Default 0.1. */
+  beta?: number | undefined;
+  /** n, of 1,000 steps of diffusion. Default 500. */
+  noiseStep?: number | undefined;
+  /** of the noise; a picture has the same noise at every step. Default 0. */
+  seed?: number | undefined;
+}
+
+/**
+ * VCD, visual contrastive decoding: what the model says of a noised picture is what it would say anyhow, and is subtracted.
+ *
+ *     out = (1 + α) l − α l',   out = −∞ where l < max l + ln β
+ *
+ * l and l' are logits [B, V]; l' are of a second stream with the same text and the picture diffused to step n, which runs beside every step.
+ * α = 0 keeps the cut-off alone, the control that a comparison with plain sampling needs; α = β = 0 changes nothing.
+ * Source: Leng et al., arXiv 2311.16922, equations 3 and 4.
+ *
+ * @example
+ * ```ts
+ * const contrasted = vlm.with([vcd({ alpha: 1, beta: 0.1, noiseStep: 500 })]);
+ * const output = await contrasted.generate({ ...imageInputs, max_new_tokens: 8 });
+ * console.log(output.dims); // [B, S + 8] or less
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, INTERVENTION_REFUSED for a model without images, INTERVENTION_CONFLICT; when it
+ *   runs, STATE_MISMATCH
+ */
+export const vcd: InterventionFactory<VcdParameters, Required<VcdParameters>> = defineIntervention({
   name: 'vcd',
   stage: 'decoding',
   needs: ['image-span', 'second-pass'],

@@ -15,9 +15,9 @@ import type { Edit, EditContext, Emit, KnobValue } from '../hooks/compile/index.
 import type { Called, Intervention, ModelFacts, Pass, RequestState } from '../hooks/model/index.ts';
 import type { Feeds, OrtTensor } from '../hooks/session/index.ts';
 import { DataType, makeNode } from '../onnx/index.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
-import { headTable, layerSet } from './heads.ts';
+import { headTable, type LayerSet, layerSet } from './heads.ts';
 import { refuseWithoutImages, spansOf } from './image-tokens.ts';
 import { numberKnob, numberValue } from './number-knob.ts';
 import { withoutImage } from './without-image.ts';
@@ -29,7 +29,47 @@ const FREEDOM = 'attune.vhr.ddof';
 const LAST = 'attune.vhr.last';
 const SCORES = 'attune.vhr.scores';
 
-export const vhr = defineIntervention({
+/** Parameters of vhr. */
+export interface VhrParameters {
+  /** α: factor on the outputs of chosen heads; 1 is neutral, exactly. Default 2. */
+  alpha?: number | undefined;
+  /**
+   * 'auto': the second layer and the last 14 of 32, in models of other depth as many in proportion. Default
+   * 'auto'.
+   */
+  layers?: 'auto' | LayerSet | undefined;
+  /** leave out heads that are unusually active without the image. Default true. */
+  prune?: boolean | undefined;
+  /** standard deviation of the outlier rule; the paper does not say which. Default 'sample'. */
+  deviation?: 'sample' | 'population' | undefined;
+  /**
+   * places of the text in the reference: 'renumbered' as if the image had never been there. Default
+   * 'renumbered'.
+   */
+  positions?: 'renumbered' | 'kept' | undefined;
+}
+
+/**
+ * VHR, vision-aware head reinforcement: in chosen layers, the outputs of the heads that react most to the image are multiplied by α.
+ *
+ *     VHD_h = ‖A_h − A_h without the image‖,   TA_h = ‖A_h without the image‖²
+ *     VHD_h ← 0 where VHD_h and TA_h both exceed mean + standard deviation of the layer's heads
+ *     A_h ← α A_h in all rows, for the heads with VHD_h above the median
+ *
+ * A is the output of the heads before W_O, [H, D], at the last token of the prompt. Heads are chosen once for each prompt and layer and
+ * stay while decoding; the reference is a pass of its own before the prompt's. α = 1 is neutral, bit for bit, and so is a prompt without image.
+ * Source: He et al., arXiv 2412.13949; code jinghan1he/VHR.
+ *
+ * @example
+ * ```ts
+ * const grounded = vlm.with([vhr({ alpha: 2 })]);
+ * const output = await grounded.generate({ ...imageInputs, max_new_tokens: 8 });
+ * console.log(output.dims); // [B, S + 8] or less
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, INTERVENTION_REFUSED for a model without images, LAYER_OUT_OF_RANGE,
+ *   INTERVENTION_CONFLICT; when it runs, IMAGE_SPANS_UNKNOWN, STATE_MISMATCH
+ */
+export const vhr: InterventionFactory<VhrParameters, Required<VhrParameters>> = defineIntervention({
   name: 'vhr',
   stage: 'heads',
   needs: ['self-attention', 'image-span', 'second-pass'],

@@ -11,16 +11,51 @@ import { z } from 'zod';
 import type { EditContext, Knob } from '../hooks/compile/index.ts';
 import { DataType } from '../onnx/index.ts';
 import type { Site } from '../sites/site.ts';
-import { defineIntervention } from './define.ts';
+import { defineIntervention, type InterventionFactory } from './define.ts';
 import { headKnob, headValues, layerValues } from './head-knob.ts';
-import { headSet, headTable, layerSet } from './heads.ts';
+import { type HeadSet, headSet, headTable, type LayerSet, layerSet, type PerHead } from './heads.ts';
 import { keyLength } from './key-length.ts';
 
 const positive = z.number().positive().finite();
 const LOG_GAMMA = 'attune.zerotuning.log_gamma';
 const TOKENS = 'attune.zerotuning.tokens';
 
-export const zeroTuning = defineIntervention({
+/** Parameters of zeroTuning. */
+export interface ZeroTuningParameters {
+  /** γ > 0: one number, γ[head], or γ[layer][head]; 1 leaves a head alone, exactly. */
+  gamma: PerHead;
+  /** layers of the decoder: 'all', or indices from 0. Default 'all'. */
+  layers?: LayerSet | undefined;
+  /** query heads: 'all', indices in every chosen layer, or [layer, head] pairs, from 0. Default 'all'. */
+  heads?: HeadSet | undefined;
+  /**
+   * [start, end): the tokens whose weight is scaled, counted from the first real token of a row. Default [0,
+   * 1].
+   */
+  tokens?: [start: number, end: number] | undefined;
+}
+
+/**
+ * ZeroTuning: multiplies the attention that every row pays to the first real token by γ and renormalises the row.
+ *
+ *     P'_0 = γ P_0 / D,   P'_t = P_t / D,   D = 1 + (γ − 1) P_0
+ *
+ * P is one head's row over the keys, [T] of [B, H, S, T]. Done by adding ln γ to that key's logit, in the prompt and in every decoded row,
+ * so fused operators stay. γ = 1 is neutral, bit for bit; γ > 1 looks at the first token more, γ < 1 less.
+ * Source: Han et al., arXiv 2505.11739, section 3.
+ *
+ * @example
+ * ```ts
+ * const tuned = model.with([zeroTuning({ gamma: 1.4, heads: [[2, 1], [3, 0]] })]);
+ * const output = await tuned.generate({ ...inputs, max_new_tokens: 8 });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
+ * @throws AttuneError SPEC_INVALID; when a model uses it, LAYER_OUT_OF_RANGE, HEAD_OUT_OF_RANGE, HEADS_MISMATCH, INTERVENTION_REFUSED
+ */
+export const zeroTuning: InterventionFactory<
+  ZeroTuningParameters,
+  Required<ZeroTuningParameters>
+> = defineIntervention({
   name: 'zerotuning',
   stage: 'logits',
   needs: ['self-attention'],

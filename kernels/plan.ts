@@ -13,20 +13,32 @@ export type { Carried, EditContext } from './site/context.ts';
 
 /** An extra graph input. Feeding `neutral` leaves the model's outputs bit-identical. */
 export interface Knob {
+  /** Name of the graph input; begin it with the name of your method. */
   readonly name: string;
   /** DataType. */
   readonly elemType: number;
+  /**
+   * Lengths; a text names one that is free. The first is the settings axis: 1, or one for each row of a batch.
+   */
   readonly shape: readonly (number | string)[];
+  /** The value under which the model is untouched. */
   readonly neutral: KnobValue;
   /** The value belongs to a sequence: it is fed with its first call, kept beside the cache, and fed again with it. */
   readonly kept?: boolean | undefined;
 }
 
+/** A value for a knob. */
 export interface KnobValue {
+  /** Lengths, which fit the knob's shape. */
   readonly dims: readonly number[];
+  /** Row-major elements of the knob's type: float32, int64, bool as bytes. */
   readonly data: Float32Array | BigInt64Array | Uint8Array;
 }
 
+/**
+ * What to do to the graph, at one site, at one hook point, or after all else. Every `build` is given a context to
+ * emit nodes with and returns the name of a value.
+ */
 export type Edit =
   /** Add to the logits, before softmax. The value must broadcast to [B,H,S,T]; float32. */
   | {
@@ -73,19 +85,25 @@ export type Edit =
  * than the untouched model's.
  */
 export interface SegmentsEdit {
+  /** Tells it from other edits. */
   readonly kind: 'segments';
+  /** Where: one attention of the graph. */
   readonly site: Site;
+  /** The arrangement of documents. */
   readonly mode: Mode;
   /** k: documents at most, two or more. */
   readonly documents: number;
-  /** Names of the knobs bounds [B|1, k + 1] and ties [B|1, k] int64, as LayoutInputs says. */
+  /** Name of the knob of bounds, int64 [B|1, k + 1], as LayoutInputs says. */
   readonly bounds: string;
+  /** Name of the knob of ties, int64 [B|1, k]. */
   readonly ties: string;
 }
 
 /** Edit logits and probabilities inside an attention, which is written out for it; its other edits stay in force. */
 export interface ExpandEdit {
+  /** Tells it from other edits. */
   readonly kind: 'expand';
+  /** Where: one attention of the graph. */
   readonly site: Site;
   /** What to do; at unfused sites only edits of the probabilities. */
   readonly edits: readonly KernelEdit[];
@@ -102,8 +120,11 @@ export interface ExpandEdit {
   active?(context: EditContext, site: Site): string;
 }
 
+/** What is done to a graph: taps, knobs and edits. */
 export interface Plan {
+  /** Hook points to hand out. */
   readonly taps?: readonly HookPoint[];
+  /** Inputs to add, each with its neutral value. */
   readonly knobs?: readonly Knob[];
   /** Applied in order; several at one point compose. */
   readonly edits?: readonly Edit[];

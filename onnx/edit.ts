@@ -14,6 +14,10 @@ import {
   type ValueInfo,
 } from './model.ts';
 
+/**
+ * A value for an attribute: whole numbers are INT, { float } and { floats } FLOAT, texts STRING, tensors and graphs
+ * what they are.
+ */
 export type AttributeValue =
   | number
   | string
@@ -52,9 +56,13 @@ function isStrings(value: readonly number[] | readonly string[]): value is reado
   return typeof value[0] === 'string';
 }
 
+/** What a node may have beside its inputs and outputs. */
 export interface NodeOptions {
+  /** Its name; default none. */
   name?: string;
+  /** Attributes by name. */
   attributes?: Record<string, AttributeValue>;
+  /** Which overload of a model-local function. */
   overload?: string;
 }
 
@@ -116,14 +124,17 @@ export function withGraphs(node: Node, change: (graph: Graph) => Graph): Node {
   return changeNode(node, { attributes });
 }
 
+/** The graph with other nodes, inputs, outputs or initializers. */
 export function changeGraph(graph: Graph, change: Partial<Omit<Graph, 'raw' | 'unknown'>>): Graph {
   return { ...graph, ...change, raw: undefined };
 }
 
+/** The model with another graph, other functions or other operator sets. */
 export function changeModel(model: Model, change: Partial<Omit<Model, 'raw' | 'unknown'>>): Model {
   return { ...model, ...change, raw: undefined };
 }
 
+/** A graph of nodes, inputs and outputs. */
 export function makeGraph(
   name: string,
   parts: Pick<Graph, 'nodes' | 'inputs' | 'outputs'> & Partial<Pick<Graph, 'initializers' | 'valueInfos'>>,

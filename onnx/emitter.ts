@@ -52,6 +52,11 @@ export interface Fragment {
   readonly functions: Iterable<FunctionDef>;
 }
 
+/**
+ * Writes ONNX nodes as expressions: inputs and results are names of values, so that code reads like its formula.
+ *
+ * @example const scaled = emit.op('Mul', [z, emit.scalar(2)], 'scaled_z'); // [B, S, H, D]
+ */
 export interface Emit {
   /** Emits a node with one output and returns its name. `op` as in makeNode. */
   (op: string, inputs: readonly string[], attributes?: Attributes): string;
@@ -74,12 +79,18 @@ export interface Emit {
 
   /** Constants: int64 of one dimension, an int64 scalar, a bool, a float32 scalar, and one of any float type. */
   ints(...values: number[]): string;
+  /** An int64 scalar. */
   int(value: number): string;
+  /** A bool scalar. */
   bool(value: boolean): string;
+  /** A float32 scalar. */
   float(value: number): string;
+  /** A scalar of any float type; default float32. */
   scalar(value: number, elemType?: number): string;
 
+  /** The value in another element type (DataType). */
   cast(value: string, elemType: number): string;
+  /** The value with its axes in another order. */
   transpose(value: string, perm: readonly number[]): string;
   /** Numbers may be 0 (copy) and -1 (infer) as in Reshape. */
   reshape(value: string, lengths: readonly Length[]): string;
@@ -109,7 +120,9 @@ export interface Emit {
     outputs?: readonly string[],
   ): string[];
 
+  /** Version of the operator set that is written for. */
   readonly opset: number;
+  /** What was emitted so far. */
   readonly nodes: readonly Node[];
   /** Constants of a graph; in function bodies, which have no initialisers, always empty. */
   readonly initializers: readonly Tensor[];

@@ -18,6 +18,9 @@ import { AttributeType } from './model.ts';
 import type { ByteSource } from './source.ts';
 import { type Piece, WireWriter } from './wire.ts';
 
+/**
+ * The bytes of a model in pieces: what was not changed is carried along unread, as ranges of the file it came from.
+ */
 export function encodeModel(model: Model): Piece[] {
   return encode(model, writeModel).pieces;
 }

@@ -6,7 +6,9 @@ import { AttuneError } from '../errors.ts';
 import { type Attribute, type Graph, type Node, qualifiedOp, type Tensor, type ValueInfo } from './model.ts';
 import { saturated } from './wire.ts';
 
+/** Which node makes a value. */
 export interface Producer {
+  /** The node. */
   readonly node: Node;
   /** Position in graph.nodes. */
   readonly position: number;
@@ -14,15 +16,25 @@ export interface Producer {
   readonly output: number;
 }
 
+/** Which node uses a value. */
 export interface Use {
+  /** The node. */
   readonly node: Node;
+  /** Position in graph.nodes. */
   readonly position: number;
   /** Which input of the node; -1 when a sub-graph of the node captures the value. */
   readonly input: number;
 }
 
+/**
+ * Lookups over one graph: who makes a value, who uses it, what is constant.
+ *
+ * @example const index = new GraphIndex(file.model.graph); index.producer('logits')?.node.opType;
+ */
 export class GraphIndex {
+  /** The graph it is of. */
   readonly graph: Graph;
+  /** Index of the graph around it; undefined for the main graph. */
   readonly parent: GraphIndex | undefined;
   readonly #producers = new Map<string, Producer>();
   readonly #uses = new Map<string, Use[]>();
@@ -86,14 +98,17 @@ export class GraphIndex {
     return this.#uses.get(value) ?? [];
   }
 
+  /** Whether it is an input of this graph. */
   isInput(value: string): boolean {
     return this.#inputs.has(value);
   }
 
+  /** Whether it is an output of this graph. */
   isOutput(value: string): boolean {
     return this.#outputs.has(value);
   }
 
+  /** Whether it is made, fed or stored in this graph. */
   isDefined(value: string): boolean {
     return this.#producers.has(value) || this.#inputs.has(value) || this.#initializers.has(value);
   }
@@ -103,6 +118,7 @@ export class GraphIndex {
     return this.#infos.get(value) ?? this.parent?.info(value);
   }
 
+  /** The initializer of this name, in this graph only. */
   initializer(value: string): Tensor | undefined {
     return this.#initializers.get(value);
   }
@@ -123,22 +139,27 @@ export function describeNode(node: Node): string {
   return `${label} (${qualifiedOp(node)})`;
 }
 
+/** The attribute of a node, where it has it. */
 export function findAttribute(node: Node, name: string): Attribute | undefined {
   return node.attributes.find((attribute) => attribute.name === name);
 }
 
+/** A whole-number attribute of a node. */
 export function intAttribute(node: Node, name: string, fallback: number): number {
   return findAttribute(node, name)?.i ?? fallback;
 }
 
+/** A number attribute of a node. */
 export function floatAttribute(node: Node, name: string, fallback: number): number {
   return findAttribute(node, name)?.f ?? fallback;
 }
 
+/** A list of whole numbers of a node. */
 export function intsAttribute(node: Node, name: string): readonly number[] | undefined {
   return findAttribute(node, name)?.ints;
 }
 
+/** A text attribute of a node. */
 export function stringAttribute(node: Node, name: string): string | undefined {
   const bytes = findAttribute(node, name)?.s;
   return bytes && new TextDecoder().decode(bytes);

@@ -9,12 +9,15 @@ import type { ByteRange } from './wire.ts';
 /** Below this a Blob saves nothing. */
 const SMALL = 16 * 2 ** 20;
 
+/** Bytes that somebody loaded, which need not stay in memory. */
 export interface HeldSource extends ByteSource {
   /** From now on the bytes are in a Blob; only asynchronous reads are left. */
   letGo(): void;
 }
 
 /**
+ * A source of bytes that are in memory now and may be let go later.
+ *
  * @param data bytes, or a Blob, of which nothing is held
  * @param beside what a file of the model's folder is, by the name that the graph gives it
  */

@@ -21,6 +21,8 @@ export function inNode(): boolean {
 }
 
 /**
+ * A module of Node, without an import that a bundle for browsers would follow.
+ *
  * @example const { readFileSync } = nodeModule('node:fs');
  * @throws AttuneError NEEDS_NODE in a browser
  */

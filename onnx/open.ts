@@ -10,11 +10,15 @@ import { type ByteSource, blobSource, bytesSource, drive, fileSource } from './s
 /** What attune has been tested to read. ONNX Runtime may support less; it says so when a session is made. */
 export const SUPPORTED = { ir: [3, 14], opset: [7, 28] } as const;
 
+/** An opened model. */
 export interface OnnxFile {
+  /** The model; large tensors are left in the file. */
   readonly model: Model;
+  /** Where its bytes are. */
   readonly source: ByteSource;
   /** Bytes read from the source to get here. */
   readonly bytesRead: number;
+  /** Closes the file. */
   close(): void;
 }
 

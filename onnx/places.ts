@@ -7,6 +7,7 @@ import { externalFiles } from './graft.ts';
 import type { Model } from './model.ts';
 import { nodeModule } from './node.ts';
 
+/** Where the files of a model really lie. */
 export interface Places {
   /** Folder that holds every file of the model, links followed. */
   readonly folder: string;
@@ -17,6 +18,8 @@ export interface Places {
 }
 
 /**
+ * Where a model's files really lie, links followed.
+ *
  * @param path of the .onnx file
  * @throws AttuneError EXTERNAL_DATA_OUTSIDE when a location leaves the model's folder. What a link in that folder points to may
  *   lie in the folder itself or beside the file that the .onnx link points to, as in huggingface_hub's cache.

@@ -9,12 +9,15 @@ import type { ByteRange } from './wire.ts';
 /** A computation that asks for byte ranges and receives at least those bytes. */
 export type Scan<T> = Generator<ByteRange, T, Uint8Array>;
 
+/** Where the bytes of a model come from. */
 export interface ByteSource {
+  /** Number of bytes. */
   readonly size: number;
   /** What to call it in messages: a path, "bytes", "blob". */
   readonly name: string;
   /** Absolute path for files on disk; undefined elsewhere. */
   readonly path?: string;
+  /** Bytes of a range. */
   read(range: ByteRange): Promise<Uint8Array>;
   /** Absent where only asynchronous reads exist (Blob). */
   readSync?(range: ByteRange): Uint8Array;
@@ -25,9 +28,11 @@ export interface ByteSource {
    * @throws AttuneError EXTERNAL_DATA_MISSING, and those of reading
    */
   beside?(location: string): Promise<ByteSource>;
+  /** Closes what is open. */
   close(): void;
 }
 
+/** Bytes in memory. */
 export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
   const readSync = ({ offset, length }: ByteRange) => bytes.subarray(offset, offset + length);
   return {
@@ -40,6 +45,7 @@ export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
   };
 }
 
+/** A Blob, such as a file that was dropped on a page. */
 export function blobSource(blob: Blob, name = 'blob'): ByteSource {
   return {
     size: blob.size,
@@ -51,7 +57,11 @@ export function blobSource(blob: Blob, name = 'blob'): ByteSource {
   };
 }
 
-/** @throws AttuneError FILE_NOT_FOUND, FILE_UNREADABLE */
+/**
+ * A file on disk, in Node.
+ *
+ * @throws AttuneError FILE_NOT_FOUND, FILE_UNREADABLE
+ */
 export async function fileSource(path: string): Promise<ByteSource> {
   const fs = nodeModule('node:fs');
   const { dirname, join, resolve } = nodeModule('node:path');

@@ -45,6 +45,7 @@ export function elementBits(type: number): number | undefined {
   return BITS[type];
 }
 
+/** Number of elements. */
 export function elementCount(tensor: Tensor): number {
   return tensor.dims.reduce((product, dim) => product * dim, 1);
 }
@@ -58,6 +59,7 @@ export function floatTensor(
   return rawTensor(name, DataType.FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer));
 }
 
+/** A new int64 tensor; `dims` defaults to one dimension. */
 export function int64Tensor(
   name: string,
   values: readonly (number | bigint)[],
@@ -67,6 +69,7 @@ export function int64Tensor(
   return rawTensor(name, DataType.INT64, dims, bytes);
 }
 
+/** A new bool tensor; `dims` defaults to one dimension. */
 export function boolTensor(name: string, values: readonly boolean[], dims = [values.length]): Tensor {
   return rawTensor(name, DataType.BOOL, dims, Uint8Array.from(values, Number));
 }

@@ -12,7 +12,9 @@ export const FIXED32 = 5;
 
 /** A byte range of the model file that was left where it is. */
 export interface ByteRange {
+  /** First byte. */
   readonly offset: number;
+  /** Number of bytes. */
   readonly length: number;
 }
 
@@ -194,6 +196,7 @@ export function badWireType(type: number, position: number): AttuneError {
   });
 }
 
+/** Bytes, or a range of the file they are in. */
 export type Piece = Uint8Array | ByteRange;
 
 const INT64_MAX = 2n ** 63n - 1n;

@@ -36,6 +36,7 @@ import { towerNames } from './towers.ts';
 
 export * from './site.ts';
 
+/** What helps to recognise a model beside its graph. */
 export interface RecogniseOptions {
   /** The open file, for constants that were left in it (mask tables above 1 KiB). */
   readonly source?: ByteSource | undefined;

@@ -48,10 +48,13 @@ export type Lacks = { readonly [capability in Capability]?: string };
 
 /** A value of the graph and the order of its axes. */
 export interface Place {
+  /** Its name in the graph. */
   readonly value: string;
+  /** Its axes. */
   readonly layout: Layout;
 }
 
+/** Order of axes of a value; merged axes in parentheses. */
 export type Layout =
   | 'BSHD'
   | 'BHSD'
@@ -91,6 +94,7 @@ export interface Stages {
   readonly operand?: Place | undefined;
 }
 
+/** Whether a row sees only what stands before it. */
 export type Causal =
   | true
   | false
@@ -99,39 +103,53 @@ export type Causal =
   /** Cannot be known from the file. */
   | null;
 
+/** A mask that an attention uses. */
 export interface MaskUse {
   /** The node that applies the mask, or the fused operator itself. */
   readonly node: Node;
+  /** Name of the mask. */
   readonly value: string;
+  /** How it is used. */
   readonly kind: 'additive' | 'select' | 'multiply' | 'lengths' | 'operator';
 }
 
+/** How queries and keys get their positions by rotation. */
 export interface Rotary {
   /** 'operator': inside the attention operator; 'node': a RotaryEmbedding node; 'decomposed': Sin/Cos arithmetic. */
   readonly by: 'operator' | 'node' | 'decomposed';
+  /** Pairs are neighbours, and not halves of the head. */
   readonly interleaved: boolean;
   /** Rotated channels of D; D itself when the rotation is full. */
   readonly dim?: number | undefined;
   /** Values of the cos and sin tables, or of the gathered cos and sin, where they exist. */
   readonly cos?: string | undefined;
+  /** As cos. */
   readonly sin?: string | undefined;
   /** Whether cos and sin are tables [positions, dim/2] that positions choose from, and not this call's rows of them. */
   readonly tables?: boolean | undefined;
 }
 
+/** Names of the cache of one attention, and their axes. */
 export interface CachePair {
+  /** Keys. */
   readonly k: string;
+  /** Values. */
   readonly v: string;
+  /** Order of their axes. */
   readonly layout: 'BHPD' | 'BPHD' | 'BHDP' | 'packed' | 'other';
 }
 
 /** One step into a sub-graph: position of the holding node in its scope and the attribute (branch) entered. */
 export interface ScopeStep {
+  /** The node that holds the sub-graph. */
   readonly node: Node;
+  /** Its position in its graph. */
   readonly position: number;
+  /** Name of the attribute: then_branch, body, … */
   readonly attribute: string;
 }
 
+/** One attention in one graph: what it computes and the values that carry its tensors. */
 export interface Site {
   /** Order of execution over the whole file. */
   readonly index: number;
@@ -153,7 +171,9 @@ export interface Site {
   readonly layer: number;
   /** Residual stream the site belongs to: 'decoder', 'encoder', 'vision', …; '' when the file has just one. */
   readonly tower: string;
+  /** Whether keys are of its own sequence or of another. */
   readonly attention: 'self' | 'cross';
+  /** Whether rows see only what stands before them. */
   readonly causal: Causal;
   /** One sentence: what decides causality. */
   readonly causalBy: string;
@@ -161,16 +181,21 @@ export interface Site {
   readonly scope: readonly ScopeStep[];
   /** The fused operator, or the Softmax of a decomposed site. */
   readonly anchor: Node;
+  /** Position of the anchor in its graph. */
   readonly anchorPosition: number;
   /** All nodes from head split to output projection that belong to the site, in execution order. */
   readonly nodes: readonly Node[];
+  /** H, query heads. */
   readonly numHeads: number;
+  /** K, key and value heads. */
   readonly kvHeads: number;
+  /** D, size of q and k of a head. */
   readonly headDim: number;
   /** D of v; equals headDim almost always. */
   readonly valueDim: number;
   /** Factor on q·k; undefined when it is a run-time value. */
   readonly scale: number | undefined;
+  /** c, where logits are capped: c tanh(logit / c). */
   readonly softcap: number | undefined;
   /** Keys visible to the left including the query's own; undefined without a sliding window. */
   readonly window: number | undefined;
@@ -178,9 +203,13 @@ export interface Site {
   readonly headSink: string | undefined;
   /** Dtype of the attention's activations (DataType). */
   readonly elemType: number | undefined;
+  /** Rotary positions, where it has them. */
   readonly rotary: Rotary | undefined;
+  /** Stages of the queries. */
   readonly q: Stages;
+  /** Stages of the keys. */
   readonly k: Stages;
+  /** Stages of the values. */
   readonly v: Stages;
   /** Output of the score matmul, before scale and mask where those follow. */
   readonly scoresRaw?: Place | undefined;
@@ -198,8 +227,11 @@ export interface Site {
   readonly outProjection?: Node | undefined;
   /** After output projection and bias. */
   readonly out?: string | undefined;
+  /** Masks it uses. */
   readonly masks: readonly MaskUse[];
+  /** Cache that comes in. */
   readonly past?: CachePair | undefined;
+  /** Cache that goes out. */
   readonly present?: CachePair | undefined;
   /** Bias of q, k and v, end to end, that the operator adds itself: their values lack it. */
   readonly biasInside?: string | undefined;
@@ -211,7 +243,9 @@ export interface Site {
 
 /** Values of the residual stream around one layer. */
 export interface ResidualLayer {
+  /** As that of its sites. */
   readonly tower: string;
+  /** From 0. */
   readonly layer: number;
   /** Sub-graph the layer lives in; absent or empty for the main graph. */
   readonly scope?: readonly ScopeStep[] | undefined;
@@ -243,26 +277,36 @@ export interface ResidualLayer {
 
 /** Something that looks like attention and is declined, or an oddity the user should know. */
 export interface Refusal {
+  /** An error code (docs/errors.md). */
   readonly code: string;
   /** 'refuse': this cannot be hooked; 'warn': it can, with the limitation named. */
   readonly level: 'refuse' | 'warn';
   /** Node name, 'file' when it concerns the whole model. */
   readonly node: string;
+  /** Why, in a sentence. */
   readonly reason: string;
 }
 
 /** Why a rule that almost fitted did not: for --explain. */
 export interface NearMiss {
+  /** The rule that almost fitted. */
   readonly rule: string;
+  /** Where. */
   readonly node: string;
+  /** What did not fit. */
   readonly reason: string;
 }
 
+/** What was recognised in a model. */
 export interface Recognition {
   /** The model the sites speak of: the one given, its model-local functions expanded (onnx/inline.ts). */
   readonly model: Model;
+  /** Every attention, in order of execution. */
   readonly sites: readonly Site[];
+  /** The residual stream around each layer. */
   readonly residual: readonly ResidualLayer[];
+  /** What is declined, and oddities. */
   readonly refused: readonly Refusal[];
+  /** Rules that almost fitted, for --explain. */
   readonly nearMisses: readonly NearMiss[];
 }

@@ -18,7 +18,7 @@ export const PICTURE = 576;
 const AFTER = 32;
 
 export class Contestant {
-  readonly #model: PreTrainedModel & Partial<AttunedModel>;
+  readonly #model: PreTrainedModel & Partial<Omit<AttunedModel, 'generate'>>;
   #door: () => Promise<void> = async () => {};
 
   private constructor(model: PreTrainedModel) {

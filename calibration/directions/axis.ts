@@ -6,10 +6,22 @@
  *                                                          sign that most pairs have (repeng's pca_center)
  */
 export const METHODS = ['mean', 'pca'] as const;
+/**
+ * How a direction is made from pairs: 'mean' of their differences, or 'pca', their first principal component.
+ */
 export type DirectionMethod = (typeof METHODS)[number];
 
+/** What flows at one place in both texts of a pair; the first has more of what is looked for. */
 export type VectorPair = readonly [positive: Float32Array, negative: Float32Array];
 
+/**
+ * The direction of pairs of vectors [M], not normalised.
+ *
+ *     mean   v = mean (a − b)
+ *     pca    v = argmax over ‖v‖ = 1 of Σ (v·(a − b))², with the sign that most pairs have
+ *
+ * @example const axis = axisOf(pairs, 'mean');
+ */
 export function axisOf(pairs: readonly VectorPair[], method: DirectionMethod): Float64Array {
   const differences = pairs.map(([a, b]) => Float64Array.from(a, (x, i) => x - b[i]!));
   const mean = new Float64Array(differences[0]!.length);

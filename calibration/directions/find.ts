@@ -6,19 +6,27 @@ import { axisOf, type DirectionMethod, heldOutAccuracy, type VectorPair } from '
 
 /** Token ids of both texts of a pair. */
 export interface TokenPair {
+  /** The text that has more of what is looked for. */
   readonly positive: readonly number[];
+  /** The text that has less of it. */
   readonly negative: readonly number[];
 }
 
+/** How directions are found. */
 export interface DirectionOptions {
+  /** How a direction is made from pairs. */
   readonly method: DirectionMethod;
+  /** Where: in the residual stream, or in the outputs of heads. */
   readonly at: DirectionPlace;
   /** At z: how many heads are kept, those whose direction tells pairs apart best; default all. */
   readonly heads?: number | undefined;
+  /** After each pair, of so many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** Directions, and how well each tells pairs apart. */
 export interface FoundDirections {
+  /** For steer and for writeDirections. */
   readonly directions: Directions;
   /** Accuracy on held-out pairs by layer: one number, or one for each head. */
   readonly accuracy: ReadonlyMap<number, readonly number[]>;

@@ -2,14 +2,19 @@
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
 
+/** Two texts that differ in what a direction shall be of. */
 export interface TextPair {
+  /** The text that has more of it. */
   readonly positive: string;
+  /** The text that has less of it. */
   readonly negative: string;
 }
 
 const pair = z.strictObject({ positive: z.string().min(1), negative: z.string().min(1) });
 
 /**
+ * Pairs of texts from JSON lines.
+ *
  * @example const pairs = readPairs('{"positive": "I love it", "negative": "I hate it"}\n…', 'mood.jsonl');
  * @param from what to name in errors
  * @throws AttuneError PAIRS_INVALID with the line

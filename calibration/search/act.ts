@@ -32,6 +32,7 @@ export const actSearch = z.strictObject({
       'halve the heads so often on few items before all are used; kept are then gains larger than their errors',
     ),
 });
+/** Options of the search for ACT's heads. */
 export type ActSearch = z.input<typeof actSearch>;
 
 /** A head, and its calibration alone. */

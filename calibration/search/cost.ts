@@ -6,6 +6,7 @@ import { measurementsOf, roundsOf } from './halving.ts';
 import { searchOptions } from './search.ts';
 import { zeroTuningSettings } from './zerotuning.ts';
 
+/** How much a search will measure. */
 export interface SearchCost {
   /** Settings that are tried, the baseline apart. */
   readonly settings: number;
@@ -13,7 +14,13 @@ export interface SearchCost {
   readonly measurements: number;
 }
 
-/** @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE */
+/**
+ * What a search will measure, known before it begins.
+ *
+ * @example const { measurements } = searchCost(model.attune.facts, method, { search: 200, heldOut: 100 });
+ *
+ * @throws AttuneError SPEC_INVALID, LAYER_OUT_OF_RANGE
+ */
 export function searchCost(
   facts: ModelFacts,
   method: Method,

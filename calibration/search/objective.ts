@@ -2,6 +2,7 @@
 import type { Measurement } from '../sweep/measure.ts';
 import type { SweepItem } from '../sweep/sweep.ts';
 
+/** A question with what may follow it, and how right each answer is. */
 export interface CalibrationItem extends SweepItem {
   /** Items of one data set are averaged first, then the data sets. */
   readonly dataset: string;
@@ -13,8 +14,10 @@ export interface CalibrationItem extends SweepItem {
   readonly margin?: ((logLikelihoods: readonly number[]) => number) | undefined;
 }
 
+/** What a search looks for: more right answers, or a surer next token, which needs no answers. */
 export type Objective = 'accuracy' | 'entropy';
 
+/** What a setting scored. */
 export interface Value {
   /** Mean over data sets of the mean score; null where an item has none. */
   readonly accuracy: number | null;

@@ -18,22 +18,31 @@ export interface SearchContext {
 
 /** One setting that was measured. */
 export interface Trial {
+  /** The step of the search it was measured in. */
   readonly step: string;
+  /** Mean over data sets of the mean score, 0 to 1. */
   readonly accuracy: Value['accuracy'];
   /** null where the setting was raced: on other items, by margins. */
   readonly entropy: number | null;
   /** Parameters that differ from the search's own; absent for the baseline. */
   readonly spec?: Readonly<Record<string, unknown>>;
+  /** What the step adds, such as a margin. */
   readonly [detail: string]: unknown;
 }
 
+/** What a search found, and every setting it measured. */
 export interface SearchResult {
+  /** Name of the kind of intervention. */
   readonly method: string;
+  /** What was looked for. */
   readonly objective: Objective;
+  /** Options of the search, with defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** The best setting. */
   readonly intervention: Intervention;
   /** false where nothing was better than the baseline; `intervention` is neutral then. */
   readonly found: boolean;
+  /** Settings in the order they were measured. */
   readonly trace: readonly Trial[];
 }
 

@@ -33,6 +33,7 @@ export const zeroTuningSearch = z.strictObject({
     .default([0.75, 0.6, 0.5, 0.4, 0.3, 0.2])
     .describe('grid for down-effective heads; bounded, since entropy is not monotone in γ'),
 });
+/** Options of the search for ZeroTuning's γ and heads. */
 export type ZeroTuningSearch = z.input<typeof zeroTuningSearch>;
 
 /** Where γ acts: the parameters of zeroTuning beside γ. */

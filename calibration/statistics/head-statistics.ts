@@ -25,8 +25,10 @@ export const STATISTICS = {
   retrieval: 'copying the answer out of the prompt',
   influence: 'rise of the loss when a head is switched off',
 } as const;
+/** Statistics that are measured together. */
 export type StatisticGroup = keyof typeof STATISTICS;
 
+/** What statistics are measured on. */
 export interface HeadData {
   /** Token sequences of one length, for sink, entropy and attention. */
   readonly sequences: readonly (readonly number[])[];
@@ -40,14 +42,21 @@ export interface HeadData {
   readonly texts: readonly SweepItem[];
 }
 
+/** How statistics are measured. */
 export interface HeadStatisticsOptions extends SessionOptions {
+  /** How heads are switched off for influence; default uniform. */
   readonly ablation?: 'uniform' | 'zero';
+  /** Journal and batch size of the measurements of influence. */
   readonly sweep?: Omit<SweepOptions, keyof SessionOptions>;
   /** After each sequence that was read, of so many. */
   readonly onProgress?: (progress: { done: number; total: number; step: string }) => void;
 }
 
 /**
+ * One number for each layer and head: what its maps look like, whether it copies, what is lost without it.
+ *
+ * @example const { sink } = await headStatistics(model.attune.facts, ['sink'], data); // sink[layer][head]
+ *
  * @returns tables by name: sink, sink-rate, internal-sinks, entropy, attention.<class>, echo, induction, retrieval,
  *   influence; those of the groups asked for
  * @throws AttuneError STATISTIC_NO_DATA naming the group

@@ -7,7 +7,9 @@ const numberOrNull = z.number().nullable();
 /** [key, log-likelihoods, entropy]; JSON has no NaN. */
 const lineSchema = z.array(z.tuple([z.string(), z.array(numberOrNull), numberOrNull]));
 
+/** Measurements by content hash, so that none is made twice. */
 export interface SweepJournal extends Disposable {
+  /** The measurement of a key, where it was made. */
   get(key: string): Measurement | undefined;
   /** What belongs together is kept together or not at all. @throws AttuneError JOURNAL_WRITE */
   append(results: readonly (readonly [key: string, result: Measurement])[]): void;
@@ -36,7 +38,13 @@ const format: LineFormat<z.output<typeof lineSchema>> = {
   expected: 'results of an earlier calibration',
 };
 
-/** @throws AttuneError JOURNAL_LOCKED, JOURNAL_MALFORMED (a line of something else), JOURNAL_WRITE */
+/**
+ * A journal in a file, from which the next process goes on.
+ *
+ * @example using journal = openSweepJournal('copa.journal');
+ *
+ * @throws AttuneError JOURNAL_LOCKED, JOURNAL_MALFORMED (a line of something else), JOURNAL_WRITE
+ */
 export function openSweepJournal(path: string): SweepJournal {
   const journal = openJournal(path, format);
   const known = new Map<string, Measurement>();

@@ -4,6 +4,7 @@ import { entropy, logSumExp } from './distribution.ts';
 import type { Step } from './passes.ts';
 import type { Past, SweepSession } from './sweep-session.ts';
 
+/** What one item is under one setting. */
 export interface Measurement {
   /** Σ ln p(token | all before it) of each request's continuation, in nats; NaN where logits are not finite. */
   readonly logLikelihoods: readonly number[];

@@ -5,6 +5,7 @@
  * so with many rows the way on from a cache is a single token at a time.
  */
 
+/** Token ids of a prompt, and of what may follow it. */
 export interface Request {
   /** At least one token. */
   readonly context: readonly number[];

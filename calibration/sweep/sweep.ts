@@ -14,14 +14,18 @@ import { type Measurement, measure } from './measure.ts';
 import { passesOf, type Request, type Step } from './passes.ts';
 import { compileFor, type SessionOptions, SweepSession } from './sweep-session.ts';
 
+/** Requests that are measured together, such as the choices of one question. */
 export interface SweepItem {
+  /** For messages. */
   readonly id: string;
+  /** One or more. */
   readonly requests: readonly Request[];
 }
 
 /** An intervention, or undefined for the baseline. */
 export type SweepSetting = Intervention | undefined;
 
+/** How many settings are measured over many items. */
 export interface SweepOptions extends SessionOptions {
   /** Default: results are kept in memory. */
   readonly journal?: SweepJournal;
@@ -39,7 +43,18 @@ export interface SweepOptions extends SessionOptions {
 const VERSION = 1;
 const BATCH_TOKENS = 2048;
 
+/**
+ * Measures many settings over many items in few calls: settings are rows of one batch, and what they share is
+ * computed once.
+ *
+ * @example
+ * ```ts
+ * await using sweep = new Sweep(model.attune.facts);
+ * const [baseline, tuned] = await sweep.run(items, [undefined, zeroTuning({ gamma: 1.4 })]);
+ * ```
+ */
 export class Sweep implements AsyncDisposable {
+  /** The model that is measured. */
   readonly facts: ModelFacts;
   readonly #options: SweepOptions;
   readonly #journal: SweepJournal;
@@ -55,6 +70,8 @@ export class Sweep implements AsyncDisposable {
   }
 
   /**
+   * Measures every item under every setting.
+   *
    * @param step what progress is called
    * @returns measurements [setting][item]
    * @throws AttuneError SWEEP_INTERRUPTED, SWEEP_NEEDS_REQUEST, those of the journal and of the settings' own checks
@@ -158,6 +175,7 @@ export class Sweep implements AsyncDisposable {
     await session[Symbol.asyncDispose]();
   }
 
+  /** Releases its sessions. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const session of this.#sessions.values()) await session[Symbol.asyncDispose]();
     this.#sessions.clear();

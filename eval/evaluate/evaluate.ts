@@ -18,6 +18,7 @@ export interface Evaluation {
   readonly report: ReportDocument;
   /** Time and memory, in the order of `report.runs`. */
   readonly costs: readonly TimeCost[];
+  /** Every gate with what was compared. */
   readonly gates: readonly GateResult[];
   /** Whether every gate holds. */
   readonly pass: boolean;

@@ -41,6 +41,7 @@ import { KeptRuns } from './kept-runs.ts';
 import { type EvalIntervention, needsDocuments } from './needs.ts';
 import { imagePromptEncoder, readsPictures, sessionTypes } from './vision-language.ts';
 
+/** A model as evaluation uses it. */
 export interface EvalModel {
   /** As the user named it. */
   readonly name: string;
@@ -54,11 +55,17 @@ export interface EvalModel {
   headMaps(prompts: readonly EncodedPrompt[]): Promise<HeadMap[]>;
   /** Interventions from the next call on; none: the baseline. */
   use(interventions: readonly EvalIntervention[]): Promise<void>;
-  /** @throws AttuneError PROFILE_OF_ANOTHER_MODEL */
+  /**
+   * Whether a profile belongs to the model.
+   *
+   * @throws AttuneError PROFILE_OF_ANOTHER_MODEL
+   */
   checkProfile(profile: Profile): Promise<void>;
+  /** Releases its sessions. */
   dispose(): Promise<void>;
 }
 
+/** How a model is loaded for evaluation. */
 export interface ModelOptions {
   /** Number type of the weights, as transformers.js names its files. Default 'fp32'. */
   dtype?: string | undefined;

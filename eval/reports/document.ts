@@ -10,8 +10,11 @@ import type { TaskRows } from '../runner/run.ts';
 export interface ReportDocument {
   /** Name → version of what computed the numbers. */
   software: Record<string, string>;
+  /** The models, each with a hash of what its scores depend on. */
   models: { name: string; fingerprint: string }[];
+  /** How they were loaded. */
   modelOptions: ModelOptions;
+  /** Seed, sample, bootstrap and confidence level of the run. */
   options: {
     /** Part of a run, as part/parts. */
     shard?: string;
@@ -22,6 +25,7 @@ export interface ReportDocument {
     resamples: number;
     level: number;
   };
+  /** The tasks, with hashes of their definitions and files, and how many items there were. */
   tasks: {
     name: string;
     split: string;
@@ -32,6 +36,7 @@ export interface ReportDocument {
     items: number;
     bad: { code: string; at: string | undefined }[];
   }[];
+  /** One entry for each model, task and setting; the first setting of each is the baseline. */
   runs: RunReport[];
   /** Where head maps were asked for. */
   heads?: HeadMaps[];

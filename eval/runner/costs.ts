@@ -6,6 +6,7 @@ import { bootstrapInterval } from '../statistics/bootstrap.ts';
 import type { MetricValue } from './measure.ts';
 import type { TaskRows } from './run.ts';
 
+/** What a setting costs in time and memory. */
 export interface TimeCost {
   /** Milliseconds inside the model, all items. */
   ms: number;
@@ -13,6 +14,7 @@ export interface TimeCost {
   overhead: MetricValue;
   /** Milliseconds for each position run through the model: reading (scores, prompts), and writing (generation). */
   prefillMsPerToken: number | null;
+  /** Milliseconds for each position that was written; null where none was. */
   decodeMsPerToken: number | null;
   /** Of the tokens, those that another setting ran alike; their time is in `ms`, though it was not spent again. */
   reusedTokens: number;

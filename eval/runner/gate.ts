@@ -24,18 +24,27 @@ export interface Gate {
   confidence: number | undefined;
 }
 
+/** A gate on one run. */
 export interface GateCheck {
+  /** The model's name. */
   model: string;
+  /** The task's name. */
   task: string;
+  /** The setting's label. */
   intervention: string;
   /** What was compared with the bound; null where a single unit gives no limit, which does not pass. */
   found: number | null;
+  /** Whether the bound holds. */
   pass: boolean;
 }
 
+/** A gate, and every run it was checked on. */
 export interface GateResult {
+  /** The bound as it was written. */
   gate: string;
+  /** Whether it holds on all of them. */
   pass: boolean;
+  /** One for each run that it is about. */
   checks: GateCheck[];
 }
 

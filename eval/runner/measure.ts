@@ -18,10 +18,13 @@ import type { Row } from './row.ts';
 /** What is measured of a row. */
 export type Measured = Pick<Row, 'terms' | 'cluster'>;
 
+/** A metric with its interval. */
 export interface MetricValue {
+  /** The metric itself. */
   value: number;
   /** 95 %: Wilson's for proportions, with the effective number of clustered items; else a bootstrap; null for a single unit. */
   low: number | null;
+  /** The upper end of the interval. */
   high: number | null;
 }
 
@@ -33,8 +36,9 @@ export interface MetricDelta extends MetricValue {
   pHolm: number | null;
   /** Items scored on both sides. */
   n: number;
-  /** Proportions: items that went from wrong to right, and from right to wrong. */
+  /** Proportions: items that went from wrong to right. */
   gained?: number;
+  /** Proportions: items that went from right to wrong. */
   lost?: number;
   /** Proportions: the smallest difference that this many items would show with power 0.8 at α = 0.05. */
   minimumDetectable?: number;

@@ -13,16 +13,23 @@ import type { TaskRows } from './run.ts';
 export interface PartReport {
   /** Items scored. */
   n: number;
+  /** Metrics by name. */
   metrics: Partial<Record<MetricName, MetricValue>>;
   /** Empty for the baseline. */
   delta: Partial<Record<MetricName, MetricDelta>>;
 }
 
+/** One setting of one model on one task. */
 export interface RunReport extends PartReport {
+  /** The model's name. */
   model: string;
+  /** The task's name. */
   task: string;
+  /** The setting's label; baseline for none. */
   intervention: string;
+  /** Its interventions as JSON. */
   specification: Record<string, unknown>[];
+  /** Hash of the specification. */
   specHash: string;
   /** Items whose output could not be scored: wrong in accuracies, left out of perplexities. */
   unparsable: number;
@@ -30,6 +37,7 @@ export interface RunReport extends PartReport {
   skipped: number;
   /** Items cut off at the left to fit the model. */
   truncated: number;
+  /** Tokens that went through the model, those it would have been without sharing, and calls. */
   cost: { tokens: number; unsharedTokens: number; calls: number };
   /** Where the task tells its items apart, in alphabetical order. */
   slices?: (PartReport & { slice: string })[];

@@ -53,6 +53,7 @@ export const rowSchema = z.object({
   cost,
 });
 
+/** An item under a setting: what the model said, how it was scored, and what it cost. */
 export type Row = z.infer<typeof rowSchema>;
 
 /** Without places, in the file and on the disk: what moves is the same. */

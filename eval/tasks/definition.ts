@@ -21,7 +21,12 @@ const checkedSchema = taskSchema.superRefine((task, context) => {
   if (!single) refuse('image', 'a picture goes with one prompt that is one template');
 });
 
+/** A task with every default filled in. */
 export type Task = z.output<typeof taskSchema>;
+/**
+ * A task as it is written: where its records come from, how one becomes text, which metrics hold. docs/tasks.md
+ * explains every entry.
+ */
 export type TaskDefinition = z.input<typeof taskSchema>;
 
 /** Those that `defineTask` has returned. */

@@ -24,7 +24,9 @@ import type { Capability, Recognition, ScopeStep, Site } from '../../sites/site.
 import { type GraphInputs, GraphRewrite, type ProviderTraits } from './graph-rewrite.ts';
 import { forRuntime } from './older-runtimes.ts';
 
+/** A hook point that a compiled graph hands out. */
 export interface Tap {
+  /** Which one. */
   readonly point: HookPoint;
   /** Graph output that carries it, float32. */
   readonly output: string;
@@ -32,10 +34,15 @@ export interface Tap {
   readonly axes: string;
 }
 
+/** An edited graph, and what it has beside the inputs and outputs of the untouched one. */
 export interface Compiled {
+  /** The graph; weights keep their bytes. */
   readonly model: Model;
+  /** Hook points that are outputs. */
   readonly taps: readonly Tap[];
+  /** Inputs of interventions. */
   readonly knobs: readonly Knob[];
+  /** Values that go from call to call beside the cache. */
   readonly states: readonly State[];
   /** Outputs that only passes which ask for them get. */
   readonly reports?: readonly string[];
@@ -54,6 +61,7 @@ export interface KernelOptions {
   readonly scoreBytes?: number | undefined;
 }
 
+/** What a graph is compiled for. */
 export interface CompileOptions extends KernelOptions {
   /** Execution provider the graph is for, as ONNX Runtime calls it. Default cpu. */
   readonly ep?: string | undefined;
@@ -64,6 +72,10 @@ export interface CompileOptions extends KernelOptions {
 }
 
 /**
+ * Edits a recognised graph by a plan: taps become outputs, knobs inputs, edits nodes.
+ *
+ * @example const { model } = compile(recognition, { taps: [points[0]!] });
+ *
  * @throws AttuneError SITE_LACKS, POINT_UNAVAILABLE, POINT_READ_ONLY, POINT_NOT_BUILT, HOOK_IN_SUBGRAPH, KNOB_NAME_TAKEN,
  *   LOWERING_UNAVAILABLE, OPSET_TOO_OLD
  */
@@ -106,7 +118,11 @@ const TAKES: { readonly [kind in Edit['kind']]?: Capability } = {
   segments: 'probabilities',
 };
 
-/** @throws AttuneError SITE_LACKS before anything is built, with the operator's option that stands against it */
+/**
+ * Whether an edit can be had at its site.
+ *
+ * @throws AttuneError SITE_LACKS before anything is built, with the operator's option that stands against it
+ */
 export function checkCapability(edit: Edit): void {
   const capability = TAKES[edit.kind];
   if (edit.kind === 'write' || edit.kind === 'after' || capability === undefined) return;

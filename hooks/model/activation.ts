@@ -7,10 +7,13 @@ import type { ModelFacts } from './facts.ts';
 
 /** A named activation: float32, axes as in POINT_AXES. */
 export interface Activation {
+  /** Hook name, such as blocks.3.attn.hook_pattern. */
   readonly name: string;
   /** Axis letters, for example 'BHST'. */
   readonly axes: string;
+  /** Lengths of the axes, in their order. */
   readonly dims: readonly number[];
+  /** Row-major, the last axis fastest. */
   readonly data: Float32Array;
 }
 
@@ -21,9 +24,11 @@ export function activation(name: string, tensor: OrtTensor, facts: ModelFacts): 
 
 /** An activation as a tensor of your transformers.js, with the names of its axes: `slice`, `mean`, `tolist` and the rest are there. */
 export interface ActivationTensor extends Tensor {
+  /** Hook name, such as blocks.3.attn.hook_pattern. */
   readonly name: string;
   /** Axis letters, for example 'BHST'. */
   readonly axes: string;
+  /** Row-major, the last axis fastest. */
   readonly data: Float32Array;
 }
 
@@ -48,7 +53,11 @@ function tensorClassOf(output: unknown): TensorClass | undefined {
 
 /** Activations of a run by the name of their hook point, in the order of the model. */
 export class ActivationCache extends Map<string, ActivationTensor> {
-  /** @param output what the run returned, whose class of tensors these are */
+  /**
+   * Activations by their names, as tensors.
+   *
+   * @param output what the run returned, whose class of tensors these are
+   */
   static of(activations: Iterable<Activation>, output: unknown): ActivationCache {
     return new ActivationCache([...activations].map((one) => [one.name, asTensor(one, output)]));
   }

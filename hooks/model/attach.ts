@@ -22,15 +22,19 @@ import { Stack } from './stack.ts';
 
 /** The part of a transformers.js model that attune relies on. */
 export interface TransformersModel {
+  /** Sessions by the names of their graphs; the hooked one is exchanged. */
   // biome-ignore lint/suspicious/noExplicitAny: transformers.js types its sessions and configuration so
   sessions: Record<string, any>;
+  /** config.json of the model. */
   // biome-ignore lint/suspicious/noExplicitAny: see above
   config: any;
+  /** Releases the sessions. */
   dispose(): Promise<unknown>;
 }
 
 /** The static side: AutoModelForCausalLM, LlavaForConditionalGeneration, … */
 export interface TransformersModelClass<M> {
+  /** Loads a model by Hub id or folder. */
   from_pretrained(idOrFolder: string, options?: object): Promise<M>;
 }
 

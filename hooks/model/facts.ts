@@ -6,16 +6,27 @@ import { recognise } from '../../sites/index.ts';
 import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
 import type { Recognition, Site } from '../../sites/site.ts';
 
+/** What attune found out about a model when it was loaded: an intervention plans its edits from it. */
 export interface ModelFacts {
+  /** The decoder's graph, weights left in their file. */
   readonly file: OnnxFile;
+  /** config.json of the model. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Every attention that was recognised in the graph, and what was not, with reasons. */
   readonly recognition: Recognition;
+  /** Hook points in order of execution. */
   readonly points: readonly HookPoint[];
   /** Self-attention sites of the decoder, by layer: what language-model interventions act on. */
   readonly decoder: readonly Site[];
 }
 
-/** @throws AttuneError NO_ATTENTION with the recogniser's reasons */
+/**
+ * What there is to know of an opened graph and its configuration.
+ *
+ * @example const facts = modelFacts(await openModel('onnx/model.onnx'), config);
+ *
+ * @throws AttuneError NO_ATTENTION with the recogniser's reasons
+ */
 export function modelFacts(
   file: OnnxFile,
   config: Readonly<Record<string, unknown>>,

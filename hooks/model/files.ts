@@ -21,9 +21,14 @@ export const DTYPES = {
   q1f16: '_q1f16',
 } as const;
 
+/** A number type of transformers.js: which file of a model's weights is taken. */
 export type Dtype = keyof typeof DTYPES;
 
-/** @throws AttuneError DTYPE_UNKNOWN with the nearest names */
+/**
+ * Checks a dtype that came from outside.
+ *
+ * @throws AttuneError DTYPE_UNKNOWN with the nearest names
+ */
 export function asDtype(dtype: unknown, at?: string): Dtype {
   if (typeof dtype === 'string' && dtype in DTYPES) return dtype as Dtype;
   const names = Object.keys(DTYPES);

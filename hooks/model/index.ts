@@ -31,10 +31,11 @@ export { kindOf } from './kind-of.ts';
 export type { UntouchedRuns } from './live-session.ts';
 export { from_pretrained } from './load.ts';
 export { loadFailure } from './load-failure.ts';
-export type { AttunedModel, AttuneHandle } from './model.ts';
+export type { AttunedModel, AttuneHandle, GenerateOptions } from './model.ts';
 export type {
   AttachOptions,
   AttuneOptions,
+  FileChoice,
   LoadOptions,
 } from './options.ts';
 export { type Report, STAGES, type Stage } from './report.ts';

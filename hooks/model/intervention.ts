@@ -23,17 +23,26 @@ export const variantKey = (variant: Variant | undefined): string =>
 
 /** A validated specification. Frozen; equal specifications have equal hashes. */
 export interface Intervention<Spec = Readonly<Record<string, unknown>>> {
+  /** Name of its kind, such as zerotuning. */
   readonly intervention: string;
   /** Parameters with defaults filled in. */
   readonly spec: Spec;
   /** SHA-256 of the canonical JSON, hex. */
   readonly hash: string;
+  /** What the kind does to a model. */
   readonly kind: InterventionKind;
+  /** Name and parameters as plain data, from which interventionFromJSON makes an equal one. */
   toJSON(): Record<string, unknown>;
 }
 
+/**
+ * What all interventions of one method share: how the graph is built for them, whatever their parameters, and how
+ * parameters become knob values. defineIntervention makes it.
+ */
 export interface InterventionKind {
+  /** Name in JSON, in reports and on the command line. */
   readonly name: string;
+  /** Where in a layer it acts; kinds are stacked in the order of STAGES. */
   readonly stage: Stage;
   /**
    * What it needs of a model and of a request, for documentation and for clear refusals. A kind that needs 'document-spans'
@@ -106,8 +115,11 @@ export type Pass = (
   },
 ) => Promise<PassResults>;
 
+/** What a call that an intervention ran in a way of its own returns. */
 export interface Called {
+  /** Outputs of the session by name, as a plain run returns them. */
   readonly outputs: Record<string, OrtTensor>;
+  /** What is to be read of it under attune.reports. */
   readonly reports?: Readonly<Record<string, Report>>;
   /** Of the cache among the outputs, where keys were left out of it. */
   readonly cache?: CacheNote | undefined;
@@ -115,7 +127,9 @@ export interface Called {
 
 /** An intervention as JSON: its name and its parameters, { intervention: 'zerotuning', gamma: 1.4 }. */
 export interface InterventionJSON {
+  /** Name of the kind, such as zerotuning. */
   readonly intervention: string;
+  /** Its parameters, as in TypeScript. */
   readonly [parameter: string]: unknown;
 }
 

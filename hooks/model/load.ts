@@ -37,7 +37,7 @@ export async function from_pretrained<M extends TransformersModel>(
   modelClass: TransformersModelClass<M>,
   idOrFolder: string,
   options: LoadOptions = {},
-): Promise<M & AttunedModel> {
+): Promise<AttunedModel & M> {
   checkCall(modelClass, idOrFolder);
   checkOptions(options, 'attune');
   const { session_options, ...rest } = options;
@@ -103,7 +103,7 @@ async function attachPending<M extends TransformersModel>(
   idOrFolder: string,
   host: Host,
   options: LoadOptions,
-): Promise<M & AttunedModel> {
+): Promise<AttunedModel & M> {
   const { runtime } = host;
   const pending = { ...model.sessions } as Record<string, PendingSession>;
   const hooked = hookedName(model, options.session);

@@ -23,7 +23,10 @@ import { Stack } from './stack.ts';
  * that request alone:
  *
  * @example
- * const output = await model.generate({ ...inputs, interventions: [zeroTuning({ gamma: 1.4 })] });
+ * ```ts
+ * const output = await model.generate({ ...inputs, max_new_tokens: 8, interventions: [zeroTuning({ gamma: 1.4 })] });
+ * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
+ * ```
  */
 export interface AttunedModel {
   /** What is known of the model and of its last call. */
@@ -52,10 +55,21 @@ export interface AttunedModel {
    * Run `work` under interventions. It is given a view of the model to call; calls on the model itself from inside `work` count as
    * calls on that view. Several may be under way at once.
    *
-   * @example const text = await model.using([act({ heads: 'all' })], (model) => model.generate(inputs));
+   * @example await model.using([headScale({ scale: 2 })], (model) => model.generate({ ...inputs, max_new_tokens: 8 }));
    * @throws AttuneError as `use`; WORK_UNCLEAR in browsers for a call on the model itself
    */
   using<T>(interventions: GivenInterventions, work: (model: this) => Promise<T>): Promise<T>;
+
+  /**
+   * As transformers.js's `generate`, with `interventions` for this request alone: in place of those in force, an empty list for the
+   * untouched model.
+   *
+   * @example const output = await model.generate({ ...inputs, max_new_tokens: 8, interventions: [zeroTuning({ gamma: 1.4 })] });
+   * @param options input_ids int64 [B, S] and further inputs, options of transformers.js, interventions
+   * @returns token ids, int64 [B, S + new]
+   * @throws AttuneError as `use`, and what the kinds refuse of a request
+   */
+  generate(options: GenerateOptions): Promise<Tensor>;
 
   /**
    * Run the model once and return what flowed at the chosen hook points, as tensors of your transformers.js with `name` and `axes`.
@@ -63,6 +77,7 @@ export interface AttunedModel {
    * @example const { cache } = await model.runWithCache(inputs, 'blocks.*.attn.hook_pattern');
    * @param inputs as for calling the model: input_ids, attention_mask, …
    * @param filter glob or globs over hook names; default all
+   * @returns what the model returned, and a map by hook name of float32 tensors, such as hook_pattern [B, H, S, T]
    * @throws AttuneError HOOK_UNKNOWN with the nearest names
    */
   runWithCache(
@@ -77,6 +92,7 @@ export interface AttunedModel {
    * @example const { output, steps } = await model.generateWithCache({ ...inputs, max_new_tokens: 8 }, '**.hook_z');
    * @param options as for `generate`
    * @param filter glob or globs over hook names; default all
+   * @returns the tokens, [B, S + new], and a map for each run: [B, …, S, …] first, then one new token at a time
    * @throws AttuneError HOOK_UNKNOWN with the nearest names
    */
   generateWithCache(
@@ -100,6 +116,16 @@ export interface AttunedModel {
 
   /** Disposes the model, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Inputs and options of `generate`, with attune's own. */
+export interface GenerateOptions {
+  /** For this request alone, in place of those in force. */
+  readonly interventions?: GivenInterventions | undefined;
+  /** Where true, transformers.js answers with more than tokens. */
+  readonly return_dict_in_generate?: false | undefined;
+  /** Inputs of the model and options of transformers.js. */
+  readonly [option: string]: unknown;
 }
 
 type Attuned = object & AttunedModel;
@@ -254,6 +280,7 @@ function refuseOtherInputs(inputs: unknown): void {
 
 /** What is known of a model and of the last call on it. */
 export class AttuneHandle {
+  /** Graph, sites, hook points and configuration. */
   readonly facts: ModelFacts;
   /** What runs the hooked session, and why: `{ name: 'native', reason: 'the addon is built and its library fits', … }`. */
   readonly runtime: ChosenRuntime;

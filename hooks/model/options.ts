@@ -61,12 +61,15 @@ export interface LoadOptions extends AttachOptions {
   readonly dtype?: Dtype | 'auto' | Readonly<Record<string, Dtype | 'auto'>> | null;
   /** 'cpu', 'webgpu', 'cuda', …, for all sessions or for each. */
   readonly device?: string | Readonly<Record<string, string>> | null;
+  /** Told of every file that is fetched, as by transformers.js. */
   // biome-ignore lint/suspicious/noExplicitAny: typed by transformers.js
   readonly progress_callback?: ((progress: any) => void) | null;
+  /** A configuration in place of the model's config.json. */
   // biome-ignore lint/suspicious/noExplicitAny: typed by transformers.js
   readonly config?: any;
   /** Never go to the network. */
   readonly local_files_only?: boolean;
+  /** Which graphs have their weights in files of their own; default what config.json says. */
   readonly use_external_data_format?: boolean | number | Readonly<Record<string, boolean | number>> | null;
 }
 

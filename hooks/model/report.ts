@@ -13,6 +13,7 @@ export const STAGES = [
   'residual',
   'decoding',
 ] as const;
+/** Where in a layer a kind of intervention acts. */
 export type Stage = (typeof STAGES)[number];
 
 /** A number, or a table of them. */

@@ -3,7 +3,9 @@ import { AttuneError } from '../../errors.ts';
 import { cacheOf, type Feeds, type OrtTensor } from '../session/index.ts';
 import type { CacheNote } from './cache-note.ts';
 
+/** A run of tokens in one row, such as those that stand for an image. */
 export interface Span {
+  /** Row of the batch, from 0. */
   readonly row: number;
   /** First token. */
   readonly from: number;
@@ -13,12 +15,15 @@ export interface Span {
 
 /** What an image encoder's class token attends to, [images, heads, patches] each, the class token left out. */
 export interface ImageAttention {
+  /** Lengths of the axes of both. */
   readonly dims: readonly [images: number, heads: number, patches: number];
   /** First layer, and that before the last of the encoder. */
   readonly first: Float32Array;
+  /** Layer before the last, [images, heads, patches]. */
   readonly penultimate: Float32Array;
 }
 
+/** What is known of the sequence that a call of the model belongs to. */
 export interface RequestState {
   /** Number of session runs since the prompt; 0 at prefill. */
   readonly step: number;
@@ -44,6 +49,7 @@ export interface Work {
   readonly tokens: number;
   /** Time inside them, and inside the first of them, which is the prompt's. */
   readonly ms: number;
+  /** Milliseconds inside the first pass, which is the prompt's. */
   readonly promptMs: number;
 }
 

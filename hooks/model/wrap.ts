@@ -21,17 +21,26 @@ import { webGraphOfSession } from './web-graph.ts';
 import { webRuntimeOf } from './web-host.ts';
 
 /**
- * Put attune behind a model that is loaded already. The hooked session is made anew from the file it came from.
+ * Put attune behind a model that is loaded already, such as that of a pipeline. The hooked session is made anew from the file it came
+ * from; the model stays the object it was, with the methods of AttunedModel.
  *
+ * @example
+ * ```ts
+ * const loaded = await AutoModelForCausalLM.from_pretrained(folder, { dtype: 'fp32' });
+ * const model = await wrap(loaded, folder, { interventions: [zeroTuning({ gamma: 1.4 })] });
+ * const output = await model.generate({ ...inputs, max_new_tokens: 8 });
+ * ```
+ * @param model a loaded model of transformers.js; for a pipeline, `pipe.model`
  * @param idOrFolder what the model was loaded from; may be left out where one folder below env.localModelPath or env.cacheDir has
  *   the model's config.json
+ * @param options interventions, prepare, and which files; may stand in the place of `idOrFolder`
  * @throws AttuneError MODEL_FOLDER_UNKNOWN, GRAPH_NOT_FOUND, WRAPPED_TWICE, and those of from_pretrained
  */
 export async function wrap<M extends TransformersModel>(
   model: M,
   idOrFolder?: string | AttachOptions,
   options: AttachOptions = {},
-): Promise<M & AttunedModel> {
+): Promise<AttunedModel & M> {
   if (typeof idOrFolder === 'object') return wrap(model, undefined, idOrFolder);
   checkOptions(options, 'attune.wrap');
   checkWrappable(model);

@@ -21,6 +21,7 @@ import { HookedSession } from './session.ts';
 import type { StateStore } from './states.ts';
 import { tooLarge } from './too-large.ts';
 
+/** How a bare session is made. */
 export interface SessionOptions {
   /** Default: onnxruntime-node in Node, onnxruntime-web elsewhere. */
   readonly runtime?: Runtime;
@@ -46,6 +47,10 @@ export interface SessionOptions {
 }
 
 /**
+ * Compiles a plan into an opened model and makes a session of it. Models that `attune()` loads have theirs already.
+ *
+ * @example await using session = await createSession(file, recognise(file.model, { source: file.source }), { taps });
+ *
  * @param recognition what `recognise` found in the file
  * @throws AttuneError EXTERNAL_DATA_MISSING, MODEL_TOO_LARGE, SESSION_FAILED with ONNX Runtime's words, and those of compile; its runs
  *   PADDING_UNCORRECTED

@@ -6,6 +6,7 @@ import { AttuneError, nearest } from '../../errors.ts';
 import { DataType, dataTypeName, type Graph, numberToHalf, type ValueInfo } from '../../onnx/index.ts';
 import type { OrtTensor, Runtime } from './runtime.ts';
 
+/** Numbers in nested arrays, as JSON has them: [[1, 2], [3, 4]] is [2, 2]. */
 export type Nested = number | boolean | readonly Nested[];
 
 type Storage =
@@ -29,6 +30,10 @@ const STORAGE: Record<number, (values: readonly number[]) => Storage> = {
 };
 
 /**
+ * Tensors for all inputs of a graph from a few of them: masks, positions and empty caches are filled in.
+ *
+ * @example const feeds = completeFeeds(file.model.graph, { input_ids: [[1, 5, 7]] }, runtime);
+ *
  * @param given nested arrays by input name
  * @throws AttuneError INPUT_UNKNOWN, INPUT_MISSING, INPUT_RAGGED, INPUT_TYPE
  */

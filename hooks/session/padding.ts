@@ -18,6 +18,7 @@ import type { Feeds } from './runtime.ts';
 const MASKED = -1e9;
 const MASKED_HALF = -6e4;
 
+/** Edits that correct left padding at fused sites; none for a model without attention mask. */
 export function paddingPlan(sites: readonly Site[], hasAttentionMask: boolean): Plan {
   if (!hasAttentionMask) return {};
   const fused = sites.filter(({ operator }) => operator === 'com.microsoft.GroupQueryAttention');

@@ -1,6 +1,7 @@
 /** What ONNX Runtime reads of a tensor that it is fed, where its own class cannot be reached. */
 import type { Runtime } from './runtime.ts';
 
+/** A tensor of JavaScript alone, for runtimes whose own class cannot be reached. */
 export const PlainTensor: Runtime['Tensor'] = class {
   readonly type: string;
   readonly data: unknown;

@@ -6,45 +6,74 @@
 import { AttuneError } from '../../errors.ts';
 import { inNode, nodeModule } from '../../onnx/index.ts';
 
+/** A tensor of ONNX Runtime, as onnxruntime-common has it. */
 export interface OrtTensor {
+  /** Element type, such as float32. */
   readonly type: string;
+  /** Lengths of the axes. */
   readonly dims: readonly number[];
   /** Throws for tensors on a GPU; see `location`. */
   readonly data: unknown;
+  /** Where the data is: cpu, gpu-buffer, … */
   readonly location?: string;
+  /** The data, fetched from where it is. */
   getData?(release?: boolean): Promise<unknown>;
+  /** Frees what is held outside JavaScript. */
   dispose?(): void;
 }
 
+/** What a session says of one of its inputs or outputs. */
 export interface ValueMetadata {
+  /** As in the graph. */
   readonly name: string;
+  /** False for sequences and maps. */
   readonly isTensor?: boolean;
+  /** Element type, such as float32. */
   readonly type?: string;
+  /** Lengths; a text names one that is free. */
   readonly shape?: readonly (number | string)[];
 }
 
+/** Tensors by input name. */
 export type Feeds = Readonly<Record<string, OrtTensor>>;
+/** Names of the outputs wanted, or tensors to write them into. */
 export type Fetches = readonly string[] | Readonly<Record<string, OrtTensor | null>>;
 
+/** A session of ONNX Runtime, as onnxruntime-common has it. */
 export interface OrtSession {
+  /** Inputs of the graph, in its order. */
   readonly inputNames: readonly string[];
+  /** Outputs of the graph, in its order. */
   readonly outputNames: readonly string[];
+  /** Name, type and shape of each input. */
   readonly inputMetadata?: readonly ValueMetadata[];
+  /** Name, type and shape of each output. */
   readonly outputMetadata?: readonly ValueMetadata[];
+  /** Runs the graph and returns all outputs by name. */
   run(feeds: Feeds, options?: object): Promise<Record<string, OrtTensor>>;
+  /** Runs the graph and returns the outputs wanted. */
   run(feeds: Feeds, fetches: Fetches, options?: object): Promise<Record<string, OrtTensor>>;
+  /** Frees the session. */
   release(): Promise<void>;
 }
 
+/** ONNX Runtime as a module: onnxruntime-node, onnxruntime-web, or one of your own. */
 export interface Runtime {
+  /** Makes sessions, of a path or of bytes. */
   readonly InferenceSession: {
     create(model: Uint8Array | string, options?: object): Promise<OrtSession>;
   };
-  readonly Tensor: new (type: string, data: unknown, dims: readonly number[]) => OrtTensor;
+  /** Makes tensors. */
+  readonly Tensor: new (
+    type: string,
+    data: unknown,
+    dims: readonly number[],
+  ) => OrtTensor;
   /** Where it is known otherwise than by what the module holds. */
   readonly backend?: Backend;
 }
 
+/** Which of its packages ONNX Runtime is: onnxruntime-node or onnxruntime-web. */
 export type Backend = 'node' | 'web';
 
 /**

@@ -30,8 +30,11 @@ export type KnobFeeder = (feeds: Feeds) => Readonly<Record<string, KnobValue>>;
 export interface RunSettings {
   /** A value for each knob of the graph: see `knobTensors`. */
   readonly knobs: ReadonlyMap<string, OrtTensor>;
+  /** Computes knob values from what is fed. */
   readonly feeder?: KnobFeeder | undefined;
+  /** Under which settings states of caches are collected. */
   readonly states?: Settings | undefined;
+  /** Who is handed the taps. */
   readonly listeners?: ReadonlySet<TapListener> | undefined;
 }
 
@@ -47,14 +50,24 @@ export interface PassOptions {
   readonly reports?: readonly string[];
 }
 
+/** What a pass returns. */
 export interface PassResults {
+  /** Outputs of the untouched graph by name. */
   readonly outputs: Record<string, OrtTensor>;
+  /** The reports that were asked for. */
   readonly reports: Readonly<Record<string, OrtTensor>>;
 }
 
+/**
+ * A session around a compiled graph, with the inputs and outputs of the untouched one: knobs are fed, states carried,
+ * taps taken off.
+ */
 export class HookedSession implements OrtSession {
+  /** Inputs of the untouched graph. */
   readonly inputNames: readonly string[];
+  /** Outputs of the untouched graph. */
   readonly outputNames: readonly string[];
+  /** Hook points it hands out. */
   readonly taps: readonly Tap[];
   /** What transformers.js keeps on a session: { dtype, device }. */
   config: unknown;
@@ -98,14 +111,17 @@ export class HookedSession implements OrtSession {
     this.#knobs = this.knobTensors({});
   }
 
+  /** Name, type and shape of each input. */
   get inputMetadata(): readonly ValueMetadata[] {
     return (this.#inner.inputMetadata ?? []).filter(({ name }) => this.inputNames.includes(name));
   }
 
+  /** Name, type and shape of each output. */
   get outputMetadata(): readonly ValueMetadata[] {
     return (this.#inner.outputMetadata ?? []).filter(({ name }) => this.outputNames.includes(name));
   }
 
+  /** Names of the knobs of its graph. */
   get knobNames(): readonly string[] {
     return this.#compiled.knobs.map(({ name }) => name);
   }
@@ -166,6 +182,7 @@ export class HookedSession implements OrtSession {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Runs it under its own settings, as a session of ONNX Runtime is run. */
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
     return (await this.pass(feeds, {}, fetchesOrOptions, options)).outputs;
   }
@@ -310,6 +327,7 @@ export class HookedSession implements OrtSession {
     await this.#inner.release();
   }
 
+  /** Releases it, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }

@@ -27,6 +27,7 @@ interface Carried {
 type Values = Readonly<Record<string, OrtTensor>>;
 type Kept = Pick<Compiled, 'states' | 'knobs'>;
 
+/** States of caches, held beside the tensors of the cache that they belong to. */
 export class StateStore {
   readonly #byCache = new WeakMap<OrtTensor, Carried>();
 

@@ -6,9 +6,12 @@ import { AttuneError } from '../../errors.ts';
 
 /** Where directions live, by the name of the hook point. */
 export const PLACES = ['resid_post', 'z'] as const;
+/** Where a direction lives: the residual stream as it leaves a layer, or the outputs z of its heads. */
 export type DirectionPlace = (typeof PLACES)[number];
 
+/** A vector for each layer. */
 export interface Directions {
+  /** Where they live. */
   readonly at: DirectionPlace;
   /** By layer, from 0: [M], or [H·D] head after head. */
   readonly vectors: ReadonlyMap<number, Float32Array>;
@@ -17,6 +20,10 @@ export interface Directions {
 }
 
 /**
+ * Directions from numbers, checked.
+ *
+ * @example const directions = directionsOf('resid_post', [[12, vector]], 'my directions');
+ *
  * @param from what to name in errors: a file, a parameter
  * @throws AttuneError DIRECTIONS_INVALID for none, for numbers that are none, for zeros, for unequal widths
  */

@@ -8,6 +8,7 @@ import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 
 /** A file by its content: the same one is read once, another under its name is noticed. */
 export interface DirectionsFile {
+  /** Path of a .safetensors or .gguf file. */
   readonly file: string;
   /** Hex. */
   readonly sha256: string;
@@ -49,6 +50,8 @@ export function readDirections(given: string | DirectionsFile): Directions {
 }
 
 /**
+ * Writes directions, in the format that the ending of the name says: .safetensors or .gguf.
+ *
  * @example writeDirections('honesty.gguf', directions); // for llama.cpp and repeng
  * @throws AttuneError DIRECTIONS_INVALID for another ending
  */

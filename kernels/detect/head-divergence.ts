@@ -6,6 +6,7 @@
 import { at, block, build, type Tensor } from '../reference/tensor.ts';
 import { median } from './massive-activations.ts';
 
+/** How far the image moves each head, and which are chosen. */
 export interface HeadDivergence {
   /** (B, H) ‖with - without‖. */
   readonly vhd: Tensor;
@@ -13,6 +14,7 @@ export interface HeadDivergence {
   readonly ta: Tensor;
   /** (B, H) of 0 and 1. */
   readonly outlier: Tensor;
+  /** (B, H) vhd, 0 for outliers. */
   readonly pruned: Tensor;
   /** (B) of the pruned values. */
   readonly median: Tensor;
@@ -21,6 +23,8 @@ export interface HeadDivergence {
 }
 
 /**
+ * VHR's choice of heads: VHD = ‖with − without‖, outliers 0, those above the median.
+ *
  * @param withImage, withoutImage (B, H, E) head outputs before the output projection
  * @param ddof 0 population, 1 sample standard deviation; the paper does not say
  */

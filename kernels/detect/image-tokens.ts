@@ -4,18 +4,27 @@
  */
 import { block, type Tensor } from '../reference/tensor.ts';
 
+/** Local and summary patches, and what they were chosen by. */
 export interface ImageTokens {
   /** Attention summed over the encoder's heads, per patch. */
   readonly first: readonly number[];
+  /** The same in the layer before the last. */
   readonly penultimate: readonly number[];
+  /** First quartile of penultimate. */
   readonly q1: number;
+  /** Third quartile of penultimate. */
   readonly q3: number;
   /** Patch indices, ascending; a patch in both sets counts as summary. */
   readonly local: readonly number[];
+  /** Patch indices, ascending. */
   readonly summary: readonly number[];
 }
 
-/** @param first, penultimate (Hv, N): CLS rows without the CLS column */
+/**
+ * Local and summary patches of an image, from the attention of the encoder's class token.
+ *
+ * @param first, penultimate (Hv, N): CLS rows without the CLS column
+ */
 export function imageTokens(first: Tensor, penultimate: Tensor, { localRatio = 0.25 } = {}): ImageTokens {
   const f = sumHeads(first);
   const g = sumHeads(penultimate);

@@ -16,6 +16,7 @@ import { defineEdit } from './edit.ts';
 
 type Documents = { readonly mode: Mode };
 
+/** Attention over interchangeable documents (PINE): each query places them by its own opinion of them. */
 export const documents = defineEdit<Documents>({
   kind: 'documents',
   stage: 'documents',

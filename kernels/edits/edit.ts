@@ -23,7 +23,9 @@ export type Options = Readonly<Record<string, string | undefined>>;
 
 /** An edit as a plan asks for it. */
 export interface Edit {
+  /** What is done. */
   readonly row: EditRow;
+  /** How, where that changes the graph. */
   readonly options: Options;
 }
 
@@ -35,18 +37,23 @@ export type Axis = 'B' | 'H' | 'H|1' | 'T|1' | 'k' | 'k+1';
 
 /** A parameter: an input of the graph. */
 export interface EditKnob {
+  /** Local name. */
   readonly name: string;
+  /** Its axes. */
   readonly axes: readonly Axis[];
   /** Everywhere, and the site computes what it did before. */
   readonly neutral: number;
   /** Default 'float32'. */
   readonly type?: 'float32' | 'int64';
+  /** What it means, in a sentence. */
   readonly doc: string;
 }
 
 /** What a call leaves to the next, float32 [B, heads, P], P being 0 at the start of a sequence and S more after each call. */
 export interface EditState {
+  /** Local name. */
   readonly name: string;
+  /** One for each query head, or one for all. */
   readonly heads: 'H' | 1;
 }
 
@@ -192,13 +199,21 @@ export interface NativeForm {
 
 /** One edit. Forms that make no sense for it are absent. */
 export interface EditRow<O extends Options = Options> {
+  /** Name of the edit. */
   readonly kind: string;
+  /** Where it acts. */
   readonly stage: Stage;
   /** Paper, or what it is known as. */
   readonly reference: string;
+  /** Its parameters. */
   knobs(options: O): readonly EditKnob[];
+  /** What it leaves to the next call. */
   states?(options: O): readonly EditState[];
-  /** @param given names of values that the plan gives */
+  /**
+   * What it finds by itself in the first call of a sequence and keeps for the later ones.
+   *
+   * @param given names of values that the plan gives
+   */
   kept?(options: O, given: ReadonlySet<string>): Kept<O> | undefined;
   /** States that can be told from the graph, and then are none: values by their names, past_… */
   derived?(options: O, call: RowCall): Values;
@@ -219,7 +234,11 @@ export interface EditRow<O extends Options = Options> {
   pattern?(options: O, call: Call): PatternForm;
   /** Names of what `find` gives; none where the edit needs nothing of other rows. */
   finds?(options: O): readonly string[];
-  /** @param columnSums Σ over the call's real rows of the map before any edit, [B, H, T] */
+  /**
+   * What it finds from all rows of a call before they are edited.
+   *
+   * @param columnSums Σ over the call's real rows of the map before any edit, [B, H, T]
+   */
   find?(options: O, emit: Emit, call: Call, columnSums: string): Found;
   /** An alternative to `pattern`, of outputs that are there already since `find` took all rows. */
   correct?(options: O, emit: Emit, call: Call, found: Found): Correction;
@@ -235,6 +254,11 @@ export interface EditRow<O extends Options = Options> {
   with(...options: Partial<O> extends O ? [options?: O] : [options: O]): Edit;
 }
 
+/**
+ * A row of the list of edits, with the function that asks for it in a plan.
+ *
+ * @example const edits = [sinkCalibration.with({ stats: 'row', exclude: 'initial' })];
+ */
 export function defineEdit<O extends Options = Readonly<Record<never, never>>>(
   row: Omit<EditRow<O>, 'with'>,
 ): EditRow<O> {

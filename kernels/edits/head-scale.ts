@@ -9,6 +9,7 @@ import { primitive } from '../../onnx/emitter.ts';
 import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
+/** A factor per head on its output: z'_h = a_h z_h. */
 export const headScale = defineEdit({
   kind: 'head-scale',
   stage: 'outputs',

@@ -13,6 +13,7 @@ import { sinkRedistribution } from './sink-redistribution/index.ts';
 import { targetShare } from './target-share.ts';
 import { temperature } from './temperature.ts';
 
+/** All edits, in the order in which they act where several are in force at a site. */
 export const EDITS: readonly EditRow[] = [
   documents,
   temperature,

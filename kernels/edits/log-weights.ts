@@ -13,6 +13,7 @@ import { defineEdit } from './edit.ts';
 /** The first real token, from a knob that says where it is, or keys that a knob marks. */
 type Marked = { readonly keys: 'first' | 'given' };
 
+/** A factor w on the softmax weight of marked keys: s'_t = s_t + ln w. */
 export const logWeights = defineEdit<Marked>({
   kind: 'log-weights',
   stage: 'logits',

@@ -8,6 +8,7 @@
 import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
+/** A bias on the logits per head and key: s'_t = s_t + c_t. */
 export const logitBias = defineEdit({
   kind: 'logit-bias',
   stage: 'logits',

@@ -12,6 +12,7 @@ import { defineEdit, type MapBlock } from './edit.ts';
 /** Rows of a call that take part: all, or the last one only, which predicts the next token. */
 type Gain = { readonly rows: 'all' | 'last' };
 
+/** Logits raised by a share of their own size: s'_t = s_t + b_t |raw_t|. */
 export const logitGain = defineEdit<Gain>({
   kind: 'logit-gain',
   stage: 'logits',

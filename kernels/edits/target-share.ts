@@ -13,6 +13,7 @@ import { defineEdit } from './edit.ts';
 /** Against a mean share of 0; marked keys that get nothing stay without. */
 const SMALLEST = 1e-10;
 
+/** SpotLight: marked keys get at least the share ψ of a row. */
 export const targetShare = defineEdit({
   kind: 'target-share',
   stage: 'probabilities',

@@ -8,6 +8,7 @@
 import { at, build } from '../reference/tensor.ts';
 import { defineEdit } from './edit.ts';
 
+/** A factor on the logits: s' = a s, a = 1/τ. */
 export const temperature = defineEdit({
   kind: 'temperature',
   stage: 'logits',

@@ -9,7 +9,9 @@ import type { Edit } from '../plan.ts';
 import type { CompanionName, Lowering, LoweringName, Target } from './lowering.ts';
 import { COMPANIONS, REGISTRY } from './registry.ts';
 
+/** The lowering of a site, and why. */
 export interface Choice {
+  /** The one it gets. */
   readonly lowering: LoweringName;
   /** A clause for people: why this one. */
   readonly why: string;
@@ -33,6 +35,8 @@ export interface Choice {
 const EXPAND_SURCHARGE = 1.5;
 
 /**
+ * The lowering that a site takes for its edits.
+ *
  * @param edits of the site @param forced overrides the table
  * @throws AttuneError LOWERING_UNAVAILABLE for a forced lowering that the site cannot have, and for edits that none can do
  */

@@ -37,19 +37,27 @@ export interface ExpandedSite {
   readonly opset: number;
   /** DataType of q, k, v and z. Scores and probabilities are float32 in any case. */
   readonly elemType: number;
+  /** Query heads. */
   readonly H: number;
+  /** Key and value heads. */
   readonly K: number;
+  /** Size of a head. */
   readonly D: number;
   /** Already rotated. k and v of this call when `past` is given, else of all T positions. */
   readonly q: HeadValue;
+  /** Keys. */
   readonly k: HeadValue;
+  /** Values. */
   readonly v: HeadValue;
   /** Values [B, K, P, D] of earlier calls; `present` names the values that shall hold the joined cache. */
   readonly past?: { readonly k: string; readonly v: string } | undefined;
+  /** Names of the joined cache. */
   readonly present?: { readonly k: string; readonly v: string } | undefined;
   /** Default 1/√D. */
   readonly scale?: number | undefined;
+  /** c, where logits are capped: c tanh(logit / c). */
   readonly softcap?: number | undefined;
+  /** Rows see only what stands before them. */
   readonly causal: boolean;
   /** Keys seen to the left, the row's own included. */
   readonly window?: number | undefined;
@@ -63,7 +71,9 @@ export interface ExpandedSite {
   readonly z: HeadValue;
 }
 
+/** What is done inside an attention that is written out. */
 export interface ExpandedOptions {
+  /** In the order in which they act. */
   readonly edits: readonly Edit[];
   /** Also give the probabilities before and after the edits, [B, H, S, T]. Costs the memory the blocks save. */
   readonly tapPattern?: boolean | undefined;

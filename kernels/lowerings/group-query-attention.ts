@@ -13,11 +13,17 @@ import { type Attribute, DataType, type Node } from '../../onnx/index.ts';
 import type { ExpandedSite } from './expanded.ts';
 import { type Lowered, lowered } from './lowered.ts';
 
+/** A GroupQueryAttention node to take apart. */
 export interface GroupQuerySite {
+  /** Unique in the model; prefix of everything emitted. */
   readonly name: string;
+  /** The model's ai.onnx operator set. */
   readonly opset: number;
+  /** DataType of q, k and v. */
   readonly elemType: number;
+  /** The node. */
   readonly node: Node;
+  /** Size of a head. */
   readonly D: number;
   /** Channels the operator rotates: twice the width of its tables. Default D. */
   readonly rotaryDim?: number | undefined;
@@ -27,6 +33,7 @@ export interface GroupQuerySite {
   readonly positions?: string | undefined;
 }
 
+/** What a GroupQueryAttention is apart. */
 export interface OpenedSite {
   /** Nodes that make q, k and v of this call; insert before those of the expanded lowering. */
   readonly opening: Lowered;
@@ -50,6 +57,8 @@ const INPUT = {
 };
 
 /**
+ * A GroupQueryAttention as nodes that make q, k and v, and a site for expandedAttention.
+ *
  * @throws AttuneError LOWERING_LACKS_OPERATOR for options that have no expanded counterpart here (quantised cache,
  *   smooth softmax, q and k norms inside)
  */

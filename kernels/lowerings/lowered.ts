@@ -21,26 +21,35 @@ import {
 /** [B, S, N·D] as fused operators take it, or [B, N, S, D]. */
 export type HeadLayout = 'BS(ND)' | 'BNSD';
 
+/** A value of heads, and the order of its axes. */
 export interface HeadValue {
+  /** Its name in the graph. */
   readonly value: string;
+  /** Its axes. */
   readonly layout: HeadLayout;
 }
 
 /** A parameter as graph input. */
 export interface Knob {
+  /** Name of the graph input. */
   readonly name: string;
+  /** DataType. */
   readonly elemType: number;
   /** Symbols may be 1: 'B' a value per batch row or one for all, 'T' one per key or one for all. */
   readonly shape: readonly (number | string)[];
   /** Feed this and the site computes what it did before. */
   readonly neutral: Tensor;
+  /** What it means, in a sentence. */
   readonly doc: string;
 }
 
 /** What one call leaves to the next, as the KV cache does: start with a tensor whose 'P' axis is 0. */
 export interface State {
+  /** Name of the graph input. */
   readonly input: string;
+  /** Name of the graph output. */
   readonly output: string;
+  /** DataType. */
   readonly elemType: number;
   /** Of the input; the output has T = P + S for P. */
   readonly shape: readonly (number | string)[];
@@ -50,18 +59,29 @@ export interface State {
 
 /** A value that may be made a graph output. */
 export interface Tap {
+  /** Local name. */
   readonly name: string;
+  /** Name of the value. */
   readonly value: string;
+  /** DataType. */
   readonly elemType: number;
+  /** Its lengths; texts name free ones. */
   readonly shape: readonly (number | string)[];
 }
 
+/** Nodes in place of a site's own, and what they bring with them. */
 export interface Lowered {
+  /** In order of execution. */
   readonly nodes: readonly Node[];
+  /** Functions they call. */
   readonly functions: readonly FunctionDef[];
+  /** Constants they use. */
   readonly initializers: readonly Tensor[];
+  /** Inputs they read. */
   readonly knobs: readonly Knob[];
+  /** What goes from call to call. */
   readonly states: readonly State[];
+  /** Values that may be made outputs. */
   readonly taps: readonly Tap[];
   /** Operator sets the model must import, at least in this version. */
   readonly opsets: Readonly<Record<string, number>>;

@@ -13,6 +13,7 @@ import type { SharedParts } from './segments/shared-parts.ts';
 
 /** Ways of computing every call of a site. */
 export const LOWERINGS = ['keep-operator', 'keep-in-blocks', 'expand', 'at-pattern', 'native'] as const;
+/** A way to compute edited attention. */
 export type LoweringName = (typeof LOWERINGS)[number];
 
 /** Ways that take some calls of a site, where the one chosen for it takes the rest. */

@@ -4,7 +4,9 @@ import type { HookPoint } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
 import type { Tables, Wanted } from './rotary-tables.ts';
 
+/** What an edit is built with. */
 export interface EditContext {
+  /** Emits operators into the graph that the site is in. */
   readonly emit: Emit;
   /** [B, T] int64, 1 for real tokens: the graph's attention_mask; undefined where the model takes none. */
   readonly attentionMask: string | undefined;

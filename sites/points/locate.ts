@@ -5,6 +5,7 @@
 import type { Capability, Place, Recognition, ResidualLayer, ScopeStep, Site, Stages } from '../site.ts';
 import { ATTENTION_POINTS, type PointKind, pointName, type RESIDUAL_POINTS } from './names.ts';
 
+/** Where a hook point lives. */
 export type Source =
   /** A value of the graph. */
   | {
@@ -19,12 +20,19 @@ export type Source =
   | { readonly from: 'beside' }
   | { readonly from: 'nowhere'; readonly reason: string };
 
+/** A place in a model where values can be read and mostly be replaced. */
 export interface HookPoint {
+  /** Such as blocks.3.attn.hook_pattern; the names of TransformerLens. */
   readonly name: string;
+  /** The last part of the name. */
   readonly kind: PointKind;
+  /** Which part of the model: '' where there is one, else decoder, encoder, vision, … */
   readonly tower: string;
+  /** From 0. */
   readonly layer: number;
+  /** The attention it belongs to; none on the residual stream. */
   readonly site?: Site;
+  /** What carries it, or why nothing does. */
   readonly source: Source;
   /** Sub-graph the point lives in; empty for the main graph. */
   readonly scope: readonly ScopeStep[];

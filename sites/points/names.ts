@@ -27,6 +27,7 @@ export const POINT_AXES = {
   hook_result: 'BSHM',
 } as const;
 
+/** The last part of a hook name, such as hook_pattern. */
 export type PointKind = keyof typeof POINT_AXES;
 
 /** Points of the residual stream stand in the block, the others in its attention. */
@@ -40,6 +41,7 @@ export const RESIDUAL_POINTS = [
   'hook_resid_post',
 ] as const satisfies readonly PointKind[];
 
+/** Hook points of an attention, in order of execution. */
 export const ATTENTION_POINTS = [
   'hook_q',
   'hook_k',
@@ -52,6 +54,11 @@ export const ATTENTION_POINTS = [
   'hook_result',
 ] as const satisfies readonly PointKind[];
 
+/**
+ * The name of a hook point.
+ *
+ * @example pointName('hook_z', { tower: '', layer: 3, attention: 'self' }); // blocks.3.attn.hook_z
+ */
 export function pointName(
   kind: PointKind,
   { tower, layer, attention }: { tower: string; layer: number; attention?: 'self' | 'cross' },

@@ -80,6 +80,7 @@ export interface LoadedAddon {
   readonly operators: readonly string[];
 }
 
+/** Where the native addon and its ONNX Runtime library are. */
 export interface AddonPaths {
   /** Default: beside the crate, kernels/native/attune-<platform>-<arch>.node. */
   readonly addon?: string;

@@ -5,6 +5,7 @@ import { isInstalled, loadRuntime, type Runtime } from '../runtime.ts';
 import type { AddonPaths } from './addon.ts';
 import { isNative, type NativeRuntime } from './native-runtime.ts';
 
+/** The runtimes that can be asked for by name. */
 export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
 /**
  * 'native': ONNX Runtime through attune's addon, caches in native memory; 'onnxruntime': onnxruntime-node (in a browser
@@ -12,6 +13,7 @@ export const RUNTIME_NAMES = ['native', 'onnxruntime', 'wasm'] as const;
  */
 export type RuntimeName = (typeof RUNTIME_NAMES)[number];
 
+/** The runtime that was chosen, and why. */
 export interface ChosenRuntime {
   /** 'given' for a runtime that the caller made. */
   readonly name: RuntimeName | 'given';
@@ -19,9 +21,11 @@ export interface ChosenRuntime {
   readonly reason: string;
   /** Of ONNX Runtime, where it is known. */
   readonly version?: string;
+  /** What makes its sessions and tensors. */
   readonly runtime: Runtime;
 }
 
+/** What a runtime is chosen by. */
 export interface RuntimeWish {
   /** By name, or one of the caller's own. Default: native where the addon loads, else onnxruntime. */
   readonly runtime?: RuntimeName | Runtime | undefined;
@@ -34,6 +38,10 @@ export interface RuntimeWish {
 }
 
 /**
+ * The runtime for a model: as asked, or the native one where its addon loads.
+ *
+ * @example const { name, reason } = await chooseRuntime();
+ *
  * @throws AttuneError RUNTIME_UNKNOWN for another name; where one was asked for by name, what loading it throws: NATIVE_ADDON,
  * NATIVE_LIBRARY, NATIVE_OPTION, THREADS_INVALID, RUNTIME_MISSING
  */

@@ -24,10 +24,15 @@ type Options = Readonly<Record<string, unknown>>;
 /** Where ONNX Runtime finds weights of a model that comes as bytes. */
 const SAID = 'See the message of ONNX Runtime.';
 
+/** A session of the native runtime. */
 export class NativeSession implements OrtSession {
+  /** Inputs of the graph, in its order. */
   readonly inputNames: readonly string[];
+  /** Outputs of the graph, in its order. */
   readonly outputNames: readonly string[];
+  /** Name, type and shape of each input. */
   readonly inputMetadata: readonly ValueMetadata[];
+  /** Name, type and shape of each output. */
   readonly outputMetadata: readonly ValueMetadata[];
   /** Caches that grow in place. */
   readonly sharedCaches: readonly SharedCache[];
@@ -57,6 +62,8 @@ export class NativeSession implements OrtSession {
   }
 
   /**
+   * Makes a session of a model.
+   *
    * @param model path, or bytes
    * @throws AttuneError SESSION_FAILED with ONNX Runtime's words, THREADS_INVALID, NATIVE_OPTION
    */
@@ -92,6 +99,10 @@ export class NativeSession implements OrtSession {
     return this.#inner.held;
   }
 
+  /**
+   * Runs it off the main thread. A second argument names the outputs wanted, a last one has options: `signal` cuts
+   * the run short.
+   */
   async run(feeds: Feeds, fetchesOrOptions?: object, options?: object): Promise<Record<string, OrtTensor>> {
     if (this.#released) {
       throw new AttuneError('SESSION_RELEASED', { hint: 'The model was disposed; load it again.' });
@@ -201,6 +212,7 @@ export class NativeSession implements OrtSession {
     return new Map(wanted);
   }
 
+  /** Frees it; runs that are asked for afterwards are refused. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;

@@ -42,6 +42,7 @@ const DETECTION: readonly EditKnob[] = [
 /** Does it take all rows of a call to find the sinks? */
 const acrossRows = (stats: Statistics): boolean => stats === 'chunk' || stats === 'running';
 
+/** ACT: sinks keep the share β of their weight, other keys get the rest in proportion. */
 export const sinkCalibration = defineEdit<Calibration>({
   kind: 'sink-calibration',
   stage: 'probabilities',

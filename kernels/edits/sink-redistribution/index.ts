@@ -21,6 +21,7 @@ const ROWS_FROM: EditKnob = {
   doc: 'First position whose row may change.',
 };
 
+/** VAR: sinks give the share p of their weight to visual keys that are no sinks. */
 export const sinkRedistribution = defineEdit<Redistribution>({
   kind: 'sink-redistribution',
   stage: 'probabilities',

@@ -20,20 +20,35 @@ export interface Parameter {
 
 /** The part of JSON Schema that zod writes. */
 export interface JsonSchema {
+  /** 'object', 'array', 'string', 'number', 'integer', 'boolean' or 'null'. */
   readonly type?: string;
+  /** What it means. */
   readonly description?: string;
+  /** What stands where nothing is given. */
   readonly default?: unknown;
+  /** The one value it takes. */
   readonly const?: unknown;
+  /** The values it takes. */
   readonly enum?: readonly unknown[];
+  /** Alternatives of which one has to fit. */
   readonly anyOf?: readonly JsonSchema[];
+  /** Alternatives of which one fits. */
   readonly oneOf?: readonly JsonSchema[];
+  /** Of every element of an array. */
   readonly items?: JsonSchema;
+  /** Of the elements of a tuple, in order. */
   readonly prefixItems?: readonly JsonSchema[];
+  /** Of an object, by key. */
   readonly properties?: Readonly<Record<string, JsonSchema>>;
+  /** Keys that have to be there. */
   readonly required?: readonly string[];
+  /** Smallest number, taken itself. */
   readonly minimum?: number;
+  /** Lower bound, not taken itself. */
   readonly exclusiveMinimum?: number;
+  /** Largest number, taken itself. */
   readonly maximum?: number;
+  /** Upper bound, not taken itself. */
   readonly exclusiveMaximum?: number;
 }
 

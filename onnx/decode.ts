@@ -1,5 +1,6 @@
 /** Second pass: the skimmed bytes as a Model. One function per message of onnx.proto3, field numbers inline. */
 import { AttuneError } from '../errors.ts';
+import { externalPayload } from './external.ts';
 import {
   type Attribute,
   type FunctionDef,
@@ -450,23 +451,6 @@ class Decoder {
 /** The default domain has two spellings. */
 function defaultDomain(domain: string): string {
   return domain === 'ai.onnx' ? '' : domain;
-}
-
-function externalPayload(name: string, entries: ReadonlyMap<string, string>): Payload {
-  const location = entries.get('location');
-  const offset = Number(entries.get('offset') ?? 0);
-  const length = entries.has('length') ? Number(entries.get('length')) : undefined;
-  const valid = (n: number) => Number.isSafeInteger(n) && n >= 0;
-  if (!location || !valid(offset) || (length !== undefined && !valid(length))) {
-    throw new AttuneError('ONNX_MALFORMED', {
-      at: `tensor ${name}`,
-      found: `external data ${JSON.stringify(Object.fromEntries(entries))}`,
-      expected: 'a location with a non-negative offset and length',
-    });
-  }
-  return length === undefined
-    ? { kind: 'external', location, offset }
-    : { kind: 'external', location, offset, length };
 }
 
 function flat(pieces: readonly Piece[]): Uint8Array {

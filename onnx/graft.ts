@@ -4,12 +4,9 @@
  * Runtime then maps them from there; no weight passes through JavaScript.
  * External data: onnx.ai/onnx/repo-docs/ExternalData.html.
  */
-import { AttuneError } from '../errors.ts';
 import { changeGraph, changeModel, withGraphs } from './edit.ts';
 import { encodeModel } from './encode.ts';
-import { subgraphs } from './graph-index.ts';
 import type { Graph, Model, Node, Tensor } from './model.ts';
-import { nodeModule } from './node.ts';
 import type { Piece } from './wire.ts';
 
 /** raw_data, float_data and double_data hold elements as plain little-endian bytes; the others are varints. */
@@ -67,59 +64,4 @@ function graftTensor(tensor: Tensor, { location, renamed }: Names): Tensor {
 /** Only nodes with sub-graphs can hold initializers; others keep their bytes. */
 function graftNode(node: Node, names: Names): Node {
   return withGraphs(node, (graph) => graftGraph(graph, names));
-}
-
-/** Files other than the model that its initializers need, relative to the model's folder, sorted. */
-export function externalFiles(model: Model): string[] {
-  const files = new Set<string>();
-  const visit = (graph: Graph) => {
-    for (const { payload } of graph.initializers)
-      if (payload?.kind === 'external') files.add(payload.location);
-    for (const node of graph.nodes) {
-      for (const { t } of node.attributes) if (t?.payload?.kind === 'external') files.add(t.payload.location);
-      subgraphs(node).forEach(visit);
-    }
-  };
-  visit(model.graph);
-  return [...files].sort();
-}
-
-/**
- * Check that the external files of a model on disk are there and long enough.
- * @param folder the model's folder
- * @throws AttuneError EXTERNAL_DATA_MISSING, EXTERNAL_DATA_TRUNCATED naming file and tensor
- */
-export async function checkExternalFiles(model: Model, folder: string): Promise<void> {
-  const { statSync } = nodeModule('node:fs');
-  const { join } = nodeModule('node:path');
-  const needed = new Map<string, { end: number; tensor: string }>();
-  const visit = (graph: Graph) => {
-    for (const { name, payload } of graph.initializers) {
-      if (payload?.kind !== 'external') continue;
-      const end = payload.offset + (payload.length ?? 0);
-      if (end >= (needed.get(payload.location)?.end ?? 0))
-        needed.set(payload.location, { end, tensor: name });
-    }
-    for (const node of graph.nodes) subgraphs(node).forEach(visit);
-  };
-  visit(model.graph);
-  for (const [location, { end, tensor }] of needed) {
-    const size = statSync(join(folder, location), { throwIfNoEntry: false })?.size;
-    if (size === undefined) {
-      throw new AttuneError('EXTERNAL_DATA_MISSING', {
-        at: join(folder, location),
-        found: 'no such file',
-        expected: `the weights of ${[...needed.keys()].length === 1 ? 'the model' : `tensor ${tensor}`}`,
-        hint: `Download ${location} into the same folder as the .onnx file.`,
-      });
-    }
-    if (size < end) {
-      throw new AttuneError('EXTERNAL_DATA_TRUNCATED', {
-        at: join(folder, location),
-        found: `${size} bytes`,
-        expected: `at least ${end} for tensor ${tensor}`,
-        hint: 'The download is incomplete; fetch the file again.',
-      });
-    }
-  }
 }

@@ -6,7 +6,9 @@
  */
 export * from './edit.ts';
 export { assemble, encodeModel } from './encode.ts';
-export { checkExternalFiles, externalFiles, graft, grafted } from './graft.ts';
+export { checkExternalFiles, externalFiles } from './external.ts';
+export { externalFile } from './external-file.ts';
+export { graft, grafted } from './graft.ts';
 export * from './graph-index.ts';
 export { halfToNumber, numberToHalf } from './half.ts';
 export { type HeldSource, heldSource } from './held.ts';

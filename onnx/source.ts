@@ -3,6 +3,7 @@
  * generator that asks for ranges (`Scan`), and driven with synchronous or asynchronous reads.
  */
 import { AttuneError } from '../errors.ts';
+import { externalFile } from './external-file.ts';
 import { nodeModule } from './node.ts';
 import type { ByteRange } from './wire.ts';
 
@@ -64,9 +65,11 @@ export function blobSource(blob: Blob, name = 'blob'): ByteSource {
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   const fs = nodeModule('node:fs');
-  const { dirname, join, resolve } = nodeModule('node:path');
+  const { resolve } = nodeModule('node:path');
   let fd: number;
   try {
+    // Opening a pipe that nobody writes to would wait for ever.
+    if (!fs.statSync(path).isFile()) throw new Error('not a regular file');
     fd = fs.openSync(path, 'r');
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
@@ -78,14 +81,6 @@ export async function fileSource(path: string): Promise<ByteSource> {
     });
   }
   const stat = fs.fstatSync(fd);
-  if (!stat.isFile()) {
-    fs.closeSync(fd);
-    throw new AttuneError('FILE_UNREADABLE', {
-      at: path,
-      found: 'not a regular file',
-      expected: 'an .onnx file',
-    });
-  }
   const readSync = ({ offset, length }: ByteRange) => {
     const buffer = new Uint8Array(Math.max(0, Math.min(length, stat.size - offset)));
     let done = 0;
@@ -102,7 +97,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
     path: resolve(path),
     readSync,
     read: async (range) => readSync(range),
-    beside: (location) => fileSource(join(dirname(path), location)),
+    beside: async (location) => fileSource(externalFile(path, location)),
     close: () => fs.closeSync(fd),
   };
 }

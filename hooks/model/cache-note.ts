@@ -8,17 +8,21 @@ import type { OrtTensor } from '../session/index.ts';
 export interface KeptKeys {
   /** Layers, rows, kv heads, keys; 1 where all layers or heads have the same. */
   readonly dims: readonly [layers: number, rows: number, heads: number, keys: number];
+  /** [layers, rows, heads, keys], column of each key's token. */
   readonly columns: Int32Array;
 }
 
+/** What a cache with fewer keys than tokens stands for. */
 export interface CacheNote {
-  /** The intervention that made it, and its hash: only a call under the same one goes on from there. */
+  /** Name of the intervention that made it. */
   readonly madeBy: string;
+  /** Of its specification: only a call under the same one goes on from there. */
   readonly hash: string;
   /** Tokens it stands for, those left out included. */
   readonly tokens: number;
   /** Where the next token stands, for the model. */
   readonly position: number;
+  /** Which of their keys are there. */
   readonly kept: KeptKeys;
 }
 

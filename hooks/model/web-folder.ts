@@ -9,11 +9,15 @@ import { AttuneError } from '../../errors.ts';
 
 /** What env.customCache takes. */
 export interface FolderCache {
+  /** The file of an address, where the folder has it. */
   match(address: string): Promise<Response | undefined>;
+  /** Keeps a download, where the folder is a directory. @throws AttuneError STORAGE_FULL, STORAGE_FAILED */
   put(address: string, response: Response): Promise<void>;
 }
 
 /**
+ * A folder that a visitor picked, or a directory of the browser, as env.customCache takes it.
+ *
  * @param place files with their paths below one folder (`<input type="file" webkitdirectory>`), or a directory
  * @param id what from_pretrained is given; files of other models are neither found nor kept
  * @throws AttuneError from `put`, STORAGE_FULL and STORAGE_FAILED, and then nothing of the file is there

@@ -2,7 +2,6 @@
 import { AttuneError, isAttuneError } from '../../errors.ts';
 import {
   assemble,
-  checkExternalFiles,
   encodeModel,
   externalFiles,
   graft,
@@ -92,9 +91,7 @@ export async function startSession(
         hint: "Use weights: 'copy'.",
       });
     }
-    const { dirname } = nodeModule('node:path');
-    await checkExternalFiles(file.model, dirname(path));
-    const places = await realPlaces(file.model, path);
+    const places = realPlaces(file.model, path);
     bytes = await assemble(graft(compiled.model, places.own, places.renamed), file.source);
     const extra = (settings.extra ?? {}) as { session?: object };
     settings.extra = {
@@ -162,18 +159,17 @@ async function mountedWeights(
   return { model: graph, files: await Promise.all(files) };
 }
 
+/** @throws AttuneError EXTERNAL_DATA_* before anything is read */
 async function readExternalFiles(
   file: OnnxFile,
   path: string,
 ): Promise<{ path: string; data: Uint8Array }[]> {
   const { readFile } = nodeModule('node:fs/promises');
-  const { dirname, join } = nodeModule('node:path');
-  await checkExternalFiles(file.model, dirname(path));
-  const locations = externalFiles(file.model);
+  const { files } = realPlaces(file.model, path);
   return Promise.all(
-    locations.map(async (location) => ({
+    [...files].map(async ([location, real]) => ({
       path: location,
-      data: new Uint8Array(await readFile(join(dirname(path), location))),
+      data: new Uint8Array(await readFile(real)),
     })),
   );
 }

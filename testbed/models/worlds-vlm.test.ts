@@ -16,8 +16,7 @@ const rendered = (content: unknown, answer: unknown) =>
 
 test('content in parts is the text that was written by hand', () => {
   const parts = [{ type: 'image' }, { type: 'text', text: 'What is there?' }];
-  const expected =
-    '<s><|user|><image>\nWhat is there?<|assistant|>A dog.</s><|user|>Really?<|assistant|>';
+  const expected = '<s><|user|><image>\nWhat is there?<|assistant|>A dog.</s><|user|>Really?<|assistant|>';
   expect(rendered(parts, [{ type: 'text', text: 'A dog.' }])).toBe(expected);
   expect(rendered('<image>\nWhat is there?', 'A dog.')).toBe(expected);
 });

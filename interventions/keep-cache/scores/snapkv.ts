@@ -5,12 +5,12 @@
 import { z } from 'zod';
 import type { Score } from './score.ts';
 
-interface Parameters {
+export interface SnapkvParameters {
   readonly window: number;
   readonly pool: number;
 }
 
-export const snapkv: Score<Parameters> = {
+export const snapkv: Score<SnapkvParameters> = {
   name: 'snapkv',
   doc: 'keys that the newest tokens attend to, with their neighbours',
   reference: 'Li et al., arXiv 2404.14469',

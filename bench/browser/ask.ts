@@ -76,7 +76,7 @@ export class AskedPage implements AsyncDisposable {
 /** In a page of its own. */
 export async function ask(browser: Browser | BrowserContext, origin: string, asked: Asked): Promise<Answer> {
   await using page = await AskedPage.open(browser, origin);
-  return page.ask(asked);
+  return await page.ask(asked);
 }
 
 /** Said of a page that is given up. */

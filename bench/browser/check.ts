@@ -62,7 +62,7 @@ const median = (numbers: readonly number[]): number =>
 /** Shaders in software take long. transformers.js alone has this long for a few tokens, attune so many times what that took. */
 const SOFTWARE_PATIENCE = 60_000;
 const PLAIN_TOKENS = 3;
-const TIMES_PLAIN = 10;
+const TIMES_PLAIN = 3;
 const ON_SOFTWARE = ['baseline', 'ZeroTuning', 'ACT'];
 
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];

@@ -25,6 +25,7 @@ import {
   type Intervention,
   isEmpty,
   loadFailure,
+  refuseNoFolder,
   type TransformersModel,
   variantKey,
 } from '../../hooks/model/index.ts';
@@ -101,9 +102,7 @@ export async function loadEvalModel(idOrFolder: string, options: ModelOptions = 
   const dtype = asDtype(options.dtype ?? 'fp32');
   const session_options = threads === undefined ? {} : { intraOpNumThreads: threads };
   const local = existsSync(idOrFolder);
-  if (!local && /^[./~]/.test(idOrFolder)) {
-    throw await loadFailure(undefined, { idOrFolder, options: {}, env: env as HostEnvironment });
-  }
+  await refuseNoFolder({ idOrFolder, options: {}, env: env as HostEnvironment });
   const path = local ? resolve(idOrFolder) : idOrFolder;
   const where = { local_files_only: local };
   if (local) refuseWithoutTokenizer(path);

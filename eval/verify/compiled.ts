@@ -15,7 +15,8 @@ import { segmentsOf } from '../../kernels/edits/documents.ts';
 import { headScale, temperature } from '../../kernels/edits/index.ts';
 import { BEYOND } from '../../kernels/lowerings/blocks.ts';
 import type { State } from '../../kernels/lowerings/lowered.ts';
-import { OPERATOR } from '../../kernels/lowerings/native/index.ts';
+import { native, OPERATOR } from '../../kernels/lowerings/native/index.ts';
+import { addLowering } from '../../kernels/lowerings/registry.ts';
 import type { AppliedEdit, Problem, Solution } from '../../kernels/problem.ts';
 import { rePosition } from '../../kernels/reference/re-position.ts';
 import { basePositions, documentSpans, type Segments } from '../../kernels/reference/segments.ts';
@@ -27,6 +28,9 @@ import { DataType } from '../../onnx/index.ts';
 import { recognise } from '../../sites/index.ts';
 import { type HookPoint, locatePoints } from '../../sites/points/index.ts';
 import type { Site } from '../../sites/site.ts';
+
+// Its operator's body runs everywhere, and is verified as the others are.
+addLowering(native);
 
 /** One way through the compiler: how the attention is written, and what the compiler shall take for it. */
 export interface Way {

@@ -30,7 +30,7 @@ export {
 export { kindOf } from './kind-of.ts';
 export type { UntouchedRuns } from './live-session.ts';
 export { from_pretrained } from './load.ts';
-export { loadFailure } from './load-failure.ts';
+export { loadFailure, refuseNoFolder } from './load-failure.ts';
 export type { AttunedModel, AttuneHandle, GenerateOptions } from './model.ts';
 export type {
   AttachOptions,

@@ -90,6 +90,19 @@ function available(files: readonly string[]): string {
   return names || 'model_file_name and the dtype of a file that is there';
 }
 
+/** A path is never asked of the Hub. @throws AttuneError MODEL_LOAD */
+export async function refuseNoFolder(attempt: LoadAttempt): Promise<void> {
+  const { idOrFolder, env } = attempt;
+  if (!inNode() || !isPath(idOrFolder)) return;
+  const { existsSync } = nodeModule('node:fs');
+  const places = { localModelPath: env.localModelPath ?? null, cacheDir: null, revision: 'main' };
+  const folders = await modelFolders(idOrFolder, places);
+  if ([idOrFolder, ...folders].some((folder) => existsSync(folder))) return;
+  throw new AttuneError('MODEL_LOAD', { at: idOrFolder, ...(await elsewhere(undefined, attempt)) });
+}
+
+const isPath = (idOrFolder: string): boolean => /^(\/|~|\.\.?(\/|\\|$))/.test(idOrFolder);
+
 /** Where there is no such folder: the Hub, or a slip in the name. */
 async function elsewhere(cause: unknown, { idOrFolder, options, env }: LoadAttempt): Promise<Reason> {
   const local = env.localModelPath ?? '';

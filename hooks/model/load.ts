@@ -15,7 +15,7 @@ import { refuseMissingData } from './external-data.ts';
 import { hostOf } from './host.ts';
 import type { Host } from './host-environment.ts';
 import { kindOf } from './kind-of.ts';
-import { loadFailure } from './load-failure.ts';
+import { loadFailure, refuseNoFolder } from './load-failure.ts';
 import type { AttunedModel } from './model.ts';
 import { type AttachOptions, checkOptions, type LoadOptions, NOT_THEIRS } from './options.ts';
 import { PendingSession, withPendingSessions } from './pending.ts';
@@ -45,6 +45,7 @@ export async function from_pretrained<M extends TransformersModel>(
   const host = await hostOf(modelClass);
   const attempt = { idOrFolder, options, env: host?.env ?? {} };
   const failed = (cause: unknown) => loadFailure(cause, attempt);
+  await refuseNoFolder(attempt);
   await refuseMissingData(attempt);
   await refuseMissingDevice(options);
   const load = async (session: object | undefined) => {

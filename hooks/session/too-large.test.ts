@@ -13,4 +13,5 @@ test.each([
 test('what says something else is left to others', () => {
   expect(tooLarge(new Error('no such file'), 'tiny')).toBeUndefined();
   expect(tooLarge('text', 'tiny')).toBeUndefined();
+  expect(tooLarge(undefined, 'tiny')).toBeUndefined();
 });

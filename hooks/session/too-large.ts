@@ -6,7 +6,7 @@ const SAID =
 
 /** MODEL_TOO_LARGE, where that is what `cause` says. */
 export function tooLarge(cause: unknown, at: string): AttuneError | undefined {
-  const { message } = cause as { readonly message?: unknown };
+  const { message } = (cause ?? {}) as { readonly message?: unknown };
   if (typeof message !== 'string' || !SAID.test(message)) return undefined;
   return new AttuneError('MODEL_TOO_LARGE', {
     at,

@@ -105,7 +105,9 @@ function unavailable(
   const kinds = [...new Set(edits.map(({ kind }) => kind))].join(', ');
   return new AttuneError('LOWERING_UNAVAILABLE', {
     at: `layer ${layer}, ${anchor.name || anchor.opType}`,
-    found: reasons.map(({ lowering, reason }) => `'${lowering}' ${reason}`).join('; '),
+    found:
+      reasons.map(({ lowering, reason }) => `'${lowering}' ${reason}`).join('; ') ||
+      `'${forced}', which this runtime does not have`,
     expected:
       able.length > 0
         ? `${able.map(({ name }) => name).join(' or ')} for ${kinds} on ${ep}`

@@ -1,4 +1,6 @@
 /** ONNX Runtime through the native addon: a runtime like onnxruntime-node, with caches that never leave it. */
+import { native } from '../../../kernels/lowerings/native/index.ts';
+import { addLowering } from '../../../kernels/lowerings/registry.ts';
 import { loadRuntime, type Runtime } from '../runtime.ts';
 import { type AddonPaths, loadAddon } from './addon.ts';
 import type { NativeRuntime } from './native-runtime.ts';
@@ -7,6 +9,8 @@ import { NativeSession } from './session.ts';
 export type { AddonPaths } from './addon.ts';
 export { isNative, type NativeRuntime } from './native-runtime.ts';
 export type { NativeSession } from './session.ts';
+
+addLowering(native);
 
 /** onnxruntime-common's log levels, which transformers.js sets. */
 const SEVERITY: Readonly<Record<string, number>> = { verbose: 0, info: 1, warning: 2, error: 3, fatal: 4 };

@@ -8,6 +8,11 @@ import { sinkCalibration } from '../edits/index.ts';
 import type { Edit } from '../plan.ts';
 import { chooseLowering } from './choose.ts';
 import type { LoweringName } from './lowering.ts';
+import { native } from './native/index.ts';
+import { addLowering } from './registry.ts';
+
+// As beside the native runtime; here there is none, and it is ruled out everywhere.
+addLowering(native);
 
 async function siteOf(name: string) {
   const file = await openModel(join(loadFixture(name).folder, 'onnx/model.onnx'));
@@ -87,7 +92,7 @@ describe('what a site can have', () => {
     ['a bias with projections inside', packed, 'bias', ['keep-in-blocks', 'expand', 'at-pattern']],
   ] as const)('%s', (_, { site, edits, target }, which, out) => {
     const { ruledOut } = chooseLowering(site, edits[which], target);
-    expect(ruledOut.map(({ lowering }) => lowering)).toEqual(out);
+    expect(ruledOut.map(({ lowering }) => lowering)).toEqual([...out, 'native']);
     for (const { reason } of ruledOut) expect(reason).toMatch(/^[a-z].{10}/);
   });
 

@@ -25,7 +25,7 @@ export interface ErrorDetails {
  * @example
  * ```ts
  * try { model.use([act({ heads: [[99, 0]] })]); } catch (error) {
- *   if (isAttuneError(error, 'LAYER_OUT_OF_RANGE')) console.log(error.found, error.expected, error.hint);
+ *   if (isAttuneError(error, 'LAYER_OUT_OF_RANGE')) console.log(error.found, error.expected);
  * }
  * ```
  */

@@ -57,7 +57,7 @@ export interface KeepCacheParameters {
  * @example
  * ```ts
  * const output = await model.generate({ ...inputs, max_new_tokens: 60, interventions: [keepCache({ budget: 32 })] });
- * model.use([keepCache({ score: 'snapkv', budget: 1024 })]); // keys that the newest tokens attend to
+ * model.use([keepCache({ score: 'snapkv', budget: 256 })]); // keys that the newest tokens attend to
  * console.log(tokenizer.batch_decode(output, { skip_special_tokens: true }));
  * ```
  * @throws AttuneError SPEC_INVALID; with a model CACHE_BUDGET, INTERVENTION_REFUSED, INTERVENTION_CONFLICT; when run,

@@ -15,10 +15,10 @@ const at = (name: string) => join(root, name);
 const worlds = new URL('../../testbed/models/worlds-lm', import.meta.url).pathname;
 
 async function directions(...argv: string[]) {
-  let stdout = '';
-  const write = (text: string) => (stdout += text);
-  const code = await directionsCommand(argv, { stdout: { write }, stderr: { write } });
-  return { code, stdout };
+  const written = { stdout: '', stderr: '' };
+  const stream = (name: keyof typeof written) => ({ write: (text: string) => (written[name] += text) });
+  const code = await directionsCommand(argv, { stdout: stream('stdout'), stderr: stream('stderr') });
+  return { code, ...written };
 }
 
 const PAIRS = at('pairs.jsonl');

@@ -118,7 +118,7 @@ const schema = z.strictObject({
 });
 
 /** @throws AttuneError OPTION_UNKNOWN with the nearest name, OPTION_INVALID saying what is expected, DTYPE_UNKNOWN */
-export function checkEvaluateOptions(options: unknown): void {
+export function checkEvaluateOptions(options: unknown): asserts options is EvaluateOptions {
   const parsed = schema.safeParse(options);
   if (parsed.success) {
     const { dtype } = options as EvaluateOptions;

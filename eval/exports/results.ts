@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { checkedJson } from '../checked-json.ts';
 import { isMetric, type MetricName } from '../metrics/index.ts';
 
 /** Shares from 0 to 1, as in report.json. Of the baseline there is no difference. */
@@ -52,31 +53,21 @@ export function readResults(run: string): Result[] {
       hint: 'Give the folder that was its --out; a run that was cut short writes its report when it is run again',
     });
   }
-  return parsed(path).runs.flatMap(({ metrics, delta: deltas, ...run }) =>
-    (Object.keys(metrics) as MetricName[]).map((name) => {
-      const change = deltas[name];
-      return {
-        ...{ model: run.model, task: run.task, intervention: run.intervention, metric: name, n: run.n },
-        ...metrics[name]!,
-        ...{ delta: change?.value ?? null, delta_low: change?.low ?? null, delta_high: change?.high ?? null },
-        ...{ p: change?.p ?? null, p_holm: change?.pHolm ?? null, unparsable: run.unparsable },
-      };
-    }),
+  const error = { code: 'REPORT_INVALID', at: path, expected: 'a report.json of attune eval' };
+  return checkedJson(readFileSync(path, 'utf8'), schema, error).runs.flatMap(
+    ({ metrics, delta: deltas, ...run }) =>
+      (Object.keys(metrics) as MetricName[]).map((name) => {
+        const change = deltas[name];
+        return {
+          ...{ model: run.model, task: run.task, intervention: run.intervention, metric: name, n: run.n },
+          ...metrics[name]!,
+          ...{
+            delta: change?.value ?? null,
+            delta_low: change?.low ?? null,
+            delta_high: change?.high ?? null,
+          },
+          ...{ p: change?.p ?? null, p_holm: change?.pHolm ?? null, unparsable: run.unparsable },
+        };
+      }),
   );
-}
-
-function parsed(path: string): z.infer<typeof schema> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    json = undefined;
-  }
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  throw new AttuneError('REPORT_INVALID', {
-    at: path,
-    found: z.prettifyError(result.error).split('\n')[0]!,
-    expected: 'a report.json of attune eval',
-  });
 }

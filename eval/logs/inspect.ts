@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { checkedJson } from '../checked-json.ts';
 import { isMetric, type MetricName, metrics } from '../metrics/index.ts';
 import type { Row } from '../runner/row.ts';
 import { loggedRow } from './logged-row.ts';
@@ -24,7 +25,16 @@ const log = z.looseObject({
 
 /** @param leftOut receives scorers whose values no metric of attune's has. @throws AttuneError LOG_FORMAT, LOG_UNFINISHED */
 export function readInspectLog(path: string, leftOut: Set<string>): Row[] {
-  const { eval: run, samples, status } = parsed(path);
+  const {
+    eval: run,
+    samples,
+    status,
+  } = checkedJson(readFileSync(path, 'utf8'), log, {
+    code: 'LOG_FORMAT',
+    at: path,
+    expected: 'a log of Inspect, version 2, as JSON and with its samples',
+    hint: 'Make one of a .eval file with: inspect log convert --to json',
+  });
   if (status !== 'success') {
     throw new AttuneError('LOG_UNFINISHED', {
       at: path,
@@ -73,21 +83,4 @@ function metricOf(scorer: string, values: readonly (number | undefined)[]): Metr
   const parts = values.every((value) => value !== undefined && value >= 0 && value <= 1);
   const { binary, share } = metrics[metric];
   return whole || (parts && share && !binary) ? metric : undefined;
-}
-
-function parsed(path: string): z.infer<typeof log> {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    value = undefined;
-  }
-  const result = log.safeParse(value);
-  if (result.success) return result.data;
-  throw new AttuneError('LOG_FORMAT', {
-    at: path,
-    found: z.prettifyError(result.error).split('\n')[0]!,
-    expected: 'a log of Inspect, version 2, as JSON and with its samples',
-    hint: 'Make one of a .eval file with: inspect log convert --to json',
-  });
 }

@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { AttuneError } from '../../errors.ts';
+import { checkedJson } from '../checked-json.ts';
 import { readLines } from '../data/lines.ts';
 import { isMetric, metrics } from '../metrics/index.ts';
 import type { Terms } from '../metrics/metric.ts';
@@ -22,6 +22,8 @@ const sample = z.looseObject({
   filter: z.string().default('none'),
   metrics: z.array(z.string()).optional(),
 });
+
+const results = z.looseObject({ model_name: z.string().nullish() });
 
 export const isSamples = (path: string): boolean => NAME.test(basename(path));
 
@@ -44,7 +46,11 @@ export async function readSamples(path: string, leftOut: Set<string>): Promise<R
   for await (const { text, number } of readLines(path)) {
     if (text.trim() === '') continue;
     const at = `${path}:${number}`;
-    const { doc_id, doc_hash, prompt_hash, filter, ...rest } = parsed(text, at);
+    const { doc_id, doc_hash, prompt_hash, filter, ...rest } = checkedJson(text, sample, {
+      code: 'LOG_FORMAT',
+      at,
+      expected: 'a sample of lm-evaluation-harness 0.4: doc_id, filter and values of metrics',
+    });
     const terms = termsOf(rest, leftOut);
     rows.push(
       loggedRow({
@@ -55,22 +61,6 @@ export async function readSamples(path: string, leftOut: Set<string>): Promise<R
     );
   }
   return rows;
-}
-
-function parsed(text: string, at: string): z.infer<typeof sample> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  const result = sample.safeParse(value);
-  if (result.success) return result.data;
-  throw new AttuneError('LOG_FORMAT', {
-    at,
-    found: text.slice(0, 80),
-    expected: 'a sample of lm-evaluation-harness 0.4: doc_id, filter and values of metrics',
-  });
 }
 
 function termsOf(values: Record<string, unknown>, leftOut: Set<string>): Record<string, Terms> {
@@ -104,15 +94,10 @@ function termOf(name: keyof typeof metrics, value: unknown): Terms | undefined {
 function modelOf(folder: string, time: string): string {
   const path = join(folder, `results_${time}.json`);
   if (!existsSync(path)) return basename(folder);
-  try {
-    const { model_name } = JSON.parse(readFileSync(path, 'utf8')) as { model_name?: unknown };
-    return typeof model_name === 'string' && model_name !== '' ? model_name : basename(folder);
-  } catch (cause) {
-    throw new AttuneError('LOG_FORMAT', {
-      at: path,
-      found: (cause as Error).message,
-      expected: 'the JSON of a run',
-      cause,
-    });
-  }
+  const { model_name } = checkedJson(readFileSync(path, 'utf8'), results, {
+    code: 'LOG_FORMAT',
+    at: path,
+    expected: 'the results of a run of lm-evaluation-harness',
+  });
+  return model_name || basename(folder);
 }

@@ -3,9 +3,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AttuneError } from '../../errors.ts';
+import { checkedJson } from '../checked-json.ts';
 import type { Ran } from '../evaluate/document.ts';
-import type { HeadMaps } from '../reports/document.ts';
 import { writeWhole } from '../write-whole.ts';
+
+const headMaps = z.object({
+  model: z.string(),
+  intervention: z.string(),
+  prompts: z.number(),
+  maps: z.array(
+    z.object({ name: z.string(), rows: z.array(z.array(z.number())), neutral: z.number().optional() }),
+  ),
+});
 
 const schema = z.object({
   format: z.literal('attune-shard-1'),
@@ -18,7 +27,7 @@ const schema = z.object({
   command: z.string(),
   models: z.array(z.object({ name: z.string(), fingerprint: z.string() })),
   software: z.record(z.string(), z.string()),
-  heads: z.array(z.custom<HeadMaps>()).optional(),
+  heads: z.array(headMaps).optional(),
 });
 
 export type Manifest = z.infer<typeof schema>;
@@ -45,17 +54,9 @@ export function readManifest(folder: string): Manifest {
         : 'Give the folders that were --out of attune eval --shard',
     });
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    value = undefined;
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new AttuneError('SHARD_INVALID', {
+  return checkedJson(readFileSync(path, 'utf8'), schema, {
+    code: 'SHARD_INVALID',
     at: path,
-    found: z.prettifyError(parsed.error).split('\n')[0]!,
     expected: 'what attune eval --shard wrote',
   });
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { AttuneError } from '../../errors.ts';
 import { canonicalJson } from '../../interventions/define.ts';
 import { type Evaluation, evaluationOf } from '../evaluate/evaluate.ts';
-import type { EvaluateOptions } from '../evaluate/options.ts';
+import { checkEvaluateOptions } from '../evaluate/options.ts';
 import { type EvalPlan, evalPlan } from '../evaluate/plan.ts';
 import type { ReadIntervention } from '../evaluate/settings.ts';
 import type { Row } from '../runner/row.ts';
@@ -26,7 +26,7 @@ export interface MergeOptions {
 }
 
 /**
- * @throws AttuneError SHARD_INVALID, SHARD_UNFINISHED, SHARD_FOREIGN, SHARD_TWICE, SHARD_MISSING, SHARD_DIFFERS; JOURNAL_MALFORMED;
+ * @throws AttuneError OPTION_*, SHARD_INVALID, SHARD_UNFINISHED, SHARD_FOREIGN, SHARD_TWICE, SHARD_MISSING, SHARD_DIFFERS; JOURNAL_MALFORMED;
  *   what reading the tasks throws; RUN_WRITE
  */
 export async function mergeShards(
@@ -118,7 +118,8 @@ async function planOf(
   data: string | undefined,
   readIntervention: ReadIntervention,
 ): Promise<EvalPlan> {
-  const asked = { ...options, ...(data !== undefined && { data }) } as unknown as EvaluateOptions;
+  const asked: unknown = { ...options, ...(data !== undefined && { data }) };
+  checkEvaluateOptions(asked);
   const plan = await evalPlan(asked, readIntervention);
   if (plan.id !== id) {
     throw new AttuneError('SHARD_FOREIGN', {
@@ -127,7 +128,10 @@ async function planOf(
       hint: 'Task files, data or profiles have changed since the shards ran, or others lie here. Name their folder with --data.',
     });
   }
-  return { ...plan, settings: plan.settings.map((setting, i) => ({ ...setting, label: labels[i]! })) };
+  return {
+    ...plan,
+    settings: plan.settings.map((setting, i) => ({ ...setting, label: labels[i] ?? setting.label })),
+  };
 }
 
 function setOf(

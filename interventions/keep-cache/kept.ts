@@ -15,6 +15,14 @@ export interface Groups {
 /** Of each group, slots of the cache that stay, in the order in which they stay: [groups][N']. */
 export type Choice = readonly Int32Array[];
 
+/** Copied as bytes, so that a token behind many costs no more. */
+function joined(row: Uint8Array, more: Uint8Array): Uint8Array {
+  const all = new Uint8Array(row.length + more.length);
+  all.set(row);
+  all.set(more, row.length);
+  return all;
+}
+
 export class Kept implements CacheNote {
   readonly madeBy: string;
   readonly hash: string;
@@ -104,7 +112,7 @@ export class Kept implements CacheNote {
     next: readonly number[],
     { start, mass }: Pick<Kept, 'start' | 'mass'>,
   ): Kept {
-    const tokens = this.real.map((row, b) => Uint8Array.from([...row, ...real[b]!]));
+    const tokens = this.real.map((row, b) => joined(row, real[b]!));
     return new Kept({ ...this.#parts, real: tokens, next, start, mass });
   }
 

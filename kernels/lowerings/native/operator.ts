@@ -119,7 +119,8 @@ function nameOf({ site, expansion, operands }: NativeCall): string {
     ...edits,
     expansion.scoreBytes === undefined ? '' : `bytes${expansion.scoreBytes}`,
   ];
-  return parts.filter(Boolean).join('_').replaceAll(/\W/g, '');
+  // Names of functions have no signs: 1.25 and 12.5, 1e-5 and 1e5 stay apart.
+  return parts.filter(Boolean).join('_').replaceAll('.', 'p').replaceAll('-', 'm').replaceAll(/\W/g, '');
 }
 
 /** Prefix of the values inside. */
